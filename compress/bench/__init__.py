@@ -1,0 +1,1 @@
+"""Latency, memory and size of ONNX files; never imports torch."""

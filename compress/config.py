@@ -1,0 +1,182 @@
+"""The configuration: its shape, its defaults and what each value may be.
+
+The key names are the thesis's, so that its file loads as it stands. `compress.config_io` reads files
+and `--set`, and turns faults into one message.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Ratio = Annotated[float, Field(ge=0.0, lt=1.0)]
+Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Init = Literal["none", "random", "rewind"]
+INITS: tuple[Init, ...] = ("none", "random", "rewind")
+
+
+class Section(BaseModel):
+    """Unknown keys are errors; values are fixed once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), strict=False)
+
+
+class Experiment(Section):
+    experiment_name: Name = "cardiac"
+    model_name: str = "UNet"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
+    deterministic: bool = True
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+
+
+class Phantom(Section):
+    patients: Annotated[int, Field(ge=4, le=999)] = 20
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Data(Section):
+    spacing_mm: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.5, 1.5)
+    size: tuple[PositiveInt, PositiveInt] = (160, 160)
+    clip_percentiles: tuple[Annotated[float, Field(ge=0, lt=50)], Annotated[float, Field(gt=50, le=100)]] = (0.5, 99.5)
+    cache_dir: str | None = None
+    phantom: Phantom = Phantom()
+
+
+class Network(Section):
+    in_channels: Literal[1] = 1
+    out_channels: Literal[4] = 4
+    features: Annotated[list[PositiveInt], Field(min_length=1, max_length=7)] = [16, 32, 64, 128, 128]
+
+
+class Parameters(Section):
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    num_epochs: PositiveInt = 30
+    save_interval: PositiveInt = 10
+    loss_function: Literal["ce", "dice", "ce_dice"] = "ce_dice"
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    amp: Literal["auto", "bf16", "off"] = "auto"
+    augmentation: Literal["none", "light", "strong"] = "strong"
+    rewind_epoch: PositiveInt = 1
+    workers: Annotated[int, Field(ge=0)] = 0
+    loggers: list[Literal["tensorboard", "wandb"]] = []
+
+
+class TrainPaths(Section):
+    train_dir: str | None = None
+    label_dir: str | None = None
+    save_root: str = "artifacts"
+
+
+class Train(Section):
+    phase: Literal["training"] = "training"
+    val_ratio: Fraction = 0.2
+    batch_size: PositiveInt = 16
+    num_slices_per_volume: PositiveInt | None = None
+    model: Network = Network()
+    parameters: Parameters = Parameters()
+    paths: TrainPaths = TrainPaths()
+
+
+class EvalPaths(Section):
+    eval_dir: str | None = None
+    label_dir: str | None = None
+    save_root: str | None = None
+
+
+class Evaluation(Section):
+    phase: Literal["baseline_evaluation", "pruned_evaluation"] = "baseline_evaluation"
+    batch_size: PositiveInt = 8
+    num_slices_per_volume: PositiveInt | None = None
+    num_visuals: Annotated[int, Field(ge=0)] = 3
+    bn_recalibration: bool = True
+    paths: EvalPaths = EvalPaths()
+
+
+class CkptPath(Section):
+    subfolder: Name = "baseline"
+    ckpt_name: Name = "final_model.safetensors"
+
+
+class SavePath(Section):
+    subfolder: Name = "pruned"
+    filename: Name = "pruned_model.safetensors"
+
+
+class Ratios(Section):
+    """The fraction of each block's filters that is REMOVED."""
+
+    default: Ratio = 0.5
+    block_ratios: dict[str, Ratio] = {}
+
+
+class Pruning(Section):
+    method: Literal["l1_norm", "random"] = "l1_norm"
+    reinitialize_weights: Init | None = None
+    rewind_to: Literal["early", "initial"] = "early"
+    finetune_epochs: Annotated[int, Field(ge=0)] | None = None
+    ckpt_path: CkptPath = CkptPath()
+    save_path: SavePath = SavePath()
+    ratios: Ratios = Ratios()
+
+
+class Bench(Section):
+    provider: str = "cpu"
+    threads: PositiveInt | None = None
+    rounds: PositiveInt = 100
+    warmup: Annotated[int, Field(ge=0)] = 10
+    batch_size: PositiveInt = 1
+
+
+class RatioSet(Section):
+    name: Name
+    ratios: Ratios
+
+
+class Sweep(Section):
+    inits: Annotated[list[Init], Field(min_length=1)] = ["none", "random", "rewind"]
+    ratio_sets: list[RatioSet] = []
+    seeds: Annotated[list[int], Field(min_length=1)] = [42]
+
+
+class Config(Section):
+    """Everything that one experiment can be told."""
+
+    experiment: Experiment = Experiment()
+    data: Data = Data()
+    train: Train = Train()
+    evaluation: Evaluation = Evaluation()
+    pruning: Pruning = Pruning()
+    bench: Bench = Bench()
+    sweep: Sweep = Sweep()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        divisor = 2 ** len(self.train.model.features)
+        if any(n % divisor for n in self.data.size):
+            raise ValueError(
+                f"data.size {list(self.data.size)} must be multiples of {divisor}: "
+                f"{len(self.train.model.features)} encoders halve it {len(self.train.model.features)} times"
+            )
+        if self.train.parameters.rewind_epoch > self.train.parameters.num_epochs:
+            raise ValueError(
+                f"train.parameters.rewind_epoch {self.train.parameters.rewind_epoch} lies beyond "
+                f"num_epochs {self.train.parameters.num_epochs}"
+            )
+        names = [s.name for s in self.sweep.ratio_sets]
+        if len(set(names)) != len(names):
+            raise ValueError(f"sweep.ratio_sets has a name twice: {names}")
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types, every default filled in."""
+        return self.model_dump(mode="json")
+
+
+def block_names(levels: int) -> list[str]:
+    """Every block of a U-Net with `levels` encoders, from input to output."""
+    encoders = [f"encoders.{i}" for i in range(levels)]
+    return [*encoders, "bottleneck", *(f"decoders.{i}" for i in range(2 * levels))]

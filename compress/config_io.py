@@ -1,0 +1,163 @@
+"""Reading configurations: files, `--set`, and every fault at once in one message."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from compress.config import Config, Ratios, block_names
+from compress.errors import ConfigError, PlanError
+from compress.files import write_text
+from compress.registry import nearest
+
+DEFAULT_FILE = "cardiocompress.yaml"
+
+
+def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
+    """The configuration in `path` (None: all defaults) with `key.path=value` overrides on top.
+
+    Raises `ConfigError` listing every unknown key, wrong type and unknown block name.
+    """
+    document = {} if path is None else read_yaml(path)
+    for override in overrides:
+        _apply(document, override)
+    return validate(document, source=str(path or "the defaults"))
+
+
+def validate(document: Mapping[str, Any], *, source: str) -> Config:
+    """A `Config` from plain data; see `load_config` for the errors."""
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as fault:
+        raise ConfigError(_describe(fault, Config, source)) from None
+    faults = ratio_faults(config.pruning.ratios, levels=len(config.train.model.features), at="pruning.ratios")
+    for chosen in config.sweep.ratio_sets:
+        faults += ratio_faults(chosen.ratios, levels=len(config.train.model.features), at=f"sweep {chosen.name}")
+    if faults:
+        raise ConfigError(_bundle(source, faults))
+    return config
+
+
+def load_ratios(path: Path, *, levels: int) -> Ratios:
+    """A `ratios.yaml`: `default` and `block_ratios` (or the block names directly at the top level).
+
+    Raises `PlanError` for an unknown block, a ratio outside [0, 1) or a file of another shape.
+    """
+    document = read_yaml(path)
+    flat = {k: v for k, v in document.items() if k not in ("default", "block_ratios")}
+    if flat and set(flat) <= set(block_names(levels)):
+        document = {
+            **{k: v for k, v in document.items() if k not in flat},
+            "block_ratios": {**(document.get("block_ratios") or {}), **flat},
+        }
+    try:
+        ratios = Ratios.model_validate(document)
+    except ValidationError as fault:
+        raise PlanError(_describe(fault, Ratios, str(path), extra_names=block_names(levels))) from None
+    faults = ratio_faults(ratios, levels=levels, at="")
+    if faults:
+        raise PlanError(_bundle(str(path), faults))
+    return ratios
+
+
+def ratio_faults(ratios: Ratios, *, levels: int, at: str) -> list[str]:
+    """One line per block name that a U-Net with `levels` encoders does not have."""
+    known = block_names(levels)
+    where = f"{at}.block_ratios." if at else "block_ratios."
+    return [f"{where}{name}: unknown block.{_hint(name, known)}" for name in ratios.block_ratios if name not in known]
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping; `ConfigError` for a missing file, broken YAML or another shape."""
+    try:
+        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"No such file: {path}.", cure="`cardiocompress init` writes one.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
+        reason = " ".join(str(fault).split())
+        raise ConfigError(f"{path} cannot be read as YAML: {reason}") from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path} holds a {type(document).__name__}; a mapping of sections is needed.")
+    return document
+
+
+def save_config(config: Config, path: Path) -> Path:
+    """Write the resolved configuration as YAML; reading it back gives an equal `Config`."""
+    return write_text(path, yaml.safe_dump(config.to_json(), sort_keys=False))
+
+
+def _apply(document: dict[str, Any], override: str) -> None:
+    """Put one "a.b.c=value" into `document`; the value is YAML."""
+    key, sign, text = override.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(f"--set {override!r} is not of the form key.path=value.")
+    parts = _split_key(key.strip())
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {override!r}: the value is not valid YAML.") from None
+    node = document
+    for part in parts[:-1]:
+        child = node.get(part)
+        if child is None:
+            child = node[part] = {}
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {override!r}: '{part}' is a single value, not a section.")
+        node = child
+    node[parts[-1]] = value
+
+
+def _split_key(key: str) -> list[str]:
+    """Dots separate, but a block name such as encoders.0 keeps its own dot."""
+    head, mark, block = key.partition("block_ratios.")
+    return [*head.rstrip(".").split("."), "block_ratios", block] if mark else key.split(".")
+
+
+def _describe(fault: ValidationError, model: type[BaseModel], source: str, *, extra_names: Iterable[str] = ()) -> str:
+    return _bundle(source, [_line(error, model, list(extra_names)) for error in fault.errors()])
+
+
+def _line(error: Any, model: type[BaseModel], extra_names: list[str]) -> str:
+    path = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        known = [*_fields_at(model, error["loc"][:-1]), *extra_names]
+        return f"{path}: unknown key.{_hint(str(error['loc'][-1]), known)}"
+    message = error["msg"].removeprefix("Value error, ")
+    if not path:
+        return message + "."
+    return f"{path}: {message[0].lower()}{message[1:]}, got {error['input']!r}."
+
+
+def _fields_at(model: type[BaseModel], loc: Sequence[Any]) -> list[str]:
+    for part in loc:
+        if part not in model.model_fields:
+            return []
+        found = _section(model.model_fields[part].annotation)
+        if found is None:
+            return []
+        model = found
+    return list(model.model_fields)
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The section class inside an annotation such as `list[RatioSet]`, if any."""
+    candidates = [annotation, *typing.get_args(annotation)]
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    close = nearest(name, known)
+    return f" Did you mean '{close}'?" if close else f" Known: {', '.join(known)}."
+
+
+def _bundle(source: str, faults: Sequence[str]) -> str:
+    if len(faults) == 1:
+        return f"{source}: {faults[0]}"
+    return f"{source} has {len(faults)} faults: " + " | ".join(faults)

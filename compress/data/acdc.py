@@ -1,0 +1,117 @@
+"""The ACDC challenge's own layout: one folder per patient with Info.cfg, ED and ES frames and their `_gt` masks.
+
+Bernard et al., IEEE TMI 37(11):2514-2525, 2018, doi 10.1109/TMI.2018.2837502.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from compress.data.scan import Scan
+from compress.data.volume import Study
+from compress.errors import DataError
+
+LOOKS_LIKE = "ACDC: patientNNN/ folders (or training/ with them), each with Info.cfg and patientNNN_frameXX.nii.gz"
+
+_PATIENT = re.compile(r"patient\d+")
+_TRAINING = ("training", "database/training")  # database/ is how the official archive unpacks
+_TESTING = ("testing", "database/testing")
+_PHASES = ("ED", "ES")
+
+
+def matches(folder: Path) -> bool:
+    """Whether `folder` is an ACDC root, its training or testing half, or one patient."""
+    return any(_patients(folder / sub) for sub in ("", *_TRAINING, *_TESTING))
+
+
+def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
+    """The ED and ES studies below `folder`; from a root the training half.
+
+    Raises `DataError` when a separate `label_dir` was given (ACDC keeps masks beside the images), or when a root
+    holds the testing half alone.
+    """
+    if label_dir is not None and label_dir.resolve() != folder.resolve():
+        raise DataError(
+            f"{folder} is in ACDC layout, whose masks lie beside the images, but label_dir is {label_dir}.",
+            cure="Leave label_dir null.",
+        )
+    found = Scan()
+    for patient in _choose_half(folder):
+        try:
+            info = read_info(patient / "Info.cfg")
+        except DataError as error:
+            found.fault(patient / "Info.cfg", error)
+            continue
+        for phase in _PHASES:
+            _add_study(found, patient, phase, info, require_masks)
+    return found
+
+
+def read_info(path: Path) -> dict[str, str]:
+    """Parse `Info.cfg` (lines `Key: value`), with ED and ES checked to be two different frame numbers.
+
+    Raises `DataError` when it is missing or damaged.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DataError(
+            f"{path} is missing.", cure="It names the ED and ES frames: restore it from the ACDC archive."
+        ) from None
+    except (OSError, UnicodeDecodeError) as fault:
+        raise DataError(f"{path} cannot be read: {fault}.") from fault
+    info = {key.strip(): value.strip() for key, colon, value in (line.partition(":") for line in lines) if colon}
+    for phase in _PHASES:
+        if not re.fullmatch(r"[0-9]{1,4}", info.get(phase, "")):
+            got = f"'{info[phase]}'" if phase in info else "nothing"
+            raise DataError(f"{path} gives {got} as {phase} frame; expected a line such as '{phase}: 1'.")
+    if int(info["ED"]) == int(info["ES"]):
+        raise DataError(f"{path} names frame {info['ED']} as both ED and ES; they are two different frames.")
+    return info
+
+
+def _add_study(found: Scan, patient: Path, phase: str, info: dict[str, str], require_masks: bool) -> None:
+    stem = f"{patient.name}_frame{int(info[phase]):02d}"
+    image, label = _existing(patient, stem), _existing(patient, f"{stem}_gt")
+    if image is None:
+        missing = patient / f"{stem}.nii.gz"
+        found.fault(missing, DataError(f"{missing} is missing; Info.cfg names it as the {phase} frame."))
+    elif label is None and require_masks:
+        missing = patient / f"{stem}_gt.nii.gz"
+        found.fault(missing, DataError(f"{missing} is missing: the mask of {image.name}.", cure="Add it."))
+    else:
+        found.studies.append(Study(patient.name, phase, image, label, info.get("Group") or None))
+
+
+def _existing(folder: Path, stem: str) -> Path | None:
+    candidates = (folder / f"{stem}{ending}" for ending in (".nii.gz", ".nii"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _choose_half(folder: Path) -> list[Path]:
+    for sub in ("", *_TRAINING):
+        if patients := _patients(folder / sub):
+            return patients
+    half = next((folder / sub for sub in _TESTING if _patients(folder / sub)), folder)
+    raise DataError(f"{folder} holds no training/ patients.", cure=f"To use the testing half give {half}.")
+
+
+def _patients(folder: Path) -> list[Path]:
+    """`folder` itself when it is one patient, else the patient folders in it."""
+    if not folder.is_dir():
+        return []
+    if _is_patient(folder):
+        return [folder]
+    return sorted(_children(folder))
+
+
+def _children(folder: Path) -> Iterator[Path]:
+    return (child for child in folder.iterdir() if _is_patient(child))
+
+
+def _is_patient(folder: Path) -> bool:
+    if not _PATIENT.fullmatch(folder.name) or not folder.is_dir():
+        return False
+    return (folder / "Info.cfg").exists() or any(folder.glob(f"{folder.name}_*.nii*"))

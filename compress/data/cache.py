@@ -1,0 +1,61 @@
+"""Prepared volumes on disk, so that resampling is paid for once.
+
+A file's name is the digest of everything that its content depends on: change an image, a mask or a
+rule and another file is written. Nothing is ever updated in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from compress.data.layouts import read_volume
+from compress.data.preprocess import Geometry, Prepared, Preprocessing
+from compress.data.volume import Study
+from compress.files import atomic_path, digest_file, digest_json
+from compress.progress import SILENT, Progress
+
+_VERSION = 1
+"""Raise when `Preprocessing.forward` changes what it computes."""
+
+
+def prepare(study: Study, rules: Preprocessing, *, cache: Path) -> Prepared:
+    """The study's prepared volume, read from `cache` when an identical one was computed before."""
+    stored = cache / f"{study.name}-{_key(study, rules)[:24]}.npz"
+    found = _load(stored, rules) if stored.is_file() else None
+    if found is not None:
+        return found
+    prepared = rules.forward(read_volume(study))
+    with atomic_path(stored) as temporary, temporary.open("wb") as stream:
+        sizes = np.array([prepared.geometry.native, prepared.geometry.resampled])
+        np.savez_compressed(stream, images=prepared.images, mask=prepared.mask, sizes=sizes)  # pyright: ignore
+    return prepared
+
+
+def prepare_all(
+    studies: Sequence[Study], rules: Preprocessing, *, cache: Path, progress: Progress = SILENT
+) -> list[Prepared]:
+    """`prepare` for every study, in order."""
+    result = []
+    with progress.task("Preparing volumes", len(studies)) as task:
+        for study in studies:
+            result.append(prepare(study, rules, cache=cache))
+            task.advance(info=study.name)
+    return result
+
+
+def _key(study: Study, rules: Preprocessing) -> str:
+    paths = [p for p in (study.image_path, study.label_path) if p is not None]
+    return digest_json([_VERSION, rules.to_json(), study.labels, [digest_file(p) for p in paths]])
+
+
+def _load(stored: Path, rules: Preprocessing) -> Prepared | None:
+    """None for a damaged file: it is computed again and replaced."""
+    try:
+        with np.load(stored, allow_pickle=False) as data:
+            native, resampled = (tuple(int(n) for n in row) for row in data["sizes"])
+            return Prepared(data["images"], data["mask"], Geometry(native, resampled, rules.size))  # pyright: ignore
+    except (OSError, ValueError, KeyError, EOFError, __import__("zipfile").BadZipFile):
+        return None

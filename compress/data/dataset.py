@@ -1,0 +1,88 @@
+"""Slices as a torch data set, augmented reproducibly, and batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from compress.data.augment import augment, build_augmentation
+from compress.data.preprocess import Prepared
+from compress.errors import DataError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a network trains on."""
+
+    images: torch.Tensor
+    """(N, 1, H, W) float32."""
+    labels: torch.Tensor
+    """(N, H, W) int64."""
+
+
+class SliceDataset(Dataset):
+    """Every slice of the volumes; call `set_epoch` before each epoch to draw new augmentation."""
+
+    def __init__(self, volumes: Sequence[Prepared], *, strength: float, seed: int, per_volume: int | None = None) -> None:
+        if any(v.mask is None for v in volumes):
+            raise DataError("Training needs a mask for every volume.")
+        chosen = [spread(len(v.images), per_volume) for v in volumes]
+        self.images = np.concatenate([v.images[i] for v, i in zip(volumes, chosen, strict=True)])
+        self.masks = np.concatenate([v.mask[i] for v, i in zip(volumes, chosen, strict=True) if v.mask is not None])
+        self.transform = build_augmentation(strength)
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the augmentation of epoch `epoch` (counted from 1)."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        image, mask = self.images[index], self.masks[index]
+        if self.transform is None:
+            return image, mask
+        return augment(self.transform, image, mask, seed=sample_seed(self.seed, self.epoch, index))
+
+
+def spread(slices: int, wanted: int | None) -> np.ndarray:
+    """Indices of `wanted` slices evenly spread over a volume (all when None or fewer exist)."""
+    if wanted is None or wanted >= slices:
+        return np.arange(slices)
+    return np.unique(np.linspace(0, slices - 1, wanted + 2)[1:-1].round().astype(int))
+
+
+def sample_seed(*parts: int) -> int:
+    """One 32-bit seed from several numbers, well mixed."""
+    return int(np.random.SeedSequence(list(parts)).generate_state(1)[0])
+
+
+def epoch_loader(dataset: SliceDataset, *, batch_size: int, epoch: int, workers: int = 0) -> DataLoader:
+    """The shuffled batches of one epoch, a function of (seed, epoch) alone.
+
+    An incomplete last batch is dropped unless it is the only one: BatchNorm suffers from tiny batches.
+    """
+    dataset.set_epoch(epoch)
+    generator = torch.Generator().manual_seed(sample_seed(dataset.seed, epoch))
+    return DataLoader(
+        dataset,
+        batch_size=min(batch_size, len(dataset)),
+        shuffle=True,
+        drop_last=True,
+        generator=generator,
+        num_workers=workers,
+        collate_fn=collate,
+    )
+
+
+def collate(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> Batch:
+    """Stack samples (image (H, W), mask (H, W)) into a `Batch`."""
+    images = torch.from_numpy(np.stack([image for image, _ in samples]))[:, None]
+    labels = torch.from_numpy(np.stack([mask for _, mask in samples])).long()
+    return Batch(images, labels)

@@ -1,0 +1,137 @@
+"""Which data set layouts are known, which one a folder is in, and how a study becomes a checked volume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from compress.data import acdc, nnunet_raw
+from compress.data.nifti import NiftiArray, read_image, read_mask
+from compress.data.scan import Scan
+from compress.data.volume import ACDC_LABELS, Study, Volume
+from compress.errors import DataError
+
+SPACING_TOLERANCE = 0.01
+"""Relative difference between an image's and its mask's voxel sizes that is taken for rounding."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one data set layout is recognised and read."""
+
+    matches: Callable[[Path], bool]
+    scan: Callable[[Path, Path | None, bool], Scan]
+    """(folder, label_dir, require_masks) -> studies and faults; raises `DataError` for faults of the whole folder."""
+    looks_like: str
+    """One line for the error message when nothing matches."""
+
+
+LAYOUTS: dict[str, Layout] = {
+    "acdc": Layout(acdc.matches, acdc.scan, acdc.LOOKS_LIKE),
+    "nnunet_raw": Layout(nnunet_raw.matches, nnunet_raw.scan, nnunet_raw.LOOKS_LIKE),
+}
+
+
+def detect_layout(image_dir: Path) -> str:
+    """The name in `LAYOUTS` of the layout that `image_dir` is in.
+
+    Raises `DataError` for a missing folder, or one in no known layout, saying what was found.
+    """
+    folder = Path(image_dir)
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise DataError(f"The data folder {folder} {what}.", cure="Give the folder that holds the images.")
+    for name, layout in LAYOUTS.items():
+        if layout.matches(folder):
+            return name
+    known = "; ".join(layout.looks_like for layout in LAYOUTS.values())
+    raise DataError(f"{folder} is in no known layout: it holds {_contents(folder)}.", cure=f"Known: {known}.")
+
+
+def scan_studies(image_dir: Path, *, label_dir: Path | None = None, require_masks: bool = True) -> Scan:
+    """Every study and every fault in `image_dir`; raises `DataError` only for faults of the whole folder."""
+    layout = LAYOUTS[detect_layout(image_dir)]
+    labels = Path(label_dir) if label_dir is not None else None
+    found = layout.scan(Path(image_dir), labels, require_masks)
+    return Scan(found.sorted_studies(), found.problems)
+
+
+def find_studies(image_dir: Path, *, label_dir: Path | None = None, require_masks: bool = True) -> list[Study]:
+    """The studies in `image_dir`, sorted by patient, then phase; the layout is seen from the folder.
+
+    Raises `DataError` for a missing folder, an unknown layout, or the first faulty patient.
+    """
+    found = scan_studies(image_dir, label_dir=label_dir, require_masks=require_masks)
+    if found.problems:
+        others = len(found.problems) - 1
+        more = f" ({others} more such fault{'s' if others > 1 else ''} in this folder.)" if others else ""
+        raise DataError(found.problems[0].message + more)
+    if not found.studies:
+        raise DataError(f"{image_dir} holds no studies.")
+    return found.studies
+
+
+def read_volume(study: Study, *, require_mask: bool = True) -> Volume:
+    """Read one study's image and, when it has one, its mask.
+
+    Whatever values the data set uses (`study.labels`), `Volume.mask` always holds those of `ACDC_LABELS`:
+    RV 1, MYO 2, LV 3. Raises `DataError` for an unreadable file, a constant image, or a mask that is missing,
+    does not lie on the image's grid or holds unknown labels.
+    """
+    image = read_image(study.image_path)
+    if image.array.min() == image.array.max():
+        raise DataError(f"{study.image_path} is constant: every voxel is {image.array.flat[0]:g}.")
+    mask = None
+    if study.label_path is not None:
+        labels = read_mask(study.label_path)
+        _check_same_grid(image, labels, study)
+        mask = _to_acdc_labels(labels.array, study)
+    elif require_mask:
+        raise DataError(f"{study.image_path} has no mask.", cure="Add it, or use the image for prediction only.")
+    return Volume(study=study, image=image.array, mask=mask, spacing=image.spacing_mm, affine=image.affine)
+
+
+def _check_same_grid(image: NiftiArray, mask: NiftiArray, study: Study) -> None:
+    cure = f"A mask lies on its image's grid ({study.image_path.name})."
+    if mask.array.shape != image.array.shape:
+        raise DataError(
+            f"{study.label_path} has shape {mask.array.shape} (z, y, x), its image {image.array.shape}.", cure=cure
+        )
+    if not np.allclose(mask.spacing_mm, image.spacing_mm, rtol=SPACING_TOLERANCE, atol=0):
+        raise DataError(
+            f"{study.label_path} has spacing {_shown(mask.spacing_mm)}, its image {_shown(image.spacing_mm)}.", cure=cure
+        )
+    turned, upright = nib.aff2axcodes(mask.affine), nib.aff2axcodes(image.affine)
+    if turned != upright:
+        raise DataError(f"{study.label_path} is oriented {_axes(turned)}, its image {_axes(upright)}.", cure=cure)
+
+
+def _to_acdc_labels(mask: np.ndarray, study: Study) -> np.ndarray:
+    known = {0, *study.labels.values()}
+    unknown = [int(value) for value in np.unique(mask) if int(value) not in known]
+    if unknown:
+        allowed = ", ".join(f"{value} {name}" for name, value in study.labels.items())
+        raise DataError(f"{study.label_path} holds unknown labels {unknown}; allowed: 0 background, {allowed}.")
+    table = np.zeros(256, dtype=np.uint8)
+    for name, value in study.labels.items():
+        table[value] = ACDC_LABELS[name]
+    return table[mask]
+
+
+def _shown(spacing: tuple[float, float, float]) -> str:
+    return f"({', '.join(f'{size:g}' for size in spacing)}) mm"
+
+
+def _axes(codes: tuple[str | None, ...]) -> str:
+    return "".join(code or "?" for code in codes)
+
+
+def _contents(folder: Path) -> str:
+    names = sorted(f"{child.name}/" if child.is_dir() else child.name for child in folder.iterdir())
+    if not names:
+        return "nothing"
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

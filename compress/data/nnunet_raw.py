@@ -1,0 +1,148 @@
+"""nnU-Net's raw layout: imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz and dataset.json beside them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from compress.data.nifti import read_mask
+from compress.data.scan import Scan
+from compress.data.volume import ACDC_LABELS, Study
+from compress.errors import DataError, InputError
+from compress.files import read_json
+
+LOOKS_LIKE = "nnU-Net raw: imagesTr/CASE_0000.nii.gz with labelsTr/CASE.nii.gz"
+
+STRUCTURE_NAMES: dict[str, tuple[str, ...]] = {
+    "RV": ("rv", "rvc", "rvcavity", "rightventricle", "rightventriclecavity", "rightventricularcavity"),
+    "MYO": ("myo", "mlv", "lvm", "lvmyo", "myocardium", "lvmyocardium", "leftventricularmyocardium"),
+    "LV": ("lv", "lvc", "lvcavity", "leftventricle", "leftventriclecavity", "leftventricularcavity"),
+}
+"""Spellings in dataset.json, lower case, without spaces and signs."""
+
+_CASE = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})\.nii(\.gz)?")
+_FRAME = re.compile(r"_frame\d+$")
+_NIFTI = (".nii.gz", ".nii")
+
+
+def matches(folder: Path) -> bool:
+    """Whether `folder` is a raw data set's root (it has imagesTr) or a folder of `CASE_0000.nii.gz` images."""
+    return (folder / "imagesTr").is_dir() or any(_CASE.fullmatch(path.name) for path in folder.iterdir())
+
+
+def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
+    """The cases below `folder`, from a root those of imagesTr.
+
+    The patient is the case without `_frameXX`. Of a patient's two frames the one with the larger LV volume in its
+    mask is ED, the other ES; otherwise the phase is "" (unknown), as the layout does not hold it.
+    Raises `DataError` for a missing label folder or a dataset.json whose labels are not RV, MYO and LV.
+    """
+    images = folder / "imagesTr" if (folder / "imagesTr").is_dir() else folder
+    masks = _label_folder(folder, images, label_dir)
+    if masks is None and require_masks:
+        raise DataError(f"{images} has no label folder.", cure="Give label_dir, or put masks in labelsTr beside it.")
+    labels = read_labels(images.parent / "dataset.json")
+    found = Scan()
+    for path in sorted(images.iterdir()):
+        if path.name.endswith(_NIFTI) and not path.name.startswith("."):
+            _add_case(found, path, masks, labels, require_masks)
+    return Scan(_with_phases(found.studies), found.problems)
+
+
+def read_labels(path: Path) -> dict[str, int]:
+    """Structure to label value from dataset.json, v1 `{"1": "RV"}` or v2 `{"RV": 1}`; ACDC's when there is no file.
+
+    Raises `DataError` for structures that are unknown, missing, doubled or regions of several labels.
+    """
+    if not path.exists():
+        return dict(ACDC_LABELS)
+    try:
+        content = read_json(path)
+    except InputError as error:
+        raise DataError(str(error)) from error
+    found = content.get("labels") if isinstance(content, dict) else None
+    if not isinstance(found, dict):
+        raise DataError(f"{path} has no 'labels' table.")
+    labels: dict[str, int] = {}
+    for name, value in _by_name(found, path).items():
+        if value != 0:
+            labels[_structure(name, path)] = value
+    if set(labels) != set(ACDC_LABELS) or len(set(labels.values())) != len(found) - (0 in _by_name(found, path).values()):
+        raise DataError(f"{path} must give RV, MYO and LV one label each; got {found}.")
+    return {name: labels[name] for name in ACDC_LABELS}
+
+
+def _by_name(found: Mapping[str, Any], path: Path) -> dict[str, int]:
+    named: dict[str, int] = {}
+    for key, value in found.items():
+        name, label = (value, key) if isinstance(value, str) and key.isdigit() else (key, value)
+        if isinstance(label, bool) or not str(label).isdigit() or int(label) > 255:
+            raise DataError(f"{path} gives label '{label}' to '{name}'; expected one whole number from 0 to 255.")
+        named[name] = int(label)
+    return named
+
+
+def _structure(name: str, path: Path) -> str:
+    plain = re.sub(r"[^a-z]", "", name.lower())
+    for structure, spellings in STRUCTURE_NAMES.items():
+        if plain in spellings:
+            return structure
+    raise DataError(f"{path} names the structure '{name}'.", cure="Known: RV, MYO, LV and their usual long names.")
+
+
+def _label_folder(folder: Path, images: Path, label_dir: Path | None) -> Path | None:
+    if label_dir is not None and label_dir.resolve() not in (folder.resolve(), images.resolve()):
+        if not label_dir.is_dir():
+            raise DataError(f"The label folder {label_dir} does not exist.")
+        return label_dir / "labelsTr" if (label_dir / "labelsTr").is_dir() else label_dir
+    sibling = images.parent / images.name.replace("images", "labels")
+    return sibling if sibling != images and sibling.is_dir() else None
+
+
+def _add_case(found: Scan, path: Path, masks: Path | None, labels: dict[str, int], require_masks: bool) -> None:
+    named = _CASE.fullmatch(path.name)
+    if named is None:
+        found.fault(path, DataError(f"{path} lacks a channel number.", cure="Name it CASE_0000.nii.gz."))
+    elif named["channel"] != "0000":
+        found.fault(path, DataError(f"{path} is a further channel; one channel (_0000) is expected.", cure="Remove it."))
+    else:
+        case = named["case"]
+        candidates = [masks / f"{case}{ending}" for ending in _NIFTI] if masks else []
+        mask = next((candidate for candidate in candidates if candidate.is_file()), None)
+        if mask is None and require_masks:
+            missing = candidates[0]
+            found.fault(missing, DataError(f"{missing} is missing: the mask of {path.name}.", cure="Add it."))
+        else:
+            found.studies.append(Study(_FRAME.sub("", case), "", path, mask, labels=labels))
+
+
+def _with_phases(studies: list[Study]) -> list[Study]:
+    by_patient: dict[str, list[Study]] = {}
+    for study in studies:
+        by_patient.setdefault(study.patient, []).append(study)
+    return [study for frames in by_patient.values() for study in _name_phases(frames)]
+
+
+def _name_phases(frames: list[Study]) -> list[Study]:
+    if len(frames) != 2:
+        return frames
+    first, second = (_lv_volume(frame) for frame in frames)
+    if first is None or second is None or first == second:
+        return frames
+    phases = ("ED", "ES") if first > second else ("ES", "ED")
+    return [replace(frame, phase=phase) for frame, phase in zip(frames, phases, strict=True)]
+
+
+def _lv_volume(study: Study) -> float | None:
+    """LV volume in mm3, or None without a readable mask (reading the volume will say what is wrong with it)."""
+    if study.label_path is None:
+        return None
+    try:
+        mask = read_mask(study.label_path)
+    except DataError:
+        return None
+    z, y, x = mask.spacing_mm
+    return float((mask.array == study.labels["LV"]).sum()) * z * y * x

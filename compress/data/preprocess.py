@@ -1,0 +1,144 @@
+"""From a native volume to network slices and back, in numpy and scipy alone.
+
+Training, evaluation and benchmark all go through this one module, so they cannot drift apart.
+Forward: resample every slice to the target spacing, take the centred window, clip the intensities
+to robust percentiles, z-score. Inverse: the same geometry backwards, exactly to the native grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from compress.data.volume import Volume
+from compress.errors import CheckpointError, DataError
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What one forward pass did to the grid: enough to undo it."""
+
+    native: tuple[int, int]
+    """(rows, columns) of the volume's slices."""
+    resampled: tuple[int, int]
+    """(rows, columns) after resampling, before the window."""
+    window: tuple[int, int]
+    """(rows, columns) of the network's slices."""
+
+    def slices(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """Matching regions ((rows, columns) of the resampled slice, of the window), centres aligned."""
+        pairs = [_overlap(have, want) for have, want in zip(self.resampled, self.window, strict=True)]
+        return (pairs[0][0], pairs[1][0]), (pairs[0][1], pairs[1][1])
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A volume on the network's grid."""
+
+    images: np.ndarray
+    """(Z, H, W) float32, clipped and z-scored."""
+    mask: np.ndarray | None
+    """(Z, H, W) uint8, or None without a reference."""
+    geometry: Geometry
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The rules, as they travel with every checkpoint and ONNX file."""
+
+    spacing_mm: tuple[float, float] = (1.5, 1.5)
+    """In-plane target spacing (row, column)."""
+    size: tuple[int, int] = (160, 160)
+    """Window (rows, columns) in pixels of the target spacing."""
+    clip_percentiles: tuple[float, float] = (0.5, 99.5)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {key: list(value) for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Preprocessing:
+        """The inverse of `to_json`; `CheckpointError` when keys are missing or unknown."""
+        try:
+            return cls(**{key: tuple(item) for key, item in value.items()})
+        except TypeError as fault:
+            raise CheckpointError(f"Preprocessing rules are damaged: {fault}.") from fault
+
+    def geometry(self, shape: tuple[int, int], spacing_mm: tuple[float, float]) -> Geometry:
+        """The grid that a slice of `shape` and `spacing_mm` (row, column) passes through."""
+        pairs = zip(shape, spacing_mm, self.spacing_mm, strict=True)
+        resampled = [max(1, round(n * have / want)) for n, have, want in pairs]
+        return Geometry((shape[0], shape[1]), (resampled[0], resampled[1]), self.size)
+
+    def forward(self, volume: Volume) -> Prepared:
+        """Bring a volume onto the network's grid. Raises `DataError` for a constant image."""
+        geometry = self.geometry(volume.image.shape[1:], volume.spacing[1:])
+        source, window = geometry.slices()
+        resampled = np.stack([_zoom(image, geometry.resampled, order=3) for image in volume.image])
+        cropped = self._normalise(resampled[(slice(None), *source)], volume.study.name)
+        images = np.full((len(cropped), *self.size), cropped.min(), np.float32)
+        images[(slice(None), *window)] = cropped
+        mask = None if volume.mask is None else _forward_mask(volume.mask, geometry)
+        return Prepared(images, mask, geometry)
+
+    def _normalise(self, images: np.ndarray, name: str) -> np.ndarray:
+        low, high = np.percentile(images, self.clip_percentiles)
+        clipped = np.clip(images, low, high)
+        deviation = float(clipped.std())
+        if not deviation > 0:
+            raise DataError(f"{name}: the image is constant inside the window of {self.size} pixels.")
+        return ((clipped - clipped.mean()) / deviation).astype(np.float32)
+
+
+def inverse(logits: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Labels (Z, Y, X) uint8 on the native grid from logits (Z, C, H, W) on the network's grid.
+
+    Probabilities are interpolated linearly and the largest wins; outside the window is background.
+    """
+    if logits.ndim != 4 or logits.shape[2:] != geometry.window:
+        raise DataError(f"Logits have shape {logits.shape}; (slices, classes, {geometry.window}) is needed.")
+    source, window = geometry.slices()
+    labels = np.zeros((len(logits), *geometry.native), np.uint8)
+    for index, scores in enumerate(logits):
+        grid = np.zeros((len(scores), *geometry.resampled), np.float32)
+        grid[0] = 1.0
+        grid[(slice(None), *source)] = softmax(scores)[(slice(None), *window)]
+        labels[index] = np.stack([_zoom(channel, geometry.native, order=1) for channel in grid]).argmax(0)
+    return labels
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Probabilities over the first axis of (C, H, W)."""
+    exponent = np.exp(scores - scores.max(axis=0, keepdims=True))
+    return exponent / exponent.sum(axis=0, keepdims=True)
+
+
+def _forward_mask(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Linear interpolation of each label's indicator; the largest wins, so contours stay smooth."""
+    source, window = geometry.slices()
+    classes = int(mask.max()) + 1
+    result = np.zeros((len(mask), *geometry.window), np.uint8)
+    for index, labels in enumerate(mask):
+        shares = [_zoom((labels == c).astype(np.float32), geometry.resampled, order=1) for c in range(classes)]
+        result[index][window] = np.stack(shares).argmax(0)[source]
+    return result
+
+
+def _zoom(image: np.ndarray, shape: tuple[int, int], *, order: int) -> np.ndarray:
+    """Resample (rows, columns) to `shape`, pixel edges aligned, never beyond the input's range."""
+    if image.shape == shape:
+        return image.astype(np.float32)
+    factors = [new / old for new, old in zip(shape, image.shape, strict=True)]
+    zoomed = ndimage.zoom(image.astype(np.float32), factors, order=order, mode="nearest", grid_mode=True)
+    assert zoomed.shape == shape, "ndimage rounds n * (m / n) to m"
+    return np.clip(zoomed, image.min(), image.max())
+
+
+def _overlap(have: int, want: int) -> tuple[slice, slice]:
+    """Where `have` cells and a centred window of `want` cells meet, in each one's indices."""
+    length = min(have, want)
+    first, second = (have - length) // 2, (want - length) // 2
+    return slice(first, first + length), slice(second, second + length)

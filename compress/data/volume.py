@@ -1,0 +1,46 @@
+"""The Volume: one 3D image of one patient at one phase, with what is needed to write a mask back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+ACDC_LABELS: dict[str, int] = {"RV": 1, "MYO": 2, "LV": 3}
+"""ACDC's label values. Other data sets differ, so the map travels with every volume and artefact."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where one volume lies and what is known of it before its voxels are read."""
+
+    patient: str
+    phase: str
+    """"ED", "ES" or "" when unknown."""
+    image_path: Path
+    label_path: Path | None
+    group: str | None = None
+    """Disease group (NOR, MINF, DCM, HCM, RV) or None when unknown."""
+    labels: dict[str, int] = field(default_factory=lambda: dict(ACDC_LABELS))
+    """Structure name to label value, background (0) left out."""
+
+    @property
+    def name(self) -> str:
+        """A short name for messages and file names, such as "patient001_ED"."""
+        return f"{self.patient}_{self.phase}" if self.phase else self.patient
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One short-axis volume. Arrays are ordered (slice, row, column) = the NIfTI axes (z, y, x)."""
+
+    study: Study
+    image: np.ndarray
+    """(Z, Y, X) float32."""
+    mask: np.ndarray | None
+    """(Z, Y, X) uint8 label values, or None without a reference."""
+    spacing: tuple[float, float, float]
+    """Voxel size in mm along (z, y, x), from the header's zooms (ACDC's affine does not hold it)."""
+    affine: np.ndarray
+    """(4, 4) NIfTI affine, kept as found."""

@@ -1,0 +1,311 @@
+"""Scores of single volumes, and the report over all of them: tables, groups, clinical agreement, JSON, Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from compress.errors import DataError
+from compress.evaluate.clinical import QUANTITIES, Agreement, PhaseVolumes, clinical_agreement
+from compress.evaluate.metrics import METRICS, check_masks, check_spacing, count, slice_mean_dice, volume_ml
+
+SurfaceDistance = Callable[[np.ndarray, np.ndarray, Sequence[float]], float | None]
+"""(prediction mask, reference mask, spacing in mm) -> distance in mm, None where undefined."""
+
+MEAN = "mean"
+"""Name of the table rows that average over structures."""
+ALL_PHASES = "all"
+"""Name of the table rows over volumes of every phase."""
+
+
+@dataclass(frozen=True)
+class StructureScore:
+    """One structure of one volume."""
+
+    overlap: dict[str, float]
+    """Metric name (of `METRICS`) to 3D value."""
+    slice_dice: float
+    """Mean of the 2D Dice over slices; only meaningful beside the 3D Dice (see `slice_mean_dice`)."""
+    hd95_mm: float | None
+    """95th-percentile Hausdorff distance in mm; None when undefined or when surfaces were not measured."""
+    prediction_ml: float
+    reference_ml: float
+
+    def values(self) -> dict[str, float | None]:
+        """All metrics by name, in table order."""
+        return {**self.overlap, "slice_dice": self.slice_dice, "hd95_mm": self.hd95_mm}
+
+
+@dataclass(frozen=True)
+class VolumeScore:
+    """All structures of one volume."""
+
+    patient: str
+    phase: str
+    """"ED", "ES" or "" when unknown."""
+    group: str | None
+    structures: dict[str, StructureScore]
+    surface_measured: bool
+    """Whether HD95 was computed: tells an undefined distance from one that nobody asked for."""
+
+    @property
+    def name(self) -> str:
+        """Such as "patient001_ED"."""
+        return f"{self.patient}_{self.phase}" if self.phase else self.patient
+
+    @property
+    def mean_dice(self) -> float:
+        """Mean 3D Dice over structures."""
+        return float(np.mean([score.overlap["dice"] for score in self.structures.values()]))
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """Mean and sample SD of each metric over `n` volumes; None where no value (mean) or fewer than two (SD) exist."""
+
+    structure: str
+    phase: str
+    n: int
+    mean: dict[str, float | None]
+    sd: dict[str, float | None]
+    undefined_hd95: int
+    """Distances that were asked for and are undefined because a mask is empty."""
+
+
+def score_volume(
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    *,
+    spacing_mm: Sequence[float],
+    labels: Mapping[str, int],
+    patient: str,
+    phase: str,
+    group: str | None = None,
+    surface: SurfaceDistance | None = None,
+) -> VolumeScore:
+    """Score a predicted label array against its reference, both (Z, Y, X) in native space.
+
+    `spacing_mm` is the voxel size along (z, y, x), `labels` maps structure names to label values. Pass
+    `compress.evaluate.surface.hd95` as `surface` to measure surface distances; it needs torch, so this module does
+    not import it. Raises `DataError` when shapes, dtypes, spacing or the label map do not fit.
+    """
+    check_masks(prediction, reference)
+    spacing = check_spacing(spacing_mm)
+    if prediction.ndim != 3 or not labels:
+        raise DataError(
+            f"Got shape {prediction.shape} and labels {dict(labels)}; need (Z, Y, X) and at least one structure.",
+            cure="Score whole volumes with their label map.",
+        )
+    structures = {
+        name: _score_structure(prediction == value, reference == value, spacing, surface)
+        for name, value in labels.items()
+    }
+    return VolumeScore(patient, phase, group, structures, surface is not None)
+
+
+def evaluate(scores: Iterable[VolumeScore]) -> EvaluationReport:
+    """The report over `scores`; `DataError` when there are none, when one comes twice or their structures differ."""
+    volumes = tuple(scores)
+    if not volumes:
+        raise DataError("No volumes were scored.", cure="Check the data folder and the split.")
+    names = [volume.name for volume in volumes]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"Scored more than once: {', '.join(twice)}.", cure="Score each volume once.")
+    for volume in volumes:
+        if list(volume.structures) != list(volumes[0].structures):
+            raise DataError(
+                f"{volume.name} has structures {list(volume.structures)}, {names[0]} {list(volumes[0].structures)}.",
+                cure="Use one label map for all volumes.",
+            )
+    return EvaluationReport(volumes)
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """Scores of a whole data set; everything but `volumes` is derived from them. Built by `evaluate`."""
+
+    volumes: tuple[VolumeScore, ...]
+
+    @property
+    def structures(self) -> list[str]:
+        """Structure names in the label map's order."""
+        return list(self.volumes[0].structures)
+
+    @property
+    def mean_dice(self) -> float:
+        """3D Dice, mean over volumes and structures."""
+        return float(np.mean([volume.mean_dice for volume in self.volumes]))
+
+    @property
+    def structure_dice(self) -> dict[str, float]:
+        """3D Dice per structure, mean over volumes."""
+        return {
+            name: float(np.mean([volume.structures[name].overlap["dice"] for volume in self.volumes]))
+            for name in self.structures
+        }
+
+    @property
+    def group_dice(self) -> dict[str, float]:
+        """Mean 3D Dice (over volumes and structures) per disease group; volumes of unknown group count as "?"."""
+        groups = sorted({volume.group or "?" for volume in self.volumes})
+        return {
+            group: float(np.mean([volume.mean_dice for volume in self.volumes if (volume.group or "?") == group]))
+            for group in groups
+        }
+
+    @property
+    def worst(self) -> VolumeScore:
+        """The volume with the lowest mean Dice (the first by name on a tie)."""
+        return min(self.volumes, key=lambda volume: (volume.mean_dice, volume.name))
+
+    @property
+    def best(self) -> VolumeScore:
+        """The volume with the highest mean Dice (the first by name on a tie)."""
+        return min(self.volumes, key=lambda volume: (-volume.mean_dice, volume.name))
+
+    def phase_volumes(self) -> list[PhaseVolumes]:
+        """Volumes in ml per patient and phase: the input of `compress.evaluate.clinical`."""
+        return [
+            PhaseVolumes(
+                volume.patient,
+                volume.phase,
+                {name: score.prediction_ml for name, score in volume.structures.items()},
+                {name: score.reference_ml for name, score in volume.structures.items()},
+            )
+            for volume in self.volumes
+        ]
+
+    def clinical(self) -> dict[str, Agreement]:
+        """Agreement on every clinical quantity."""
+        return clinical_agreement(self.phase_volumes())
+
+    def table(self) -> list[TableRow]:
+        """One row per phase and structure, plus the mean over structures; then over all phases when several exist."""
+        known = {"ED": 0, "ES": 1}
+        phases = sorted({volume.phase for volume in self.volumes}, key=lambda phase: (known.get(phase, 2), phase))
+        blocks = [(phase, [volume for volume in self.volumes if volume.phase == phase]) for phase in phases]
+        blocks += [(ALL_PHASES, list(self.volumes))] if len(phases) > 1 else []
+        return [_row(name, phase, found) for phase, found in blocks for name in (*self.structures, MEAN)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types without NaN. Only `volumes` is read back; the rest is derived, for readers' convenience."""
+        return {
+            "mean_dice": self.mean_dice,
+            "structure_dice": self.structure_dice,
+            "group_dice": self.group_dice,
+            "best": self.best.name,
+            "worst": self.worst.name,
+            "table": [asdict(row) for row in self.table()],
+            "clinical": {
+                name: {"unit": QUANTITIES[name].unit, **asdict(found), "limits": found.limits and list(found.limits)}
+                for name, found in self.clinical().items()
+            },
+            "volumes": [asdict(volume) for volume in self.volumes],
+        }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> EvaluationReport:
+        """The report that `to_json` wrote; `DataError` when it is not one."""
+        try:
+            return evaluate(_volume_from(entry) for entry in value["volumes"])
+        except (KeyError, TypeError, AttributeError) as fault:
+            raise DataError(f"Not an evaluation report: {fault!r}.", cure="Evaluate again.") from fault
+
+    def to_markdown(self) -> str:
+        """The tables as Markdown, for people."""
+        parts = [f"Mean 3D Dice {self.mean_dice:.4f} over {len(self.volumes)} volumes and {len(self.structures)} "]
+        parts[0] += f"structures. Best {self.best.name} ({self.best.mean_dice:.3f}), "
+        parts[0] += f"worst {self.worst.name} ({self.worst.mean_dice:.3f})."
+        parts += [_overlap_markdown(self.table()), _group_markdown(self), _clinical_markdown(self.clinical())]
+        return "\n\n".join(parts) + "\n"
+
+
+def _score_structure(
+    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float], surface: SurfaceDistance | None
+) -> StructureScore:
+    counts = count(prediction, reference)
+    return StructureScore(
+        overlap={name: float(metric(counts)) for name, metric in METRICS.items()},
+        slice_dice=slice_mean_dice(prediction, reference),
+        hd95_mm=surface(prediction, reference, spacing) if surface else None,
+        prediction_ml=volume_ml(prediction, spacing),
+        reference_ml=volume_ml(reference, spacing),
+    )
+
+
+def _volume_values(volume: VolumeScore, structure: str) -> dict[str, float | None]:
+    """Metrics of one structure; for `MEAN` the mean over the structures that have a value."""
+    if structure != MEAN:
+        return volume.structures[structure].values()
+    columns = [score.values() for score in volume.structures.values()]
+    return {name: _mean([column[name] for column in columns]) for name in columns[0]}
+
+
+def _row(structure: str, phase: str, volumes: Sequence[VolumeScore]) -> TableRow:
+    values = [_volume_values(volume, structure) for volume in volumes]
+    undefined = sum(
+        volume.surface_measured and score.hd95_mm is None
+        for volume in volumes
+        for name, score in volume.structures.items()
+        if structure in (name, MEAN)
+    )
+    columns = {name: [value[name] for value in values] for name in values[0]}
+    mean, sd = ({name: statistic(column) for name, column in columns.items()} for statistic in (_mean, _sd))
+    return TableRow(structure, phase, len(volumes), mean, sd, undefined)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _sd(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.std(known, ddof=1)) if len(known) > 1 else None
+
+
+def _volume_from(entry: Mapping[str, Any]) -> VolumeScore:
+    structures = {name: StructureScore(**score) for name, score in entry["structures"].items()}
+    return VolumeScore(**{**entry, "structures": structures})
+
+
+def _spread(mean: float | None, sd: float | None, digits: int) -> str:
+    if mean is None:
+        return "-"
+    return f"{mean:.{digits}f}" + (f" ± {sd:.{digits}f}" if sd is not None else "")
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def _overlap_markdown(rows: Sequence[TableRow]) -> str:
+    digits = {"hd95_mm": 2}
+    names = list(rows[0].mean)
+    body = [
+        [row.phase or "-", row.structure, str(row.n)]
+        + [_spread(row.mean[name], row.sd[name], digits.get(name, 3)) for name in names]
+        + [str(row.undefined_hd95)]
+        for row in rows
+    ]
+    return _markdown(["phase", "structure", "n", *names, "HD95 undefined"], body)
+
+
+def _group_markdown(report: EvaluationReport) -> str:
+    return _markdown(["group", "mean Dice"], [[name, f"{value:.3f}"] for name, value in report.group_dice.items()])
+
+
+def _clinical_markdown(found: Mapping[str, Agreement]) -> str:
+    head = ["quantity", "unit", "n", "omitted", "bias ± SD", "95% limits", "r", "MAE"]
+    rows = []
+    for name, item in found.items():
+        limits = f"{item.limits[0]:.1f} to {item.limits[1]:.1f}" if item.limits else "-"
+        correlation = "-" if item.correlation is None else f"{item.correlation:.3f}"
+        spread, mae = _spread(item.bias, item.sd, 2), _spread(item.mae, None, 2)
+        rows.append([name, QUANTITIES[name].unit, str(item.n), str(item.omitted), spread, limits, correlation, mae])
+    return _markdown(head, rows)

@@ -1,0 +1,79 @@
+"""Writing files whole or not at all, JSON, and content digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from compress.errors import EnvironmentFault, InputError
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; rename it into place only when the block succeeds.
+
+    Raises `EnvironmentFault` when the folder cannot be written (read-only, disk full).
+    """
+    temporary = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except OSError as fault:
+        raise EnvironmentFault(
+            f"Cannot write {target}: {fault.strerror or fault}.", cure="Check the folder's permissions and free space."
+        ) from fault
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> Path:
+    """Write `text` to `target` atomically and return `target`."""
+    with atomic_path(Path(target)) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return Path(target)
+
+
+def write_json(target: Path, value: Any) -> Path:
+    """Write `value` as indented JSON (keys in the given order, NaN refused) atomically."""
+    return write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(source: Path) -> Any:
+    """Parse a JSON file; `InputError` names the file when it is missing or damaged."""
+    try:
+        return json.loads(Path(source).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"No such file: {source}.") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as fault:
+        raise InputError(f"{source} is not readable JSON: {fault}.") from fault
+
+
+def digest_bytes(*parts: bytes) -> str:
+    """SHA-256 of the parts, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_json(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON: equal values, equal digests."""
+    return digest_bytes(json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode())

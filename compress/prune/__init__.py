@@ -1,0 +1,1 @@
+"""Channel groups, ranking, plan and rebuild."""

@@ -1,0 +1,198 @@
+"""The only module that knows file names: what a run leaves where.
+
+    <save_root>/<experiment_name>/
+        config.yaml environment.json data.json split.json report.json report.md cache/
+        baseline/            a Stage (the dense network)
+        pruned/<init>/       a Stage with masks, plan and schematic beside it
+        scratch/             a Stage: the pruned shape trained from scratch (control)
+        inspect/ bench/ sweep/
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from compress.config import Config
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The folder of one trained network. `final` names its end product."""
+
+    root: Path
+    final_name: str
+
+    @property
+    def final(self) -> Path:
+        """The end product: dense or pruned and retrained weights."""
+        return self.root / self.final_name
+
+    @property
+    def initial(self) -> Path:
+        """Weights before the first step."""
+        return self.root / "checkpoints" / "initial.safetensors"
+
+    @property
+    def early(self) -> Path:
+        """Weights after `rewind_epoch` epochs: what rewinding returns to."""
+        return self.root / "checkpoints" / "early.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """Weights of the epoch with the best validation Dice."""
+        return self.root / "checkpoints" / "best.safetensors"
+
+    def epoch(self, number: int) -> Path:
+        """Weights after epoch `number`, kept every `save_interval` epochs."""
+        return self.root / "checkpoints" / f"epoch_{number:04d}.safetensors"
+
+    @property
+    def resume(self) -> Path:
+        """Weights, optimiser and schedule after the last finished epoch."""
+        return self.root / "checkpoints" / "resume.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line per epoch."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def curves(self) -> Path:
+        return self.root / "curves.png"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.root / "tensorboard"
+
+    @property
+    def record(self) -> Path:
+        """What the stage was made from (digests) and what came out: decides whether it is current."""
+        return self.root / "stage.json"
+
+    @property
+    def onnx(self) -> Path:
+        return self.root / f"{Path(self.final_name).stem}.onnx"
+
+    @property
+    def parity(self) -> Path:
+        return self.root / "parity.json"
+
+    @property
+    def plan(self) -> Path:
+        return self.root / "plan.json"
+
+    @property
+    def masks(self) -> Path:
+        return self.root / "masks.json"
+
+    @property
+    def meta(self) -> Path:
+        return self.root / "meta.json"
+
+    @property
+    def schematic(self) -> Path:
+        return self.root / "unet.png"
+
+    @property
+    def raw_pruned(self) -> Path:
+        """The pruned network before any retraining."""
+        return self.root / "checkpoints" / "pruned_raw.safetensors"
+
+    @property
+    def start(self) -> Path:
+        """The weights that retraining starts from (kept, random or rewound)."""
+        return self.root / "checkpoints" / "start.safetensors"
+
+    def evaluation(self, name: str = "eval") -> Path:
+        """Folder of one evaluation: metrics.json, metrics.md and overlays."""
+        return self.root / name
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """The folder of one experiment."""
+
+    root: Path
+    baseline_name: str
+    baseline_file: str
+    pruned_name: str
+    pruned_file: str
+
+    @classmethod
+    def of(cls, config: Config) -> RunDir:
+        """The run folder that a configuration names."""
+        pruning = config.pruning
+        return cls(
+            Path(config.train.paths.save_root) / config.experiment.experiment_name,
+            pruning.ckpt_path.subfolder,
+            as_checkpoint_name(pruning.ckpt_path.ckpt_name),
+            pruning.save_path.subfolder,
+            as_checkpoint_name(pruning.save_path.filename),
+        )
+
+    @property
+    def baseline(self) -> Stage:
+        return Stage(self.root / self.baseline_name, self.baseline_file)
+
+    def pruned(self, name: str) -> Stage:
+        """A pruned network; `name` is its initialisation (none, random, rewind) or the user's --name."""
+        return Stage(self.root / self.pruned_name / name, self.pruned_file)
+
+    def pruned_stages(self) -> list[Stage]:
+        """Every pruned network of this run that is finished, by name."""
+        folder = self.root / self.pruned_name
+        names = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+        return [stage for stage in map(self.pruned, names) if stage.final.is_file()]
+
+    def scratch(self, name: str = "scratch") -> Stage:
+        """The control: a pruned network's shape, trained from random weights like a dense network."""
+        return Stage(self.root / name, self.pruned_file)
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.yaml"
+
+    @property
+    def environment(self) -> Path:
+        return self.root / "environment.json"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data.json"
+
+    @property
+    def split(self) -> Path:
+        return self.root / "split.json"
+
+    @property
+    def inspect(self) -> Path:
+        return self.root / "inspect"
+
+    @property
+    def bench(self) -> Path:
+        return self.root / "bench"
+
+    @property
+    def report_json(self) -> Path:
+        return self.root / "report.json"
+
+    @property
+    def report_md(self) -> Path:
+        return self.root / "report.md"
+
+
+def as_checkpoint_name(name: str) -> str:
+    """Checkpoints are written as safetensors whatever suffix the configuration gives them."""
+    return f"{Path(name).stem}.safetensors"
+
+
+def cache_dir(config: Config) -> Path:
+    """Prepared volumes, shared by the experiments of one save_root."""
+    return Path(config.data.cache_dir or Path(config.train.paths.save_root) / "cache")
+
+
+def phantom_dir(config: Config) -> Path:
+    """Where the embedded phantom of this size and seed is generated."""
+    phantom = config.data.phantom
+    return Path(config.train.paths.save_root) / f"phantom-{phantom.patients}-seed{phantom.seed}"

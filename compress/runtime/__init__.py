@@ -1,0 +1,1 @@
+"""Running ONNX files; never imports torch."""

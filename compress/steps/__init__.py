@@ -1,0 +1,1 @@
+"""The stages of a run: each reads artefacts from disk and writes artefacts to disk."""

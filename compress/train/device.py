@@ -1,0 +1,51 @@
+"""Which device to train on, and whether bfloat16 pays there."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+from compress.errors import EnvironmentFault
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device for "auto", "cpu", "cuda" or "cuda:N"; `EnvironmentFault` when it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        raise EnvironmentFault(
+            f"experiment.device is '{name}', but torch sees {torch.cuda.device_count()} CUDA device(s).",
+            cure="Install a CUDA build of torch and its driver, or use --set experiment.device=cpu.",
+        )
+    return device
+
+
+def use_bf16(choice: str, device: torch.device) -> bool:
+    """Whether to train under bfloat16 autocast: "bf16" always, "off" never, "auto" where it is fast."""
+    if choice != "auto":
+        return choice == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool({"avx512_bf16", "amx_bf16"} & cpu_flags())
+
+
+def cpu_flags() -> set[str]:
+    """Instruction-set flags of an x86 Linux CPU; empty elsewhere."""
+    source = Path("/proc/cpuinfo")
+    if platform.machine() not in ("x86_64", "AMD64") or not source.is_file():
+        return set()
+    lines = source.read_text().splitlines()
+    return set(next((line.split(":")[1].split() for line in lines if line.startswith("flags")), []))
+
+
+def make_deterministic(device: torch.device) -> None:
+    """Ask torch for the same bits every time: a resumed run must equal an uninterrupted one."""
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.use_deterministic_algorithms(True, warn_only=True)
