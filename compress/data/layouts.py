@@ -103,7 +103,8 @@ def _check_same_grid(image: NiftiArray, mask: NiftiArray, study: Study) -> None:
         )
     if not np.allclose(mask.spacing_mm, image.spacing_mm, rtol=SPACING_TOLERANCE, atol=0):
         raise DataError(
-            f"{study.label_path} has spacing {_shown(mask.spacing_mm)}, its image {_shown(image.spacing_mm)}.", cure=cure
+            f"{study.label_path} has spacing {_shown(mask.spacing_mm)}, its image {_shown(image.spacing_mm)}.",
+            cure=cure,
         )
     turned, upright = nib.aff2axcodes(mask.affine), nib.aff2axcodes(image.affine)
     if turned != upright:

@@ -12,7 +12,7 @@ import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 import nibabel as nib
 import numpy as np
@@ -32,6 +32,7 @@ _WRONG_UNITS = {1: "metres", 3: "micrometres"}
 _ENDINGS = (".nii", ".nii.gz")
 
 Header = nib.Nifti1Header | nib.Nifti2Header
+Stream = gzip.GzipFile | io.BufferedReader
 
 
 class Geometry(Protocol):
@@ -131,7 +132,7 @@ def _read(path: Path) -> tuple[np.ndarray, Header]:
         raise DataError(f"{path} cannot be read: {reason}.", cure="Copy or download the file again.") from fault
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> Stream:
     """Open by content, not by name: a .nii.gz that was unpacked in place keeps working."""
     with path.open("rb") as stream:
         magic = stream.read(2)
@@ -140,7 +141,7 @@ def _open(path: Path) -> IO[bytes]:
     return gzip.open(path, "rb") if magic == b"\x1f\x8b" else path.open("rb")
 
 
-def _read_header(stream: IO[bytes], path: Path) -> Header:
+def _read_header(stream: Stream, path: Path) -> Header:
     block = stream.read(348)
     cls = nib.Nifti1Header if len(block) == 348 and block[344:348] == b"n+1\0" else nib.Nifti2Header
     if cls is nib.Nifti2Header:
@@ -179,7 +180,7 @@ def _check_spacing(header: Header, path: Path) -> None:
         )
 
 
-def _read_array(stream: IO[bytes], header: Header, shape: tuple[int, int, int], path: Path) -> np.ndarray:
+def _read_array(stream: Stream, header: Header, shape: tuple[int, int, int], path: Path) -> np.ndarray:
     offset = int(header.get_data_offset())
     needed = offset + math.prod(shape) * header.get_data_dtype().itemsize
     packed = isinstance(stream, gzip.GzipFile)

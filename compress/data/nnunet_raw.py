@@ -66,11 +66,9 @@ def read_labels(path: Path) -> dict[str, int]:
     found = content.get("labels") if isinstance(content, dict) else None
     if not isinstance(found, dict):
         raise DataError(f"{path} has no 'labels' table.")
-    labels: dict[str, int] = {}
-    for name, value in _by_name(found, path).items():
-        if value != 0:
-            labels[_structure(name, path)] = value
-    if set(labels) != set(ACDC_LABELS) or len(set(labels.values())) != len(found) - (0 in _by_name(found, path).values()):
+    pairs = [(_structure(name, path), value) for name, value in _by_name(found, path).items() if value != 0]
+    labels = dict(pairs)
+    if len(pairs) != len(ACDC_LABELS) or len(labels) != len(pairs) or len(set(labels.values())) != len(pairs):
         raise DataError(f"{path} must give RV, MYO and LV one label each; got {found}.")
     return {name: labels[name] for name in ACDC_LABELS}
 
@@ -98,8 +96,10 @@ def _label_folder(folder: Path, images: Path, label_dir: Path | None) -> Path | 
         if not label_dir.is_dir():
             raise DataError(f"The label folder {label_dir} does not exist.")
         return label_dir / "labelsTr" if (label_dir / "labelsTr").is_dir() else label_dir
-    sibling = images.parent / images.name.replace("images", "labels")
-    return sibling if sibling != images and sibling.is_dir() else None
+    if not images.name.startswith("images"):
+        return None
+    sibling = images.with_name("labels" + images.name.removeprefix("images"))
+    return sibling if sibling.is_dir() else None
 
 
 def _add_case(found: Scan, path: Path, masks: Path | None, labels: dict[str, int], require_masks: bool) -> None:
@@ -107,7 +107,9 @@ def _add_case(found: Scan, path: Path, masks: Path | None, labels: dict[str, int
     if named is None:
         found.fault(path, DataError(f"{path} lacks a channel number.", cure="Name it CASE_0000.nii.gz."))
     elif named["channel"] != "0000":
-        found.fault(path, DataError(f"{path} is a further channel; one channel (_0000) is expected.", cure="Remove it."))
+        found.fault(
+            path, DataError(f"{path} is a further channel; one channel (_0000) is expected.", cure="Remove it.")
+        )
     else:
         case = named["case"]
         candidates = [masks / f"{case}{ending}" for ending in _NIFTI] if masks else []

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from compress.data.nifti import read_image
 from compress.data.volume import Study
 from compress.errors import ConfigError, DataError
@@ -27,8 +29,12 @@ class Split:
 
 def fingerprint(study: Study) -> str:
     """SHA-256 of the study's decoded voxels (float32) and shape: the same picture under another name or packing."""
-    array = read_image(study.image_path).array
-    return digest_bytes(repr(array.shape).encode(), array.tobytes())
+    return array_fingerprint(read_image(study.image_path).array)
+
+
+def array_fingerprint(image: np.ndarray) -> str:
+    """As `fingerprint`, from an image in memory (`Volume.image`)."""
+    return digest_bytes(repr(image.shape).encode(), image.tobytes())
 
 
 def find_duplicates(studies: Sequence[Study]) -> list[tuple[str, ...]]:

@@ -140,3 +140,39 @@ def check_spacing(spacing_mm: Sequence[float]) -> tuple[float, float, float]:
             cure="Read it from the image header's zooms.",
         )
     return values
+
+
+SurfaceDistance = Callable[[np.ndarray, np.ndarray, Sequence[float]], float | None]
+"""(prediction mask, reference mask, spacing in mm) -> distance in mm, None where undefined."""
+
+
+@dataclass(frozen=True)
+class StructureScore:
+    """One structure of one volume."""
+
+    overlap: dict[str, float]
+    """Metric name (of `METRICS`) to 3D value."""
+    slice_dice: float
+    """Mean of the 2D Dice over slices; only meaningful beside the 3D Dice (see `slice_mean_dice`)."""
+    hd95_mm: float | None
+    """95th-percentile Hausdorff distance in mm; None when undefined or when surfaces were not measured."""
+    prediction_ml: float
+    reference_ml: float
+
+    def values(self) -> dict[str, float | None]:
+        """All metrics by name, in table order."""
+        return {**self.overlap, "slice_dice": self.slice_dice, "hd95_mm": self.hd95_mm}
+
+
+def score_structure(
+    prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float], surface: SurfaceDistance | None = None
+) -> StructureScore:
+    """Every metric of one structure from two boolean (Z, Y, X) masks; HD95 only when `surface` is given."""
+    counts = count(prediction, reference)
+    return StructureScore(
+        overlap={name: float(metric(counts)) for name, metric in METRICS.items()},
+        slice_dice=slice_mean_dice(prediction, reference),
+        hd95_mm=surface(prediction, reference, spacing_mm) if surface else None,
+        prediction_ml=volume_ml(prediction, spacing_mm),
+        reference_ml=volume_ml(reference, spacing_mm),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,33 +10,12 @@ import numpy as np
 
 from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES, Agreement, PhaseVolumes, clinical_agreement
-from compress.evaluate.metrics import METRICS, check_masks, check_spacing, count, slice_mean_dice, volume_ml
-
-SurfaceDistance = Callable[[np.ndarray, np.ndarray, Sequence[float]], float | None]
-"""(prediction mask, reference mask, spacing in mm) -> distance in mm, None where undefined."""
+from compress.evaluate.metrics import StructureScore, SurfaceDistance, check_masks, check_spacing, score_structure
 
 MEAN = "mean"
 """Name of the table rows that average over structures."""
 ALL_PHASES = "all"
 """Name of the table rows over volumes of every phase."""
-
-
-@dataclass(frozen=True)
-class StructureScore:
-    """One structure of one volume."""
-
-    overlap: dict[str, float]
-    """Metric name (of `METRICS`) to 3D value."""
-    slice_dice: float
-    """Mean of the 2D Dice over slices; only meaningful beside the 3D Dice (see `slice_mean_dice`)."""
-    hd95_mm: float | None
-    """95th-percentile Hausdorff distance in mm; None when undefined or when surfaces were not measured."""
-    prediction_ml: float
-    reference_ml: float
-
-    def values(self) -> dict[str, float | None]:
-        """All metrics by name, in table order."""
-        return {**self.overlap, "slice_dice": self.slice_dice, "hd95_mm": self.hd95_mm}
 
 
 @dataclass(frozen=True)
@@ -100,7 +79,7 @@ def score_volume(
             cure="Score whole volumes with their label map.",
         )
     structures = {
-        name: _score_structure(prediction == value, reference == value, spacing, surface)
+        name: score_structure(prediction == value, reference == value, spacing, surface)
         for name, value in labels.items()
     }
     return VolumeScore(patient, phase, group, structures, surface is not None)
@@ -109,8 +88,8 @@ def score_volume(
 def evaluate(scores: Iterable[VolumeScore]) -> EvaluationReport:
     """The report over `scores`; `DataError` when there are none, when one comes twice or their structures differ."""
     volumes = tuple(scores)
-    if not volumes:
-        raise DataError("No volumes were scored.", cure="Check the data folder and the split.")
+    if not volumes or not volumes[0].structures:
+        raise DataError("No volumes or no structures were scored.", cure="Check the data folder and the split.")
     names = [volume.name for volume in volumes]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -222,19 +201,6 @@ class EvaluationReport:
         parts[0] += f"worst {self.worst.name} ({self.worst.mean_dice:.3f})."
         parts += [_overlap_markdown(self.table()), _group_markdown(self), _clinical_markdown(self.clinical())]
         return "\n\n".join(parts) + "\n"
-
-
-def _score_structure(
-    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float], surface: SurfaceDistance | None
-) -> StructureScore:
-    counts = count(prediction, reference)
-    return StructureScore(
-        overlap={name: float(metric(counts)) for name, metric in METRICS.items()},
-        slice_dice=slice_mean_dice(prediction, reference),
-        hd95_mm=surface(prediction, reference, spacing) if surface else None,
-        prediction_ml=volume_ml(prediction, spacing),
-        reference_ml=volume_ml(reference, spacing),
-    )
 
 
 def _volume_values(volume: VolumeScore, structure: str) -> dict[str, float | None]:

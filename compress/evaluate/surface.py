@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,14 +24,17 @@ def hd95(prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[flo
     masks = np.stack([prediction, reference]).astype(bool)
     if not masks.any(axis=(1, 2, 3)).all():
         return None
-    predicted, referenced = (torch.from_numpy(mask)[None, None] for mask in masks[(slice(None), *_box(masks.any(0)))])
-    distance = compute_hausdorff_distance(
-        predicted, referenced, include_background=True, percentile=95, spacing=list(spacing)
-    )
+    predicted, referenced = (torch.from_numpy(mask)[None, None] for mask in masks[(slice(None), *_box(masks))])
+    with warnings.catch_warnings():
+        # MONAI 1.6 passes an argument of its own that it has deprecated; callers can neither cause nor cure it.
+        warnings.filterwarnings("ignore", message=".*always_return_as_numpy.*", category=FutureWarning)
+        distance = compute_hausdorff_distance(
+            predicted, referenced, include_background=True, percentile=95, spacing=list(spacing)
+        )
     return float(distance.item())
 
 
-def _box(mask: np.ndarray) -> tuple[slice, ...]:
-    """The bounding box of a non-empty mask. The distance does not depend on what lies outside the union."""
-    corners = np.argwhere(mask)
+def _box(masks: np.ndarray) -> tuple[slice, ...]:
+    """Bounding box of the union of (2, Z, Y, X) masks. The distance does not depend on what lies outside."""
+    corners = np.argwhere(masks)[:, 1:]
     return tuple(slice(int(low), int(high) + 1) for low, high in zip(corners.min(0), corners.max(0), strict=True))

@@ -1,0 +1,60 @@
+"""The terminal: one rich console, progress bars, tables; the only place that formats for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from compress.progress import Progress, Task
+
+console = Console()
+errors = Console(stderr=True)
+
+
+class _BarTask(Task):
+    def __init__(self, bars: Bars, name: str, total: int) -> None:
+        self.bars = bars
+        self.id = bars.add_task(escape(name), total=total, info="")
+
+    def advance(self, steps: int = 1, *, info: str = "") -> None:
+        if info:
+            self.bars.update(self.id, advance=steps, info=escape(info))
+        else:
+            self.bars.update(self.id, advance=steps)
+
+
+class RichProgress(Progress):
+    """Bars on a terminal; plain start and end lines where the output is a file."""
+
+    @contextmanager
+    def task(self, name: str, total: int) -> Iterator[Task]:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Bars(*columns, TimeRemainingColumn(), TextColumn("{task.fields[info]}"), console=console) as bars:
+            yield _BarTask(bars, name, total)
+
+    def note(self, text: str) -> None:
+        console.print(escape(text), style="dim", highlight=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        errors.print(f"warning: {escape(text)}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """One line of result."""
+    console.print(escape(text), highlight=False, soft_wrap=True)
+
+
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
+    """A table whose first `left` columns are words and the rest numbers."""
+    drawn = Table(title=escape(title), title_justify="left")
+    for index, name in enumerate(header):
+        drawn.add_column(escape(name), justify="left" if index < left else "right", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(escape(cell) for cell in row))
+    console.print(drawn)

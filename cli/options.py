@@ -1,0 +1,46 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from compress.steps.workspace import Workspace
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Configuration file. Without it: ./cardiocompress.yaml."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", help="Override one value, e.g. --set train.parameters.num_epochs=5. Repeatable."),
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run where it stopped.")]
+RestartOption = Annotated[bool, typer.Option("--restart", help="Throw away an earlier result and begin again.")]
+
+
+def open_workspace(config: Path | None, overrides: list[str] | None) -> Workspace:
+    """The workspace for a command's --config and --set."""
+    from cli.console import RichProgress
+    from compress.config_io import DEFAULT_FILE, load_config
+    from compress.errors import ConfigError
+    from compress.steps.workspace import Workspace
+
+    chosen = config or Path(DEFAULT_FILE)
+    if config is None and not chosen.is_file():
+        raise ConfigError(
+            f"There is no {DEFAULT_FILE} in this folder.", cure="Write one with `cardiocompress init`, or pass --config."
+        )
+    return Workspace(load_config(chosen, overrides or []), RichProgress())
+
+
+def mode_of(resume: bool, restart: bool) -> str:
+    """The training mode that --resume and --restart ask for."""
+    from compress.errors import ConfigError
+
+    if resume and restart:
+        raise ConfigError("--resume and --restart exclude each other.")
+    return "resume" if resume else "restart" if restart else "fresh"

@@ -1,0 +1,185 @@
+"""Looking a data folder over before anything is trained on it: what is there, and every fault in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from compress.data.facts import VolumeFacts, look_at
+from compress.data.layouts import detect_layout, scan_studies
+from compress.data.scan import Problem
+from compress.data.split import group_by_fingerprint
+from compress.data.volume import ACDC_LABELS, Study
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The range of one quantity."""
+
+    min: float
+    median: float
+    mean: float
+    max: float
+
+
+@dataclass(frozen=True)
+class OutsideCrop:
+    """How much of one structure a centred crop would cut away."""
+
+    fraction: float
+    """Of the structure's volume over all masks."""
+    volumes: int
+    """How many volumes lose anything."""
+    worst_fraction: float
+    worst_volume: str
+    """The file that loses the largest fraction, "" when none does."""
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """Everything that `check_folder` found."""
+
+    folder: Path
+    layout: str
+    phantom: bool
+    """Whether these are generated images, not patients."""
+    patients: int
+    volumes: int
+    """Readable images; `masks` counts those with a readable mask."""
+    masks: int
+    groups: dict[str, int]
+    """Patients per disease group, "unknown" last resort."""
+    geometry: dict[str, Spread]
+    """slices; rows and columns (pixels); slice_mm, row_mm and column_mm (voxel size)."""
+    intensity_max: Spread | None
+    """Over volumes, in the scanner's units; None without a readable image."""
+    millilitres: dict[str, dict[str, Spread]]
+    """Phase ("ED", "ES", "unknown") to structure to volume in ml."""
+    ejection_fraction: dict[str, Spread]
+    """LV and RV, in per cent of the ED volume, over patients with both phases."""
+    crop_mm: float
+    outside_crop: dict[str, OutsideCrop]
+    duplicates: tuple[tuple[str, ...], ...]
+    """Groups of patients that share an identical volume."""
+    problems: tuple[Problem, ...]
+    facts: tuple[VolumeFacts, ...]
+    """One entry per readable volume."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values only, in the order of the fields."""
+        return _plain(asdict(self))
+
+
+def check_folder(image_dir: Path, *, label_dir: Path | None = None, crop_mm: float = 240.0) -> CheckReport:
+    """Read every study in `image_dir` and report what it holds; a faulty file becomes a `Problem`, never an end.
+
+    `crop_mm` is the side of the centred in-plane crop whose losses are measured.
+    Raises `DataError` only when there is no folder, no known layout, or the label folder cannot be right.
+    """
+    from compress.data.phantom import is_phantom
+
+    folder = Path(image_dir)
+    found = scan_studies(folder, label_dir=label_dir, require_masks=False)
+    problems = [*found.problems, *_missing_masks(folder, found.studies)]
+    facts = [fact for study in found.studies if (fact := look_at(study, crop_mm=crop_mm, problems=problems))]
+    measured = [fact for fact in facts if fact.millilitres]
+    problems += _beating_backwards(measured)
+    return CheckReport(
+        folder=folder,
+        layout=detect_layout(folder),
+        phantom=is_phantom(folder),
+        patients=len({study.patient for study in found.studies}),
+        volumes=len(facts),
+        masks=len(measured),
+        groups=_groups(found.studies),
+        geometry=_geometry(facts),
+        intensity_max=_spread(fact.intensity_max for fact in facts) if facts else None,
+        millilitres=_by_phase(measured),
+        ejection_fraction=_ejection_fractions(measured),
+        crop_mm=crop_mm,
+        outside_crop={name: _outside(measured, name) for name in ACDC_LABELS} if measured else {},
+        duplicates=tuple(group_by_fingerprint((fact.patient, fact.fingerprint) for fact in facts)),
+        problems=tuple(problems),
+        facts=tuple(facts),
+    )
+
+
+def _missing_masks(folder: Path, studies: list[Study]) -> list[Problem]:
+    bare = [study.image_path for study in studies if study.label_path is None]
+    if studies and len(bare) == len(studies):
+        return [Problem(folder, f"{folder} holds no masks at all: it serves prediction, not training.")]
+    return [Problem(path, f"{path} has no mask.") for path in bare]
+
+
+def _spread(values: Iterable[float]) -> Spread:
+    found = [float(value) for value in values]
+    return Spread(min=min(found), median=median(found), mean=fmean(found), max=max(found))
+
+
+def _geometry(facts: list[VolumeFacts]) -> dict[str, Spread]:
+    read: dict[str, Callable[[VolumeFacts], float]] = {
+        "slices": lambda fact: fact.shape[0],
+        "rows": lambda fact: fact.shape[1],
+        "columns": lambda fact: fact.shape[2],
+        "slice_mm": lambda fact: fact.spacing_mm[0],
+        "row_mm": lambda fact: fact.spacing_mm[1],
+        "column_mm": lambda fact: fact.spacing_mm[2],
+    }
+    return {name: _spread(map(value, facts)) for name, value in read.items()} if facts else {}
+
+
+def _groups(studies: list[Study]) -> dict[str, int]:
+    of_patient = {study.patient: study.group or "unknown" for study in studies}
+    names = sorted(set(of_patient.values()), key=lambda name: (name == "unknown", name))
+    return {name: sum(group == name for group in of_patient.values()) for name in names}
+
+
+def _by_phase(facts: list[VolumeFacts]) -> dict[str, dict[str, Spread]]:
+    return {
+        phase or "unknown": {
+            name: _spread(fact.millilitres[name] for fact in facts if fact.phase == phase) for name in ACDC_LABELS
+        }
+        for phase in sorted({fact.phase for fact in facts}, key=lambda phase: (not phase, phase))
+    }
+
+
+def _both_phases(facts: list[VolumeFacts]) -> Iterable[tuple[VolumeFacts, VolumeFacts]]:
+    at = {(fact.patient, fact.phase): fact for fact in facts}
+    return ((at[patient, "ED"], at[patient, "ES"]) for patient, phase in at if phase == "ED" and (patient, "ES") in at)
+
+
+def _beating_backwards(facts: list[VolumeFacts]) -> list[Problem]:
+    """Cavities that are larger at end systole: mostly swapped frames or swapped labels."""
+    return [
+        Problem(es.image, f"{es.image} (ES) has a larger {name} than ED: {es_ml:.1f} against {ed_ml:.1f} ml.")
+        for ed, es in _both_phases(facts)
+        for name in ("LV", "RV")
+        if (es_ml := es.millilitres[name]) > (ed_ml := ed.millilitres[name])
+    ]
+
+
+def _ejection_fractions(facts: list[VolumeFacts]) -> dict[str, Spread]:
+    found: dict[str, list[float]] = {"LV": [], "RV": []}
+    for ed, es in _both_phases(facts):
+        for name, values in found.items():
+            if ed.millilitres[name] > 0:
+                values.append(100 * (1 - es.millilitres[name] / ed.millilitres[name]))
+    return {name: _spread(values) for name, values in found.items() if values}
+
+
+def _outside(facts: list[VolumeFacts], name: str) -> OutsideCrop:
+    cut, total = (sum(each) for each in zip(*((f.outside_crop[name], f.millilitres[name]) for f in facts), strict=True))
+    losses = [(f.outside_crop[name] / f.millilitres[name], f.image.name) for f in facts if f.outside_crop[name] > 0]
+    worst, image = max(losses, default=(0.0, ""))
+    return OutsideCrop(cut / total if total else 0.0, len(losses), worst, image)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,103 @@
+"""What one volume of a data folder holds, measured once, and what is wrong with its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from compress.data.layouts import read_volume
+from compress.data.nifti import read_mask
+from compress.data.scan import Problem
+from compress.data.split import array_fingerprint
+from compress.data.volume import ACDC_LABELS, Study, Volume
+from compress.errors import DataError
+
+
+@dataclass(frozen=True)
+class VolumeFacts:
+    """What one readable volume holds."""
+
+    patient: str
+    phase: str
+    image: Path
+    shape: tuple[int, int, int]
+    """Slices, rows, columns."""
+    spacing_mm: tuple[float, float, float]
+    """Along (slice, row, column)."""
+    intensity_max: float
+    fingerprint: str
+    millilitres: dict[str, float]
+    """Volume per structure; empty without a readable mask."""
+    outside_crop: dict[str, float]
+    """Millilitres per structure outside the centred crop; empty without a readable mask."""
+
+
+def look_at(study: Study, *, crop_mm: float, problems: list[Problem]) -> VolumeFacts | None:
+    """Read one study and measure it, or None when its image is unreadable; every fault is added to `problems`."""
+    volume = _read(study, problems)
+    if volume is None:
+        return None
+    z, y, x = volume.spacing
+    if z < min(y, x):
+        message = f"{study.image_path} has slices {z:g} mm apart, pixels of {y:g} x {x:g} mm: is the third axis z?"
+        problems.append(Problem(study.image_path, message))
+    ml, outside = _measure(volume, crop_mm)
+    absent = [name for name, amount in ml.items() if amount == 0]
+    if absent and study.label_path is not None:
+        problems.append(Problem(study.label_path, f"{study.label_path} holds no {' and no '.join(absent)} at all."))
+    return VolumeFacts(
+        patient=study.patient,
+        phase=study.phase,
+        image=study.image_path,
+        shape=(volume.image.shape[0], volume.image.shape[1], volume.image.shape[2]),
+        spacing_mm=volume.spacing,
+        intensity_max=float(volume.image.max()),
+        fingerprint=array_fingerprint(volume.image),
+        millilitres=ml,
+        outside_crop=outside,
+    )
+
+
+def _read(study: Study, problems: list[Problem]) -> Volume | None:
+    """The volume; without its mask when only that is faulty, None when the image is. Every fault is noted."""
+    image_only = replace(study, label_path=None)
+    try:
+        return read_volume(study, require_mask=False)
+    except DataError as error:
+        fault = str(error)
+    try:
+        volume = read_volume(image_only, require_mask=False)
+    except DataError as error:
+        problems.append(Problem(study.image_path, str(error)))
+        problems += _mask_alone(study)
+        return None
+    problems.append(Problem(study.label_path or study.image_path, fault))
+    return volume
+
+
+def _mask_alone(study: Study) -> list[Problem]:
+    try:
+        if study.label_path is not None:
+            read_mask(study.label_path)
+    except DataError as error:
+        return [Problem(study.label_path or study.image_path, str(error))]
+    return []
+
+
+def _measure(volume: Volume, crop_mm: float) -> tuple[dict[str, float], dict[str, float]]:
+    if volume.mask is None:
+        return {}, {}
+    z, y, x = volume.spacing
+    rows, columns = (_inside(n, size, crop_mm) for n, size in zip(volume.mask.shape[1:], (y, x), strict=True))
+    whole = np.bincount(volume.mask.ravel(), minlength=256)
+    kept = np.bincount(volume.mask[:, rows][:, :, columns].ravel(), minlength=256)
+    ml = {name: float(whole[value]) * z * y * x / 1000 for name, value in ACDC_LABELS.items()}
+    cut = {name: float(whole[value] - kept[value]) * z * y * x / 1000 for name, value in ACDC_LABELS.items()}
+    return ml, cut
+
+
+def _inside(pixels: int, size_mm: float, crop_mm: float) -> np.ndarray:
+    centres = (np.arange(pixels) - (pixels - 1) / 2) * size_mm
+    return np.abs(centres) <= crop_mm / 2

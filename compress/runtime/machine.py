@@ -1,0 +1,75 @@
+"""What this process may use of the machine it runs on: cores, CPU name, vector instructions."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from pathlib import Path
+
+_ROOT = Path("/")
+
+
+def available_cores(root: Path = _ROOT) -> int:
+    """Whole cores that this process may use: the smaller of its affinity and its cgroup quota, at least 1.
+
+    A container's host count would start more threads than the quota can run, and they would wait
+    for each other. `root` is where /proc and /sys are looked for (tests pass a folder).
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    quota = _cgroup_quota(root)
+    return max(1, cores if quota is None else min(cores, math.ceil(quota)))
+
+
+def cpu_model(root: Path = _ROOT) -> str:
+    """The processor's name for reports, such as "AMD EPYC 9V74", or the architecture when it is not told."""
+    return _cpuinfo("model name", root) or platform.processor() or platform.machine() or "unknown"
+
+
+def cpu_flags(root: Path = _ROOT) -> frozenset[str] | None:
+    """Instruction set flags of the first processor as Linux names them (avx2, avx512f), None elsewhere."""
+    text = _cpuinfo("flags", root) or _cpuinfo("Features", root)
+    return frozenset(text.split()) if text else None
+
+
+def _cpuinfo(key: str, root: Path) -> str:
+    for line in _read(root / "proc/cpuinfo").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return ""
+
+
+def _cgroup_quota(root: Path) -> float | None:
+    """Cores that the tightest enclosing control group allows; None without a limit."""
+    quotas = []
+    for folder in _cgroup_folders(root):
+        version2 = _read(folder / "cpu.max").split()
+        version1 = [_read(folder / name).strip() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
+        for quota, period in (version2, version1) if len(version2) == 2 else (version1,):
+            if quota.isdigit() and period.isdigit() and int(period) > 0:
+                quotas.append(int(quota) / int(period))
+    return min(quotas, default=None)
+
+
+def _cgroup_folders(root: Path) -> list[Path]:
+    """This process's control group and all above it, version 2 and version 1 mounts alike."""
+    folders = []
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, group = (line.split(":", 2) + ["", ""])[:3]
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mounts = [controllers, "cpu"] if controllers else ["", "unified"]
+        for mount in mounts:
+            base = root / "sys/fs/cgroup" / mount
+            own = base / group.strip("/")
+            folders += [own, *(p for p in own.parents if p.is_relative_to(base))]
+    return folders
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,128 @@
+"""Proving that an execution provider computes, instead of believing that it does.
+
+ONNX Runtime lists CUDA as available on machines without a GPU, and a session that asks for it
+there silently computes on the CPU. So a session counts only when the provider was the only one
+asked, falling back was forbidden, it owns every node, and the graph ran once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as _state
+
+from compress.errors import ModelFileError
+from compress.runtime.providers import PROVIDERS, Provider, find_provider
+
+ORT_ERRORS: tuple[type[Exception], ...] = (
+    *(v for v in vars(_state).values() if isinstance(v, type) and issubclass(v, Exception)),
+    RuntimeError,
+    ValueError,
+)
+"""What ONNX Runtime raises: its own types share no base below `Exception`."""
+
+
+def prove(provider: str) -> None:
+    """Run a one-convolution network on the provider. Raises `ProviderError` with the cure, or `ConfigError`.
+
+    Long runs call this first, so that they do not fail at their last step.
+    """
+    row = find_provider(provider)
+    session, _ = create(_tiny_model(), row, ort.SessionOptions(), tf32=False)
+    run_once(session, row, side=8)
+
+
+def create(
+    model: bytes | str, provider: Provider, options: ort.SessionOptions, *, tf32: bool
+) -> tuple[ort.InferenceSession, int | None]:
+    """A session on `provider` alone, and how many graph nodes were seen to be its own (None when not told).
+
+    `model` is a path or an ONNX file's bytes. Raises `ProviderError` when the provider is not there,
+    `ModelFileError` when the model cannot be built on it.
+    """
+    options.log_severity_level = 4  # everything it would log is raised below
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    on_cpu = provider is PROVIDERS["cpu"]
+    if not on_cpu:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    provider.prepare()
+    try:
+        with quiet_ort():
+            wanted = [(provider.ort_name, provider.options(tf32))]
+            session = ort.InferenceSession(model, options, providers=wanted, enable_fallback=0)
+    except ORT_ERRORS as fault:
+        if not on_cpu:
+            raise provider.absent(_reason(fault)) from fault
+        raise ModelFileError(
+            f"ONNX Runtime {ort.__version__} cannot open the model: {_reason(fault)}.", cure="Export it again."
+        ) from fault
+    return session, assert_owner(session, provider)
+
+
+def assert_owner(session: ort.InferenceSession, provider: Provider) -> int | None:
+    """Check that the provider leads the session and owns every node; returns how many, None when not told.
+
+    Raises `ProviderError`.
+    """
+    first = next(iter(session.get_providers()), "nothing")
+    if first != provider.ort_name:
+        raise provider.absent(f"the session runs on {first}")
+    recorded = getattr(session, "get_provider_graph_assignment_info", None)
+    if recorded is None:
+        return None
+    owners = [(part.ep_name, len(part.get_nodes())) for part in recorded()]
+    strangers = sorted({name for name, _ in owners if name != provider.ort_name})
+    if strangers:
+        raise provider.absent(f"part of the graph runs on {', '.join(strangers)}")
+    return sum(count for _, count in owners)
+
+
+def run_once(session: ort.InferenceSession, provider: Provider, *, side: int) -> None:
+    """Run one black image of side x side pixels: a missing cuDNN shows only at the first convolution."""
+    entry = session.get_inputs()[0]
+    channels = entry.shape[1] if isinstance(entry.shape[1], int) else 1
+    try:
+        with quiet_ort():
+            session.run(None, {entry.name: np.zeros((1, channels, side, side), np.float32)})
+    except ORT_ERRORS as fault:
+        if provider is not PROVIDERS["cpu"]:
+            raise provider.absent(_reason(fault)) from fault
+        raise ModelFileError(
+            f"The model fails on a {side}x{side} image: {_reason(fault)}.", cure="Export it again."
+        ) from fault
+
+
+@contextlib.contextmanager
+def quiet_ort() -> Iterator[None]:
+    """Keep ONNX Runtime's C++ log off stderr where every failure is raised instead."""
+    ort.set_default_logger_severity(4)
+    try:
+        yield
+    finally:
+        ort.set_default_logger_severity(2)  # its own default; there is no way to read the one before
+
+
+def _reason(fault: BaseException) -> str:
+    """ONNX Runtime's message in one line, without its "[ONNXRuntimeError] : 1 : FAIL :" and full stop."""
+    text = " ".join(str(fault).split()) or type(fault).__name__
+    return text.rsplit("[ONNXRuntimeError] : ", 1)[-1].split(" : ", 2)[-1].rstrip(". ")
+
+
+@cache
+def _tiny_model() -> bytes:
+    """image (N, 1, H, W) -> logits (N, 8, H, W) through one 3x3 convolution of ones."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", channels, "h", "w"])
+        for name, channels in (("image", 1), ("logits", 8))
+    ]
+    weight = numpy_helper.from_array(np.ones((8, 1, 3, 3), np.float32), "weight")
+    node = helper.make_node("Conv", ["image", "weight"], ["logits"], pads=[1, 1, 1, 1])
+    graph = helper.make_graph([node], "proof", ends[:1], ends[1:], [weight])
+    opsets = [helper.make_opsetid("", 20)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()

@@ -1,0 +1,111 @@
+"""Execution providers: what each is called, which widths it likes, and why it may be missing.
+
+The proof that one is truly there is in `compress.runtime.proof`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import onnxruntime as ort
+
+from compress.errors import ProviderError
+from compress.registry import pick
+from compress.runtime.machine import cpu_flags
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One execution provider."""
+
+    name: str
+    """The short name that users type."""
+    ort_name: str
+    """ONNX Runtime's name of it."""
+    find_alignment: Callable[[], int]
+    cure: str
+    """What to do when it is missing."""
+    prepare: Callable[[], object] = str
+    """Called before a session is created: loads what the provider needs."""
+    options: Callable[[bool], dict[str, str]] = lambda tf32: {}
+    """ONNX Runtime's provider options, given whether TF32 is allowed."""
+    explain: Callable[[], str] = str
+    """Why the provider may be missing, or ""; called only after a failed proof."""
+
+    @property
+    def alignment(self) -> int:
+        """Channel widths should be multiples of this to be computed at full speed."""
+        return self.find_alignment()
+
+    def absent(self, reason: str) -> ProviderError:
+        """The one error of a provider that was asked for and is not truly there."""
+        because = "; ".join(part for part in (reason, self.explain()) if part)
+        return ProviderError(f"The provider '{self.name}' was asked for but is not there: {because}.", cure=self.cure)
+
+
+def cpu_alignment() -> int:
+    """ONNX Runtime's channel block: 16 with AVX-512, else 8; 16, which serves both, where no flags are told."""
+    flags = cpu_flags()
+    return 16 if flags is None or "avx512f" in flags else 8
+
+
+@cache
+def _preload_cuda() -> str:
+    """Let ONNX Runtime find CUDA libraries that pip installed; returns what it printed about missing ones."""
+    said = io.StringIO()
+    if hasattr(ort, "preload_dlls"):
+        with contextlib.redirect_stdout(said), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # whatever is missing is reported by the proof
+            ort.preload_dlls()
+    return said.getvalue()
+
+
+def _why_no_cuda() -> str:
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        return "the installed onnxruntime is built without CUDA"
+    reasons = [] if _has_nvidia_driver() else ["no NVIDIA driver"]
+    # Lines such as "Failed to load libcublas.so.13: ..."; a path when pip's copy is damaged.
+    failed = [line.removeprefix("Failed to load ") for line in _preload_cuda().splitlines() if "Failed to load" in line]
+    if failed:
+        reasons.append("cannot load " + ", ".join(dict.fromkeys(text.split(": ")[0] for text in failed)))
+    return ", ".join(reasons)
+
+
+def _has_nvidia_driver() -> bool:
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+PROVIDERS: dict[str, Provider] = {
+    "cpu": Provider(
+        name="cpu",
+        ort_name="CPUExecutionProvider",
+        find_alignment=cpu_alignment,
+        cure="Reinstall onnxruntime.",
+    ),
+    "cuda": Provider(
+        name="cuda",
+        ort_name="CUDAExecutionProvider",
+        find_alignment=lambda: 8,
+        cure="Install an NVIDIA driver and 'onnxruntime-gpu[cuda,cudnn]', or choose the provider 'cpu'.",
+        prepare=_preload_cuda,
+        options=lambda tf32: {"use_tf32": str(int(tf32))},
+        explain=_why_no_cuda,
+    ),
+}
+"""To add a provider, add its row: every session then proves it in the same way."""
+
+
+def find_provider(name: str) -> Provider:
+    """The provider's row, or a `ConfigError` that lists the known names."""
+    return pick("provider", PROVIDERS, name)

@@ -1,0 +1,132 @@
+"""One ONNX model, opened on a provider that was proven to compute it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from compress.errors import ConfigError, DataError, EnvironmentFault, ModelFileError
+from compress.registry import pick
+from compress.runtime.machine import available_cores
+from compress.runtime.modelfile import read_divisor, read_metadata
+from compress.runtime.proof import ORT_ERRORS, create, quiet_ort, run_once
+from compress.runtime.providers import find_provider
+
+SPINNING: dict[str, dict[str, str]] = {
+    "on": {},
+    "per-run": {"session.force_spinning_stop": "1"},
+    "off": {"session.intra_op.allow_spinning": "0"},
+}
+"""What idle threads do: wait actively (ONNX Runtime's default), only while a run lasts, or never.
+
+"per-run" keeps one session's threads from slowing the next when several are timed in turn.
+"""
+
+
+@dataclass(frozen=True)
+class Session:
+    """An opened model. Build it with `open_session`."""
+
+    path: Path
+    provider_asked: str
+    provider_proven: str
+    """The provider that owns every node and ran the model once; equal to the one asked, or opening raised."""
+    metadata: dict[str, str]
+    divisor: int | None
+    """Image height and width must be multiples of this; None when the file does not tell."""
+    channels: int
+    """Input channels."""
+    details: dict[str, Any]
+    """ONNX Runtime version, threads, spinning, TF32 (None on the CPU) and graph nodes seen (None if not told)."""
+    inner: ort.InferenceSession = field(repr=False)
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """images (N, C, H, W) float32 -> logits (N, classes, H, W) float32.
+
+        Raises `DataError` when the images do not fit, `EnvironmentFault` when the run itself fails.
+        """
+        self._check(images)
+        try:
+            with quiet_ort():
+                (logits,) = self.inner.run(["logits"], {"image": np.ascontiguousarray(images)})
+        except ORT_ERRORS as fault:
+            raise EnvironmentFault(
+                f"{self.path.name} failed on {images.shape} images: {' '.join(str(fault).split())}.",
+                cure="Use a smaller batch if memory is short.",
+            ) from fault
+        return np.asarray(logits)
+
+    def _check(self, images: np.ndarray) -> None:
+        got = f"{type(images).__name__}" if not isinstance(images, np.ndarray) else f"{images.shape} {images.dtype}"
+        if not isinstance(images, np.ndarray) or images.ndim != 4 or images.dtype != np.float32:
+            raise DataError(
+                f"Expected images (N, {self.channels}, H, W) float32, got {got}.",
+                cure="Stack 2D slices along the first axis and convert them with astype('float32').",
+            )
+        if images.size == 0 or images.shape[1] != self.channels:
+            raise DataError(f"Expected at least one image of {self.channels} channel(s), got {got}.")
+        height, width = images.shape[2:]
+        if self.divisor and (height % self.divisor or width % self.divisor):
+            up = [-(-side // self.divisor) * self.divisor for side in (height, width)]
+            raise DataError(
+                f"Image size {height}x{width} does not fit {self.path.name}: both must be multiples of {self.divisor}.",
+                cure=f"Pad to {up[0]}x{up[1]}.",
+            )
+
+
+def open_session(
+    path: Path, *, provider: str = "cpu", threads: int | None = None, spinning: str = "on", tf32: bool = False
+) -> Session:
+    """Open an exported model on `provider` ("cpu", "cuda") and prove that this provider computes it.
+
+    `threads` defaults to the cores that this process may use. `tf32` lets CUDA round products to 10
+    bits, faster and less exact. Raises `ConfigError` for unknown names, `ModelFileError` for a bad
+    file and `ProviderError` when the provider is not truly there: never another one in its place.
+    """
+    row, idle = find_provider(provider), pick("spinning", SPINNING, spinning)
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads is {threads}; a positive whole number is needed.", cure="Leave it out for all cores.")
+    path = Path(path)
+    metadata = read_metadata(path)
+    divisor = read_divisor(metadata, path)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads = threads or available_cores()
+    options.inter_op_num_threads = 1
+    for key, value in idle.items():
+        options.add_session_config_entry(key, value)
+    inner, nodes = create(str(path), row, options, tf32=tf32)
+    channels = _input_channels(inner, path)
+    run_once(inner, row, side=2 * (divisor or 32))
+    return Session(
+        path=path,
+        provider_asked=provider,
+        provider_proven=row.name,
+        metadata=metadata,
+        divisor=divisor,
+        channels=channels,
+        details={
+            "onnxruntime": ort.__version__,
+            "threads": threads,
+            "spinning": spinning,
+            "tf32": tf32 if row.options(tf32) else None,
+            "nodes": nodes,
+        },
+        inner=inner,
+    )
+
+
+def _input_channels(inner: ort.InferenceSession, path: Path) -> int:
+    """The channel count of the one input "image"; `ModelFileError` when the model's ends are not ours."""
+    ends = [(end.name, end.type, len(end.shape)) for end in (*inner.get_inputs(), *inner.get_outputs())]
+    wanted = [("image", "tensor(float)", 4), ("logits", "tensor(float)", 4)]
+    shape = inner.get_inputs()[0].shape if inner.get_inputs() else []
+    if ends != wanted or not isinstance(shape[1], int):
+        raise ModelFileError(
+            f"{path} has the ends {ends}; expected 'image' (N, C, H, W) float32 -> 'logits' (N, classes, H, W) float32.",
+            cure="Export the network with this toolchain.",
+        )
+    return shape[1]

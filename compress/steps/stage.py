@@ -1,0 +1,155 @@
+"""One trained network from its starting weights: used for dense, pruned and control networks alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from torch import nn
+
+from compress.config import Config
+from compress.data.augment import STRENGTHS
+from compress.data.dataset import SliceDataset
+from compress.errors import ConfigError
+from compress.files import digest_json, read_json, write_json
+from compress.models.checkpoint import Checkpoint, Meta, load, save, weights_digest
+from compress.report.plots import training_curves
+from compress.rundir import Stage
+from compress.steps.workspace import Workspace
+from compress.train.callbacks import Checkpoints, MetricsFile, build_logger, read_metrics
+from compress.train.device import make_deterministic, resolve_device, use_bf16
+from compress.train.loop import TrainingData, fit
+from compress.train.trainer import Recipe, Trainer
+
+Mode = Literal["fresh", "resume", "restart"]
+"""fresh: refuse to touch an unfinished run; resume: go on with it; restart: throw it away."""
+
+
+def build_recipe(ws: Workspace, *, epochs: int) -> Recipe:
+    """The training recipe of a configuration: dense training and retraining differ in epochs alone."""
+    config, parameters = ws.config, ws.config.train.parameters
+    return Recipe(
+        epochs=epochs,
+        batch_size=config.train.batch_size,
+        learning_rate=parameters.learning_rate,
+        weight_decay=parameters.weight_decay,
+        loss=parameters.loss_function,
+        schedule=parameters.schedule,
+        augmentation=STRENGTHS[parameters.augmentation],
+        seed=config.experiment.seed,
+        bf16=use_bf16(parameters.amp, resolve_device(config.experiment.device)),
+        slices_per_volume=config.train.num_slices_per_volume,
+    )
+
+
+def inputs_of(ws: Workspace, network: nn.Module, meta: Meta, recipe: Recipe) -> dict[str, Any]:
+    """Everything that decides a stage's outcome, as digests and plain values."""
+    return {
+        "recipe": recipe.to_json(),
+        "start": weights_digest(network, meta),
+        "data": ws.training.digest,
+        "train_patients": digest_json(list(ws.split.train)),
+        "preprocessing": ws.rules.to_json(),
+    }
+
+
+def is_current(stage: Stage, inputs: dict[str, Any]) -> bool:
+    """True when the stage's end product exists and was made from exactly these inputs."""
+    return stage.final.is_file() and stage.record.is_file() and read_json(stage.record)["inputs"] == inputs
+
+
+def train_stage(
+    ws: Workspace, stage: Stage, network: nn.Module, meta: Meta, *, epochs: int, mode: Mode, name: str
+) -> Checkpoint:
+    """Train `network` as given, write every file of the stage, and return the final checkpoint.
+
+    Returns at once when the stage is already there from the same inputs. Raises `ConfigError` when
+    an unfinished or different result would be overwritten in mode "fresh".
+    """
+    recipe = build_recipe(ws, epochs=epochs)
+    inputs = inputs_of(ws, network, meta, recipe)
+    if mode != "restart" and is_current(stage, inputs):
+        ws.progress.note(f"{name}: already done in {stage.root}; nothing to do (--restart trains again).")
+        return load(stage.final)
+    _guard(stage, mode, recipe)
+    if not (mode == "resume" and stage.resume.is_file()):
+        _clear(stage)
+    trainer = _train(ws, stage, network, meta, recipe, name)
+    saved = save(stage.final, trainer.network, replace(meta, epoch=trainer.epoch))
+    records = read_metrics(stage.metrics)
+    seconds = sum(r["seconds"] for r in records)
+    training_curves(stage.curves, records, phantom=ws.training.phantom)
+    write_json(stage.record, {"inputs": inputs, "digest": saved.digest, "epochs": epochs, "seconds": seconds})
+    return load(stage.final)
+
+
+def _train(ws: Workspace, stage: Stage, network: nn.Module, meta: Meta, recipe: Recipe, name: str) -> Trainer:
+    config, parameters = ws.config, ws.config.train.parameters
+    device = resolve_device(config.experiment.device)
+    if config.experiment.deterministic:
+        make_deterministic(device)
+    ws.progress.note(f"{name}: device {device}, {'bfloat16' if recipe.bf16 else 'float32'}, {recipe.epochs} epochs.")
+    data = _data(ws, recipe)
+    start = weights_digest(network, meta)
+    trainer = Trainer(network, recipe, steps_per_epoch=data.steps_per_epoch(recipe.batch_size), device=device)
+    keeper = Checkpoints(
+        stage,
+        replace(meta, parent=start),
+        save_interval=parameters.save_interval,
+        early_epoch=parameters.rewind_epoch,
+    )
+    if stage.resume.is_file():
+        extra = trainer.restore(stage.resume)
+        _same_start(stage, extra["start"], start)
+        keeper.best = extra["best"]
+        ws.progress.note(f"{name}: resuming after epoch {trainer.epoch}.")
+    else:
+        save(stage.initial, trainer.network, replace(meta, stage="initial"))
+    callbacks = [MetricsFile(stage.metrics, from_epoch=trainer.epoch), *_loggers(config, stage), keeper]
+    fit(trainer, data, callbacks=callbacks, workers=parameters.workers, name=name, progress=ws.progress)
+    return trainer
+
+
+def _data(ws: Workspace, recipe: Recipe) -> TrainingData:
+    train, val = ws.studies_of(ws.split.train), ws.studies_of(ws.split.val)
+    slices = SliceDataset(
+        ws.prepared(train), strength=recipe.augmentation, seed=recipe.seed, per_volume=recipe.slices_per_volume
+    )
+    return TrainingData(slices, ws.prepared(val), ws.labels)
+
+
+def _loggers(config: Config, stage: Stage) -> list[Any]:
+    title = f"{config.experiment.experiment_name}-{stage.root.name}"
+    asked = config.train.parameters.loggers
+    return [build_logger(k, folder=stage.tensorboard, name=title, config=config.to_json()) for k in asked]
+
+
+def _guard(stage: Stage, mode: Mode, recipe: Recipe) -> None:
+    if mode != "fresh":
+        return
+    if stage.final.is_file():
+        raise ConfigError(
+            f"{stage.root} holds a network trained with other settings or data.",
+            cure="Choose another experiment.experiment_name, or --restart to replace it.",
+        )
+    done = len(read_metrics(stage.metrics))
+    if stage.resume.is_file():
+        raise ConfigError(
+            f"{stage.root} holds an unfinished run ({done} of {recipe.epochs} epochs).",
+            cure="Continue it with --resume, or start over with --restart.",
+        )
+
+
+def _same_start(stage: Stage, stored: str, now: str) -> None:
+    if stored != now:
+        raise ConfigError(
+            f"{stage.root} holds an unfinished run that began from other weights.", cure="Start over with --restart."
+        )
+
+
+def _clear(stage: Stage) -> None:
+    """Remove what would be mistaken for results of the run that begins."""
+    for path in (stage.final, stage.record, stage.resume, stage.metrics, stage.curves, stage.best, stage.early):
+        path.unlink(missing_ok=True)
+    for path in (stage.root / "checkpoints").glob("epoch_*.safetensors"):
+        path.unlink()

@@ -1,0 +1,123 @@
+"""What every stage shares: the configuration, the run folder, the data and its split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from compress.config import Config
+from compress.config_io import save_config
+from compress.data.cache import prepare_all
+from compress.data.layouts import find_studies
+from compress.data.phantom import is_phantom, write_phantom
+from compress.data.preprocess import Prepared, Preprocessing
+from compress.data.split import Split, find_duplicates, split_patients
+from compress.data.volume import ACDC_LABELS, Study
+from compress.errors import ConfigError
+from compress.files import digest_file, digest_json, write_json
+from compress.progress import SILENT, Progress
+from compress.rundir import RunDir, cache_dir, phantom_dir
+from compress.steps.environment import describe_environment
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Studies from one folder, and whether they are synthetic."""
+
+    folder: Path
+    studies: Sequence[Study]
+    phantom: bool
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over every file's digest: equal data, equal digest, wherever it lies."""
+        paths = [p for s in self.studies for p in (s.image_path, s.label_path) if p is not None]
+        return digest_json([(p.name, digest_file(p)) for p in paths])
+
+
+@dataclass
+class Workspace:
+    """One experiment: ask it for data, it knows where everything goes."""
+
+    config: Config
+    progress: Progress = SILENT
+    labels: dict[str, int] = field(default_factory=lambda: dict(ACDC_LABELS))
+
+    @cached_property
+    def run(self) -> RunDir:
+        return RunDir.of(self.config)
+
+    @cached_property
+    def rules(self) -> Preprocessing:
+        data = self.config.data
+        return Preprocessing(data.spacing_mm, data.size, data.clip_percentiles)
+
+    @cached_property
+    def training(self) -> Cohort:
+        """All studies under `train.paths.train_dir`; the embedded phantom when that is null."""
+        paths = self.config.train.paths
+        if paths.train_dir is None:
+            return self._cohort(self._phantom(), None)
+        return self._cohort(Path(paths.train_dir), paths.label_dir)
+
+    @cached_property
+    def evaluation(self) -> Cohort:
+        """The studies that `eval` scores: `evaluation.paths.eval_dir`, or the validation patients."""
+        paths = self.config.evaluation.paths
+        if paths.eval_dir is None:
+            return Cohort(self.training.folder, self.studies_of(self.split.val), self.training.phantom)
+        return self._cohort(Path(paths.eval_dir), paths.label_dir)
+
+    @cached_property
+    def split(self) -> Split:
+        """Train and validation patients, stratified by group, duplicates on one side; written to disk."""
+        duplicates = find_duplicates(self.training.studies)
+        for patients in duplicates:
+            self.progress.warn(f"Identical images: {', '.join(patients)}. They are kept on one side of the split.")
+        split = split_patients(
+            self.training.studies,
+            val_ratio=self.config.train.val_ratio,
+            seed=self.config.experiment.seed,
+            duplicates=duplicates,
+        )
+        kept = {"train": split.train, "val": split.val, "duplicates": duplicates}
+        write_json(self.run.split, {k: list(map(_plain, v)) for k, v in kept.items()})
+        return split
+
+    def studies_of(self, patients: Sequence[str]) -> list[Study]:
+        """The training cohort's studies of these patients."""
+        wanted = set(patients)
+        return [s for s in self.training.studies if s.patient in wanted]
+
+    def prepared(self, studies: Sequence[Study]) -> list[Prepared]:
+        """The studies on the network's grid, through the cache."""
+        return prepare_all(studies, self.rules, cache=cache_dir(self.config), progress=self.progress)
+
+    def describe(self) -> None:
+        """Write the resolved configuration, the environment and the data's digest into the run folder."""
+        save_config(self.config, self.run.config)
+        write_json(self.run.environment, describe_environment())
+        cohort = self.training
+        facts = {"digest": cohort.digest, "phantom": cohort.phantom, "volumes": len(cohort.studies)}
+        write_json(self.run.data, {**facts, "preprocessing": self.rules.to_json(), "labels": self.labels})
+
+    def _phantom(self) -> Path:
+        folder = phantom_dir(self.config)
+        chosen = self.config.data.phantom
+        if not is_phantom(folder):
+            self.progress.note(f"train.paths.train_dir is null: generating the embedded phantom in {folder}.")
+            with self.progress.task("Generating phantom patients", chosen.patients) as task:
+                write_phantom(folder, patients=chosen.patients, seed=chosen.seed, progress=lambda *_: task.advance())
+        return folder
+
+    def _cohort(self, folder: Path, label_dir: str | None) -> Cohort:
+        studies = find_studies(folder, label_dir=None if label_dir is None else Path(label_dir))
+        if not studies:
+            raise ConfigError(f"{folder} holds no studies.")
+        return Cohort(folder, studies, is_phantom(folder))
+
+
+def _plain(item: object) -> object:
+    return list(item) if isinstance(item, tuple) else item

@@ -1,0 +1,107 @@
+"""What happens after an epoch: checkpoints, the metrics file, external loggers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from compress.errors import EnvironmentFault
+from compress.files import write_text
+from compress.models.checkpoint import Meta, save
+from compress.registry import pick
+from compress.train.loop import Callback, Record
+from compress.train.trainer import Trainer
+
+
+class Checkpoints:
+    """Early, periodic and best weights, then the state to resume from.
+
+    The resume file comes last: a run killed between two files repeats the epoch and rewrites both.
+    """
+
+    def __init__(self, stage: Any, meta: Meta, *, save_interval: int, early_epoch: int) -> None:
+        self.stage, self.meta = stage, meta
+        self.save_interval, self.early_epoch = save_interval, early_epoch
+        self.best = -1.0
+
+    def __call__(self, trainer: Trainer, record: Record) -> None:
+        meta = replace(self.meta, epoch=trainer.epoch)
+        if trainer.epoch == self.early_epoch:
+            save(self.stage.early, trainer.network, replace(meta, stage="early"))
+        if trainer.epoch % self.save_interval == 0:
+            save(self.stage.epoch(trainer.epoch), trainer.network, meta)
+        if record["val_dice"] > self.best:
+            self.best = record["val_dice"]
+            save(self.stage.best, trainer.network, meta)
+        trainer.save(self.stage.resume, extra={"best": self.best, "start": self.meta.parent})
+
+
+class MetricsFile:
+    """One JSON line per epoch; lines beyond the epoch that a run resumes from are dropped."""
+
+    def __init__(self, path: Path, *, from_epoch: int) -> None:
+        self.path = path
+        self.records = [r for r in read_metrics(path) if r["epoch"] <= from_epoch]
+
+    def __call__(self, trainer: Trainer, record: Record) -> None:
+        self.records.append(record)
+        write_text(self.path, "".join(json.dumps(r) + "\n" for r in self.records))
+
+
+def read_metrics(path: Path) -> list[Record]:
+    """The records of a metrics file; empty when there is none."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+def _numbers(record: Record) -> dict[str, float]:
+    return {k: v for k, v in record.items() if k != "epoch"}
+
+
+def _tensorboard(folder: Path, name: str, config: dict[str, Any]) -> Callback:
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 optional package
+    except ImportError:
+        raise _missing("tensorboard") from None
+    writer = SummaryWriter(str(folder))
+
+    def log(trainer: Trainer, record: Record) -> None:
+        for key, value in _numbers(record).items():
+            writer.add_scalar(f"{name}/{key}", value, trainer.epoch)
+        writer.flush()
+
+    return log
+
+
+def _wandb(folder: Path, name: str, config: dict[str, Any]) -> Callback:
+    try:
+        import wandb  # noqa: PLC0415 optional package  # pyright: ignore
+    except ImportError:
+        raise _missing("wandb") from None
+    run = wandb.init(project="cardiocompress", name=name, config=config, dir=str(folder), resume="allow")
+
+    def log(trainer: Trainer, record: Record) -> None:
+        run.log(_numbers(record), step=trainer.epoch)
+        if trainer.epoch == trainer.recipe.epochs:
+            run.finish()
+
+    return log
+
+
+def _missing(package: str) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"train.parameters.loggers asks for {package}, which is not installed.",
+        cure="Install cardiocompress[tracking], or take it out of the list.",
+    )
+
+
+LOGGERS: dict[str, Callable[[Path, str, dict[str, Any]], Callback]] = {"tensorboard": _tensorboard, "wandb": _wandb}
+
+
+def build_logger(kind: str, *, folder: Path, name: str, config: dict[str, Any]) -> Callback:
+    """A callback that sends each epoch's numbers to an external logger."""
+    return pick("logger", LOGGERS, kind)(folder, name, config)

@@ -1,0 +1,69 @@
+"""The training loop: epochs, validation, and whoever wants to hear of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from compress.data.dataset import SliceDataset, epoch_loader
+from compress.data.preprocess import Prepared
+from compress.progress import SILENT, Progress, Task
+from compress.train.trainer import Trainer
+from compress.train.validate import grid_dice
+
+Record = dict[str, Any]
+"""One epoch: epoch, train_loss, val_dice, val_dice_<structure>, learning_rate, seconds."""
+Callback = Callable[[Trainer, Record], None]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run learns from and is watched on."""
+
+    train: SliceDataset
+    val: Sequence[Prepared]
+    labels: Mapping[str, int]
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Full batches in one pass."""
+        return max(1, len(self.train) // batch_size)
+
+
+def fit(
+    trainer: Trainer,
+    data: TrainingData,
+    *,
+    callbacks: Sequence[Callback] = (),
+    workers: int = 0,
+    name: str = "Training",
+    progress: Progress = SILENT,
+) -> None:
+    """Train from `trainer.epoch` to the recipe's last epoch; every callback hears of every epoch."""
+    recipe = trainer.recipe
+    steps = data.steps_per_epoch(recipe.batch_size)
+    with progress.task(name, recipe.epochs * steps) as task:
+        task.advance(trainer.epoch * steps)
+        while trainer.epoch < recipe.epochs:
+            record = _epoch(trainer, data, workers, task)
+            for callback in callbacks:
+                callback(trainer, record)
+            task.advance(0, info=f"epoch {trainer.epoch}/{recipe.epochs}  Dice {record['val_dice']:.4f}")
+
+
+def _epoch(trainer: Trainer, data: TrainingData, workers: int, task: Task) -> Record:
+    began = time.perf_counter()
+    recipe = trainer.recipe
+    loader = epoch_loader(data.train, batch_size=recipe.batch_size, epoch=trainer.epoch + 1, workers=workers)
+    rate = trainer.learning_rate
+    loss = trainer.run_epoch(loader, task)
+    dice = grid_dice(trainer.network, data.val, data.labels, device=trainer.device, bf16=recipe.bf16)
+    return {
+        "epoch": trainer.epoch,
+        "train_loss": loss,
+        "val_dice": dice["mean"],
+        **{f"val_dice_{name}": value for name, value in dice.items() if name != "mean"},
+        "learning_rate": rate,
+        "seconds": time.perf_counter() - began,
+    }

@@ -1,0 +1,151 @@
+"""One training run's moving state: network, optimiser, schedule; and how it is saved and restored."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.utils.data import DataLoader
+
+from compress.data.dataset import Batch
+from compress.errors import CheckpointError
+from compress.models.checkpoint import load_tensors, save_tensors
+from compress.progress import Task
+from compress.train.losses import build_loss
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what training does, besides the data and the starting weights."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    loss: str
+    schedule: str
+    augmentation: float
+    seed: int
+    bf16: bool
+    slices_per_volume: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Trainer:
+    """Runs epochs. Two trainers with equal state and data produce equal weights."""
+
+    def __init__(self, network: nn.Module, recipe: Recipe, *, steps_per_epoch: int, device: torch.device) -> None:
+        self.recipe = recipe
+        self.device = device
+        self.epoch = 0
+        self.network = network.to(device=device, memory_format=torch.channels_last)  # pyright: ignore
+        self.loss = build_loss(recipe.loss)
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.scheduler = build_schedule(self.optimizer, recipe, steps_per_epoch)
+
+    def run_epoch(self, loader: DataLoader, task: Task) -> float:
+        """Train on every batch once; the mean loss of the epoch."""
+        self.network.train()
+        total = torch.zeros(())
+        for batch in loader:
+            loss = self._step(batch)
+            total += loss
+            task.advance(info=f"loss {loss:.3f}")
+        self.epoch += 1
+        return float(total) / len(loader)
+
+    def _step(self, batch: Batch) -> torch.Tensor:
+        images = batch.images.to(self.device, memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.bf16):
+            logits = self.network(images)
+        loss = self.loss(logits.float(), batch.labels.to(self.device))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.scheduler.step()
+        return loss.detach().cpu()
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate that the next step will use."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def save(self, path: Path, *, extra: dict[str, Any]) -> None:
+        """Write everything that `restore` needs to go on bit for bit."""
+        tensors = {f"network.{k}": v.detach().cpu() for k, v in self.network.state_dict().items()}
+        state = self.optimizer.state_dict()
+        for index, slots in state["state"].items():
+            tensors |= {f"optimizer.{index}.{slot}": value.detach().cpu() for slot, value in slots.items()}
+        document = {
+            "epoch": self.epoch,
+            "recipe": self.recipe.to_json(),
+            "groups": state["param_groups"],
+            "schedule": _schedule_state(self.scheduler),
+            "extra": extra,
+        }
+        save_tensors(path, tensors, document)
+
+    def restore(self, path: Path) -> dict[str, Any]:
+        """Go on from `save`; returns its `extra`. `CheckpointError` when the recipe was another one."""
+        tensors, document = load_tensors(path)
+        if document["recipe"] != self.recipe.to_json():
+            raise CheckpointError(
+                f"{path} was written by another training recipe ({_difference(document['recipe'], self.recipe)}).",
+                cure="Use the configuration that it was started with, or train without --resume.",
+            )
+        try:
+            self.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
+        except RuntimeError as fault:
+            raise CheckpointError(f"{path} belongs to a network of another shape.") from fault
+        self.optimizer.load_state_dict({"state": _slots(tensors), "param_groups": document["groups"]})
+        self.scheduler.load_state_dict(document["schedule"])
+        self.epoch = int(document["epoch"])
+        return document["extra"]
+
+
+def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: int) -> LRScheduler:
+    """One learning rate per step. one_cycle: Smith 2018, linear-cosine warm-up over the first 20%."""
+    if recipe.schedule == "constant":
+        return LambdaLR(optimizer, _one)
+    steps = recipe.epochs * steps_per_epoch
+    return OneCycleLR(optimizer, max_lr=recipe.learning_rate, total_steps=steps + 1, pct_start=0.2)
+
+
+def _one(_: int) -> float:
+    return 1.0
+
+
+def _schedule_state(scheduler: LRScheduler) -> dict[str, Any]:
+    """The schedule's counters; what JSON cannot hold is rebuilt by the constructor."""
+    return {k: v for k, v in scheduler.state_dict().items() if _is_json(v) and k != "lr_lambdas"}
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _slots(tensors: dict[str, torch.Tensor]) -> dict[int, dict[str, torch.Tensor]]:
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, slot = name.split(".")
+            state.setdefault(int(index), {})[slot] = tensor
+    return state
+
+
+def _difference(stored: dict[str, Any], recipe: Recipe) -> str:
+    now = recipe.to_json()
+    return ", ".join(f"{k} {stored.get(k)} then, {v} now" for k, v in now.items() if stored.get(k) != v)
