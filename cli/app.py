@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -17,6 +18,15 @@ app = typer.Typer(
     help="Train, prune, export and measure cardiac MRI segmentation networks.",
 )
 app.command()(train)
+
+
+@app.callback()
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        from compress import __version__
+
+        typer.echo(f"cardiocompress {__version__}")
+        raise typer.Exit
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import nibabel as nib
 import numpy as np
+from nibabel.nifti1 import data_type_codes
 from nibabel.spatialimages import HeaderDataError
 
 from compress.errors import DataError
@@ -162,8 +163,9 @@ def _check_header(header: Header, path: Path) -> tuple[int, int, int]:
         raise DataError(f"{path} is {len(shape)}D: shape {shape}; expected 3D (X, Y, Z).", cure="Stack the slices.")
     if math.prod(shape) > MAX_VOXELS:
         raise DataError(f"{path} claims {math.prod(shape)} voxels, shape {shape}: its header looks damaged.")
-    if header.get_data_dtype().kind not in "iuf":
-        raise DataError(f"{path} holds {header.get_data_dtype()} voxels; expected plain numbers.")
+    code = int(header["datatype"])
+    if code not in data_type_codes.code or header.get_data_dtype().kind not in "iuf":
+        raise DataError(f"{path} has NIfTI voxel type {code}; expected plain numbers (no colour, no complex).")
     _check_spacing(header, path)
     return shape[0], shape[1], shape[2]
 
@@ -182,6 +184,8 @@ def _check_spacing(header: Header, path: Path) -> None:
 
 def _read_array(stream: Stream, header: Header, shape: tuple[int, int, int], path: Path) -> np.ndarray:
     offset = int(header.get_data_offset())
+    if offset < len(header.binaryblock):
+        raise DataError(f"{path} says that its voxels start at byte {offset}, inside the header: it looks damaged.")
     needed = offset + math.prod(shape) * header.get_data_dtype().itemsize
     packed = isinstance(stream, gzip.GzipFile)
     if path.stat().st_size * (GZIP_MAX_RATIO if packed else 1) < needed:

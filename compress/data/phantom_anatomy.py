@@ -68,7 +68,7 @@ class Heart:
     axis: tuple[float, float, float]
     """Drift of the long axis per mm of depth along (a, b), and its curvature."""
     base_tilt: tuple[float, float]
-    """Rise of the mitral plane per mm along (a, b)."""
+    """Rise of the tricuspid plane per mm along (a, b); the mitral plane lies in the slices."""
     rv_base: float
     """Where the right ventricle begins, relative to the mitral plane."""
     rv_end: float
@@ -132,14 +132,14 @@ def sample_heart(rng: np.random.Generator, group: str) -> Heart:
         infarct_angle=rng.uniform(0, 2 * np.pi),
         infarct_level=rng.uniform(0.45, 0.75),
         infarct_thinning=rng.uniform(0.3, 0.5),
-        axis=(rng.normal(0, 0.10), rng.normal(0, 0.10), rng.normal(0, 0.0012)),
-        base_tilt=(rng.normal(0, 0.05), rng.normal(0, 0.05)),
+        axis=(rng.normal(0.08, 0.10), rng.normal(0.06, 0.10), rng.normal(0, 0.0012)),
+        base_tilt=(rng.normal(0, 0.04), rng.normal(0, 0.04)),
         rv_base=rng.normal(0, 3.5),
         rv_end=rng.uniform(0.88, 1.02) if group == "RV" else rng.uniform(0.78, 0.95),
-        rv_height=rng.uniform(0.98, 1.25) if group == "RV" else rng.uniform(0.86, 1.06),
-        rv_power=rng.uniform(1.9, 2.5),
-        rv_triangle=rng.uniform(0.0, 0.4),
-        rv_skew=rng.uniform(-0.05, 0.25),
+        rv_height=rng.uniform(1.12, 1.42) if group == "RV" else rng.uniform(1.05, 1.35),
+        rv_power=rng.uniform(2.0, 2.7),
+        rv_triangle=rng.uniform(0.0, 0.3),
+        rv_skew=rng.uniform(-0.35, 0.05),
         rv_wall=rng.uniform(3.0, 5.5) if group == "RV" else rng.uniform(2.2, 3.4),
     )
 
@@ -183,11 +183,12 @@ def rv_distance(
     heart = phase.heart
     level = np.clip((np.asarray(z, np.float32) - phase.base - heart.rv_base) / (heart.rv_end * phase.length), 0, 1)
     reach = phase.rv_reach * (1 - level) ** 0.75
-    centre = 0.42 * epicardium
-    half_a = np.maximum(epicardium + reach - centre, 0.5)
+    centre = 0.52 * epicardium
+    front = np.maximum(epicardium + reach - centre, 0.5)
     half_b = heart.rv_height * (1 - 0.06 * phase.systole) * epicardium * np.sqrt(1 - level**2.2) + 0.12 * reach
-    along, across = a - centre, b - heart.rv_skew * reach
-    half_b = np.maximum(half_b * (1 - heart.rv_triangle * np.clip(along / half_a, -0.2, 1)), 0.5)
+    along, across = a - centre, b - (heart.rv_skew + 0.5 * level) * reach
+    half_b = np.maximum(half_b * (1 - heart.rv_triangle * np.clip(along / front, -0.2, 1)), 0.5)
+    half_a = np.where(along > 0, front, np.maximum(0.5 * epicardium, 0.5))
     power = heart.rv_power
     form = ((np.abs(along) / half_a) ** power + (np.abs(across) / half_b) ** power) ** (1 / power)
     return np.hypot(along, across) * (1 - 1 / np.maximum(form, 1e-3))
@@ -256,9 +257,7 @@ def _rv_volume(phase: Phase, levels: np.ndarray, thickness: float) -> float:
     return float(np.clip(0.5 + inside / step, 0, 1).sum() * step**2 * 2 * thickness / 1000)
 
 
-def rv_and_septum(
-    phase: Phase, a: np.ndarray, b: np.ndarray, z: np.ndarray | float
-) -> tuple[np.ndarray, np.ndarray]:
+def rv_and_septum(phase: Phase, a: np.ndarray, b: np.ndarray, z: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
     """Depth in mm inside the right ventricle's outline, and distance in mm outside the left epicardium."""
     radius = np.maximum(np.hypot(a, b), 1e-3)
     _, outer = lv_radii(phase, a / radius, b / radius, z)

@@ -51,10 +51,12 @@ def training_curves(
             _curve(score, records, _DICE + name, label=name, color=colour, linewidth=1.4)
         _curve(score, records, "val_dice", label="mean", color=INK, linewidth=2.2)
         _curve(rate, records, "learning_rate", color=SERIES_COLOURS[4])
+        score.set_ylim(0, 1)
         rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
         for axes, name in ((loss, "Loss"), (score, "Validation Dice"), (rate, "Learning rate")):
             axes.set(title=name, xlabel="epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.set_xlim(min(row["epoch"] for row in records) - 0.5, max(row["epoch"] for row in records) + 0.5)
             if axes.get_legend_handles_labels()[0]:
                 axes.legend(loc="best")
     return Path(path)
@@ -111,7 +113,7 @@ def activation_distributions(
         zeros.set_xticks([0, 50, 100])
         for axes, name in ((shape, "Distribution"), (spread, "Mean ± SD"), (zeros, "Zeros (%)")):
             axes.set(title=name)
-        shape.set_xlabel("activation (each row scaled to its own peak)")
+        shape.set_xlabel("activation (height: square root of the count, scaled per layer)")
         shape.set_yticks(rows, names)
         shape.set_ylim(len(names) - 0.4, -1.0)
     return Path(path)
@@ -126,7 +128,7 @@ def layer_summary(path: Path, rows: Sequence[Row], *, title: str = "Cost per lay
             figure.subplots(1, 3, sharey=True), panels, SERIES_COLOURS[:1] + SERIES_COLOURS[3:], strict=False
         ):
             values = np.array([float(row[key]) for row in rows])
-            bars(axes, values, [si(value) for value in values], colour=colour)
+            bars(axes, values, [f"{value:.0f}" if key == "width" else si(value) for value in values], colour=colour)
             axes.set_title(name if key == "width" else f"{name}, total {si(values.sum())}")
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: si(value)))
             axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -183,10 +185,9 @@ def comparison_plot(
     with picture(path, title, size=(10.5, 1.5 + 0.52 * len(rows)), phantom=phantom) as figure:
         score, size = figure.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
         for name, colour in structure_colours(names).items():
-            points = [
-                (row[f"dice_{name}"], index) for index, row in enumerate(rows) if row.get(f"dice_{name}") is not None
-            ]
-            score.scatter(*zip(*points, strict=True), s=34, color=colour, label=name, zorder=3)
+            known = [index for index, row in enumerate(rows) if row.get(f"dice_{name}") is not None]
+            values = [float(rows[index][f"dice_{name}"]) for index in known]
+            score.scatter(values, known, s=34, color=colour, label=name, zorder=3)
         for index, row in enumerate(rows):
             _mean_point(score, row, index)
         score.set(title="3D Dice", yticks=range(len(rows)), yticklabels=[str(row["name"]) for row in rows])
@@ -214,14 +215,14 @@ def bland_altman(
         axes = figure.subplots()
         axes.scatter(values.mean(1), difference, s=30, color=ACCENT, edgecolor="white", linewidth=0.6, zorder=3)
         axes.axhline(0, color=FAINT, linewidth=1)
-        lines = [(found.bias, "bias", "-")]
+        lines = [(float(difference.mean()), "bias", "-")]
         lines += [(limit, "limit", "--") for limit in found.limits] if found.limits and found.sd else []
         for place, name, style in lines:
             axes.axhline(place, color=INK if name == "bias" else SERIES_COLOURS[1], linestyle=style, linewidth=1.3)
         side = axes.secondary_yaxis("right")
         side.set_yticks([place for place, _, _ in lines], [f"{name} {place:+.1f}" for place, name, _ in lines])
         r = "" if found.correlation is None else f", r = {found.correlation:.3f}"
-        axes.set_title(f"n = {found.n}{r}, MAE = {found.mae:.1f} {unit}", fontweight="normal")
+        axes.set_title(f"n = {found.n}{r}, MAE = {np.abs(difference).mean():.1f} {unit}", fontweight="normal")
         axes.set(xlabel=f"mean of prediction and reference ({unit})", ylabel=f"prediction - reference ({unit})")
         axes.margins(y=0.15)
     return Path(path)
@@ -255,7 +256,8 @@ def _histogram(axes: Axes, layer: str, values: np.ndarray, kept: np.ndarray | No
 
 def _ridge(axes: Axes, row: int, edges: Sequence[float], counts: Sequence[float]) -> None:
     """One histogram as a hill standing on line `row` of an upside-down axis."""
-    heights = 0.9 * np.asarray(counts, dtype=float) / max(float(np.max(counts)), 1e-12)
+    # Square roots keep the tail visible beside the spike of zeros that a ReLU leaves.
+    heights = 0.9 * np.sqrt(np.asarray(counts, dtype=float) / max(float(np.max(counts)), 1e-12))
     axes.stairs(row - heights, edges, baseline=row, fill=True, color=ACCENT, alpha=0.6, zorder=3)
     axes.stairs(row - heights, edges, baseline=row, color=ACCENT, linewidth=0.8, zorder=3)
 

@@ -57,7 +57,7 @@ def _cgroup_folders(root: Path) -> list[Path]:
     """This process's control group and all above it, version 2 and version 1 mounts alike."""
     folders = []
     for line in _read(root / "proc/self/cgroup").splitlines():
-        _, controllers, group = (line.split(":", 2) + ["", ""])[:3]
+        controllers, _, group = line.partition(":")[2].partition(":")
         if controllers and "cpu" not in controllers.split(","):
             continue
         mounts = [controllers, "cpu"] if controllers else ["", "unified"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from compress.errors import ModelFileError
 
@@ -39,12 +40,22 @@ def load_model(path: Path) -> onnx.ModelProto:
     return model
 
 
+def refuse_external_data(path: Path) -> None:
+    """Raise `ModelFileError` when the file is missing, empty, or keeps weights in other files.
+
+    Costs no memory on a file without external data: such data needs the word "location" in the
+    file, so only a file that has it is parsed.
+    """
+    if _contains(Path(path), b"location"):
+        load_model(path)
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """The file's `metadata_props` by key. Raises `ModelFileError` as `load_model` does."""
     return {entry.key: entry.value for entry in load_model(path).metadata_props}
 
 
-def read_divisor(metadata: dict[str, str], path: Path) -> int | None:
+def read_divisor(metadata: Mapping[str, str], path: Path) -> int | None:
     """What image height and width must be multiples of, from the key "divisor"; None when it is absent."""
     text = metadata.get("divisor")
     if text is None:
@@ -55,13 +66,30 @@ def read_divisor(metadata: dict[str, str], path: Path) -> int | None:
 
 
 def _read_bytes(path: Path) -> bytes:
+    with _opened(path) as stream:
+        return stream.read()
+
+
+def _contains(path: Path, word: bytes) -> bool:
+    tail = b""
+    with _opened(path) as stream:
+        while piece := stream.read(1 << 20):
+            if word in tail + piece:
+                return True
+            tail = piece[1 - len(word) :]
+    return False
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as stream:
+            if not stream.read(1):
+                raise ModelFileError(f"{path} is empty.", cure=_CURE)
+            stream.seek(0)
+            yield stream
     except OSError as fault:
         raise ModelFileError(f"Cannot read the ONNX file {path}: {fault.strerror or fault}.") from None
-    if not content:
-        raise ModelFileError(f"{path} is empty.", cure=_CURE)
-    return content
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as _state
+from onnxruntime.capi import onnxruntime_pybind11_state as _state  # pyright: ignore[reportAttributeAccessIssue]
 
 from compress.errors import ModelFileError
 from compress.runtime.providers import PROVIDERS, Provider, find_provider
@@ -24,6 +24,8 @@ ORT_ERRORS: tuple[type[Exception], ...] = (
     ValueError,
 )
 """What ONNX Runtime raises: its own types share no base below `Exception`."""
+
+_BAD_FILE = (_state.InvalidProtobuf, _state.InvalidGraph, _state.InvalidArgument, _state.NoSuchFile, _state.NoModel)
 
 
 def prove(provider: str) -> None:
@@ -42,7 +44,7 @@ def create(
     """A session on `provider` alone, and how many graph nodes were seen to be its own (None when not told).
 
     `model` is a path or an ONNX file's bytes. Raises `ProviderError` when the provider is not there,
-    `ModelFileError` when the model cannot be built on it.
+    `ModelFileError` when the file is damaged or the CPU cannot build it.
     """
     options.log_severity_level = 4  # everything it would log is raised below
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
@@ -55,10 +57,13 @@ def create(
             wanted = [(provider.ort_name, provider.options(tf32))]
             session = ort.InferenceSession(model, options, providers=wanted, enable_fallback=0)
     except ORT_ERRORS as fault:
-        if not on_cpu:
+        if not on_cpu and not isinstance(fault, _BAD_FILE):
             raise provider.absent(_reason(fault)) from fault
+        what = model if isinstance(model, str) else "its own proof model"
+        truncated = isinstance(fault, _state.InvalidProtobuf)
+        reason = "it is not an ONNX file, or it is truncated" if truncated else _reason(fault)
         raise ModelFileError(
-            f"ONNX Runtime {ort.__version__} cannot open the model: {_reason(fault)}.", cure="Export it again."
+            f"ONNX Runtime {ort.__version__} cannot open {what}: {reason}.", cure="Export the model again."
         ) from fault
     return session, assert_owner(session, provider)
 
@@ -82,17 +87,22 @@ def assert_owner(session: ort.InferenceSession, provider: Provider) -> int | Non
 
 
 def run_once(session: ort.InferenceSession, provider: Provider, *, side: int) -> None:
-    """Run one black image of side x side pixels: a missing cuDNN shows only at the first convolution."""
+    """Run one black image of side x side pixels, or of the size that the model fixes.
+
+    A missing cuDNN shows only at the first convolution. Raises `ProviderError` or, on the CPU, `ModelFileError`.
+    """
     entry = session.get_inputs()[0]
-    channels = entry.shape[1] if isinstance(entry.shape[1], int) else 1
+    sizes = [
+        size if isinstance(size, int) else free for size, free in zip(entry.shape, (1, 1, side, side), strict=True)
+    ]
     try:
         with quiet_ort():
-            session.run(None, {entry.name: np.zeros((1, channels, side, side), np.float32)})
+            session.run(None, {entry.name: np.zeros(sizes, np.float32)})
     except ORT_ERRORS as fault:
         if provider is not PROVIDERS["cpu"]:
             raise provider.absent(_reason(fault)) from fault
         raise ModelFileError(
-            f"The model fails on a {side}x{side} image: {_reason(fault)}.", cure="Export it again."
+            f"The model fails on an image batch of {sizes}: {_reason(fault)}.", cure="Export the model again."
         ) from fault
 
 

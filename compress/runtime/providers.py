@@ -45,8 +45,8 @@ class Provider:
         return self.find_alignment()
 
     def absent(self, reason: str) -> ProviderError:
-        """The one error of a provider that was asked for and is not truly there."""
-        because = "; ".join(part for part in (reason, self.explain()) if part)
+        """The one error of a provider that was asked for and is not truly there; `reason` is ONNX Runtime's."""
+        because = self.explain() or reason
         return ProviderError(f"The provider '{self.name}' was asked for but is not there: {because}.", cure=self.cure)
 
 

@@ -12,8 +12,8 @@ import onnxruntime as ort
 from compress.errors import ConfigError, DataError, EnvironmentFault, ModelFileError
 from compress.registry import pick
 from compress.runtime.machine import available_cores
-from compress.runtime.modelfile import read_divisor, read_metadata
-from compress.runtime.proof import ORT_ERRORS, create, quiet_ort, run_once
+from compress.runtime.modelfile import read_divisor, refuse_external_data
+from compress.runtime.proof import ORT_ERRORS, create, run_once
 from compress.runtime.providers import find_provider
 
 SPINNING: dict[str, dict[str, str]] = {
@@ -51,8 +51,7 @@ class Session:
         """
         self._check(images)
         try:
-            with quiet_ort():
-                (logits,) = self.inner.run(["logits"], {"image": np.ascontiguousarray(images)})
+            (logits,) = self.inner.run(["logits"], {"image": np.ascontiguousarray(images)})
         except ORT_ERRORS as fault:
             raise EnvironmentFault(
                 f"{self.path.name} failed on {images.shape} images: {' '.join(str(fault).split())}.",
@@ -87,46 +86,43 @@ def open_session(
     bits, faster and less exact. Raises `ConfigError` for unknown names, `ModelFileError` for a bad
     file and `ProviderError` when the provider is not truly there: never another one in its place.
     """
-    row, idle = find_provider(provider), pick("spinning", SPINNING, spinning)
-    if threads is not None and threads < 1:
-        raise ConfigError(f"threads is {threads}; a positive whole number is needed.", cure="Leave it out for all cores.")
+    row = find_provider(provider)
     path = Path(path)
-    metadata = read_metadata(path)
-    divisor = read_divisor(metadata, path)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads = threads or available_cores()
-    options.inter_op_num_threads = 1
-    for key, value in idle.items():
-        options.add_session_config_entry(key, value)
+    options = _options(threads, spinning)
+    refuse_external_data(path)
     inner, nodes = create(str(path), row, options, tf32=tf32)
     channels = _input_channels(inner, path)
+    metadata = dict(inner.get_modelmeta().custom_metadata_map)
+    divisor = read_divisor(metadata, path)
     run_once(inner, row, side=2 * (divisor or 32))
-    return Session(
-        path=path,
-        provider_asked=provider,
-        provider_proven=row.name,
-        metadata=metadata,
-        divisor=divisor,
-        channels=channels,
-        details={
-            "onnxruntime": ort.__version__,
-            "threads": threads,
-            "spinning": spinning,
-            "tf32": tf32 if row.options(tf32) else None,
-            "nodes": nodes,
-        },
-        inner=inner,
-    )
+    details = {
+        "onnxruntime": ort.__version__,
+        "threads": options.intra_op_num_threads,
+        "spinning": spinning,
+        "tf32": tf32 if row.options(tf32) else None,
+        "nodes": nodes,
+    }
+    return Session(path, provider, row.name, metadata, divisor, channels, details, inner)
+
+
+def _options(threads: int | None, spinning: str) -> ort.SessionOptions:
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads is {threads}; a positive whole number is needed.", cure="Leave it out: all cores.")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or available_cores()
+    options.inter_op_num_threads = 1
+    for key, value in pick("spinning", SPINNING, spinning).items():
+        options.add_session_config_entry(key, value)
+    return options
 
 
 def _input_channels(inner: ort.InferenceSession, path: Path) -> int:
     """The channel count of the one input "image"; `ModelFileError` when the model's ends are not ours."""
     ends = [(end.name, end.type, len(end.shape)) for end in (*inner.get_inputs(), *inner.get_outputs())]
     wanted = [("image", "tensor(float)", 4), ("logits", "tensor(float)", 4)]
-    shape = inner.get_inputs()[0].shape if inner.get_inputs() else []
-    if ends != wanted or not isinstance(shape[1], int):
+    if ends != wanted or not isinstance(inner.get_inputs()[0].shape[1], int):
         raise ModelFileError(
-            f"{path} has the ends {ends}; expected 'image' (N, C, H, W) float32 -> 'logits' (N, classes, H, W) float32.",
+            f"{path} maps {ends}; expected 'image' (N, C, H, W) float32 -> 'logits' (N, classes, H, W) float32.",
             cure="Export the network with this toolchain.",
         )
-    return shape[1]
+    return inner.get_inputs()[0].shape[1]

@@ -1,0 +1,105 @@
+"""Latency of several models on the same images, measured so that a drifting machine cancels out.
+
+Every round times every model once, and the baseline twice: its second series is the A/A control,
+whose ratio to the first shows what this machine calls "no difference". The order is reversed every
+round, so that no model always follows the same one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from compress.bench.stats import MIN_SAMPLES_P90, Interval, paired_ratio, spread
+from compress.errors import ConfigError
+
+CONTROL_SUFFIX = " (A/A)"
+MAX_CONTROL_SHIFT = 0.05
+MAX_SPREAD = 0.25
+
+
+class Runner(Protocol):
+    """What is timed: `compress.runtime.session.Session`, or a stand-in."""
+
+    def run(self, images: np.ndarray, /) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class LatencySamples:
+    """Raw samples in seconds per batch; index i of every series belongs to round i."""
+
+    shape: tuple[int, int, int, int]
+    """(N, C, H, W) of the timed batch."""
+    baseline: str
+    samples: dict[str, tuple[float, ...]]
+    """Per model, the baseline first."""
+    control: tuple[float, ...]
+    """The baseline's second series."""
+    seed: int = 0
+
+    @property
+    def control_ratio(self) -> Interval:
+        """Baseline over its own second series: should hold 1."""
+        return paired_ratio(self.samples[self.baseline], self.control, seed=self.seed)
+
+    def speedup(self, name: str) -> Interval:
+        """Baseline time over the model's time in the same round: above 1 is faster."""
+        return paired_ratio(self.samples[self.baseline], self.samples[name], seed=self.seed)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader must know before trusting the figures."""
+        found = []
+        shift = self.control_ratio.median
+        if abs(shift - 1) > MAX_CONTROL_SHIFT:
+            found.append(f"The baseline differs from itself by a factor of {shift:.3f} (A/A control): a busy machine?")
+        rounds = len(self.control)
+        if rounds < MIN_SAMPLES_P90:
+            found.append(f"No 90th percentile: {rounds} rounds, {MIN_SAMPLES_P90} are needed.")
+        for name, series in self.samples.items():
+            width = spread(series)
+            if width > MAX_SPREAD:
+                found.append(f"Unsteady times of {name}: the middle half spans {width:.0%} of the median.")
+        return tuple(found)
+
+
+def measure_latency(
+    sessions: Mapping[str, Runner],
+    *,
+    shape: tuple[int, int, int, int],
+    rounds: int = 100,
+    warmup: int = 5,
+    seed: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> LatencySamples:
+    """Time `run` of every session on one batch (N, C, H, W) of normal noise; the first is the baseline.
+
+    Open the sessions with `spinning="per-run"`, or the idle threads of one slow the next. Times
+    include copies to and from a GPU. `clock` gives seconds. Raises `ConfigError` without sessions,
+    rounds or warm-up, and what `Session.run` raises.
+    """
+    if not sessions or rounds < 1 or warmup < 1:
+        raise ConfigError(
+            f"Latency needs a model, a round and a warm-up round; got {len(sessions)} model(s), "
+            f"{rounds} round(s) and {warmup} warm-up round(s)."
+        )
+    images = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+    baseline = next(iter(sessions))
+    entries = [*sessions, baseline + CONTROL_SUFFIX]
+    runners = [*sessions.values(), sessions[baseline]]
+    for _ in range(warmup):
+        for runner in runners[:-1]:
+            runner.run(images)
+    times: list[list[float]] = [[] for _ in entries]
+    for number in range(rounds):
+        order = range(len(entries)) if number % 2 == 0 else reversed(range(len(entries)))
+        for index in order:
+            start = clock()
+            runners[index].run(images)
+            times[index].append(clock() - start)
+    series = {name: tuple(found) for name, found in zip(entries[:-1], times, strict=False)}
+    return LatencySamples(shape=shape, baseline=baseline, samples=series, control=tuple(times[-1]), seed=seed)

@@ -1,0 +1,184 @@
+"""The benchmark's record: raw samples, figures and warnings, as data and as a table."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import onnxruntime as ort
+from pydantic import TypeAdapter, ValidationError
+
+from compress.bench.latency import LatencySamples
+from compress.bench.memory import MemoryReport
+from compress.bench.model_facts import ModelFacts
+from compress.bench.stats import Interval, median, p90, throughput
+from compress.errors import InputError
+from compress.runtime.machine import available_cores, cpu_model
+from compress.runtime.session import Session
+
+Dice = Mapping[str, Mapping[str, float]]
+"""Model name -> structure ("mean", "RV", ...) -> 3D Dice."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The machine in words that name neither host nor user."""
+
+    cpu: str
+    cores: int
+    """Cores that the process might use."""
+    platform: str
+    python: str
+    onnxruntime: str
+
+
+@dataclass(frozen=True)
+class ModelBench:
+    """Everything measured of one model. Seconds, bytes and counts."""
+
+    name: str
+    """The file's stem."""
+    provider_asked: str
+    provider_proven: str
+    threads: int
+    tf32: bool | None
+    latency_s: tuple[float, ...]
+    """Raw samples per batch, in order of rounds."""
+    median_s: float
+    p90_s: float | None
+    speedup: Interval
+    """Baseline time over this model's time, paired by round."""
+    images_per_s: float
+    peak_memory_bytes: int | None
+    imports_memory_bytes: int | None
+    file_bytes: int
+    parameters: int
+    macs: int
+    """Per image."""
+    mac_reduction: float
+    """Baseline MACs over this model's MACs."""
+    efficiency: float
+    """Speed-up over MAC reduction: 1 means that every removed operation was saved."""
+    widths: dict[str, int]
+    dice: dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """One benchmark: the models in order, the baseline first."""
+
+    shape: tuple[int, int, int, int]
+    """(N, C, H, W) of the timed batch."""
+    seed: int
+    baseline: str
+    models: tuple[ModelBench, ...]
+    control_s: tuple[float, ...]
+    """The baseline's second series."""
+    control_ratio: Interval
+    """The baseline over itself: what this machine calls no difference."""
+    environment: Environment
+    warnings: tuple[str, ...]
+    phantom: bool
+    """True when the Dice figures come from synthetic images."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, ready for `json.dumps` and `from_json`."""
+        return TypeAdapter(BenchReport).dump_python(self, mode="json")
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> BenchReport:
+        """The report that `to_json` wrote. Raises `InputError` naming the first fault."""
+        try:
+            return TypeAdapter(BenchReport).validate_python(value)
+        except ValidationError as fault:
+            first = fault.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the document"
+            raise InputError(
+                f"Not a benchmark report: {where}: {first['msg']}.", cure="Run the benchmark again."
+            ) from None
+
+    def to_markdown(self) -> str:
+        """The table, the machine and the warnings, as Markdown."""
+        from compress.bench.table import markdown
+
+        return markdown(self)
+
+
+def build_report(
+    latency: LatencySamples,
+    sessions: Mapping[str, Session],
+    *,
+    memory: Mapping[str, MemoryReport],
+    facts: Mapping[str, ModelFacts],
+    dice: Dice | None = None,
+    phantom: bool = False,
+) -> BenchReport:
+    """Join what was measured of the same models; every mapping goes by the names in `latency`.
+
+    `dice` None means that there was no data. Raises `InputError` when a model lacks a figure.
+    """
+    names = list(latency.samples)
+    for kind, mapping in (("session", sessions), ("memory", memory), ("facts", facts), ("Dice", dice)):
+        missing = [name for name in names if mapping is not None and name not in mapping]
+        if missing:
+            raise InputError(f"The benchmark lacks the {kind} of: {', '.join(missing)}.")
+    warnings = [*latency.warnings]
+    for name in names:
+        warnings += [f"{name}: {text}" for text in (*memory[name].warnings, *facts[name].warnings)]
+    return BenchReport(
+        shape=latency.shape,
+        seed=latency.seed,
+        baseline=latency.baseline,
+        models=tuple(_row(n, latency, sessions[n], memory[n], facts, dice[n] if dice else None) for n in names),
+        control_s=latency.control,
+        control_ratio=latency.control_ratio,
+        environment=current_environment(),
+        warnings=tuple(dict.fromkeys(warnings)),
+        phantom=phantom,
+    )
+
+
+def _row(
+    name: str,
+    latency: LatencySamples,
+    session: Session,
+    memory: MemoryReport,
+    facts: Mapping[str, ModelFacts],
+    dice: Mapping[str, float] | None,
+) -> ModelBench:
+    samples, own, speedup = latency.samples[name], facts[name], latency.speedup(name)
+    reduction = facts[latency.baseline].macs / own.macs
+    return ModelBench(
+        name=name,
+        provider_asked=session.provider_asked,
+        provider_proven=session.provider_proven,
+        threads=session.details["threads"],
+        tf32=session.details["tf32"],
+        latency_s=samples,
+        median_s=median(samples),
+        p90_s=p90(samples),
+        speedup=speedup,
+        images_per_s=throughput(samples, images=latency.shape[0]),
+        peak_memory_bytes=memory.peak_bytes,
+        imports_memory_bytes=memory.imports_bytes,
+        file_bytes=own.file_bytes,
+        parameters=own.parameters,
+        macs=own.macs,
+        mac_reduction=reduction,
+        efficiency=speedup.median / reduction,
+        widths=dict(own.widths),
+        dice=dict(dice) if dice is not None else None,
+    )
+
+
+def current_environment() -> Environment:
+    """This machine, without host name or paths."""
+    return Environment(
+        cpu=cpu_model(),
+        cores=available_cores(),
+        platform=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        onnxruntime=ort.__version__,
+    )

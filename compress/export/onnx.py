@@ -1,0 +1,133 @@
+"""Export to one self-contained, reproducible ONNX file.
+
+Two exports of the same weights are byte-identical, whichever process and folder they come from, so
+a digest of the file says which network it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import nn
+
+from compress.errors import ConfigError, InputError
+from compress.files import atomic_path
+
+_PRODUCER = "cardiocompress"
+
+
+def export_onnx(
+    network: nn.Module,
+    path: Path,
+    *,
+    divisor: int,
+    channels: int = 1,
+    metadata: Mapping[str, str] | None = None,
+    opset: int = 20,
+) -> Path:
+    """Write `network` as ONNX: "image" (N, channels, H, W) float32 -> "logits" (N, classes, H, W) float32.
+
+    N is free; H and W are any multiples of `divisor`, which is stored under the metadata key
+    "divisor" because ONNX itself cannot hold the rule. `metadata` is stored beside it. The network
+    is exported from a copy in evaluation mode and left untouched. Raises `ConfigError` for a bad
+    divisor or metadata and `InputError` when the network cannot be exported.
+    """
+    stored = _merge(metadata or {}, divisor)
+    model = _translate(frozen_copy(network), divisor, channels, opset)
+    _clean(model)
+    onnx.helper.set_model_props(model, stored)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as fault:
+        raise InputError(f"The exported graph is not valid ONNX: {fault}.") from fault
+    with atomic_path(Path(path)) as temporary:
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
+    return Path(path)
+
+
+def frozen_copy(network: nn.Module) -> nn.Module:
+    """A float32 copy on the CPU in evaluation mode and plain memory layout."""
+    twin = copy.deepcopy(network).to(device="cpu", dtype=torch.float32).to(memory_format=torch.contiguous_format)
+    return twin.eval().requires_grad_(False)
+
+
+def _merge(metadata: Mapping[str, str], divisor: int) -> dict[str, str]:
+    """Metadata with the divisor, sorted by key."""
+    if divisor < 1:
+        raise ConfigError(f"divisor is {divisor}; a positive whole number is needed.")
+    if metadata.get("divisor", str(divisor)) != str(divisor):
+        raise ConfigError(f"Metadata says divisor {metadata['divisor']}, not {divisor}.", cure="Leave it out.")
+    wrong = sorted(key for key, value in metadata.items() if not isinstance(value, str))
+    if wrong:
+        raise ConfigError(f"ONNX metadata values are text; not so: {', '.join(wrong)}.", cure="Use json.dumps.")
+    return dict(sorted({**metadata, "divisor": str(divisor)}.items()))
+
+
+def _translate(network: nn.Module, divisor: int, channels: int, opset: int) -> onnx.ModelProto:
+    # Sizes above one: torch.export would fix a size of one as a constant.
+    example = torch.zeros(2, channels, 2 * divisor, 3 * divisor)
+    dims = {0: torch.export.Dim("batch"), 2: _multiple("height", divisor), 3: _multiple("width", divisor)}
+    try:
+        with _quiet_exporter():
+            program = torch.onnx.export(
+                network,
+                (example,),
+                dynamo=True,
+                verbose=False,
+                opset_version=opset,
+                external_data=False,
+                input_names=["image"],
+                output_names=["logits"],
+                dynamic_shapes=(dims,),
+            )
+    except Exception as fault:  # the exporter raises whatever the network's code or torch raises
+        reason = " ".join(str(fault.__cause__ or fault).split())[:300]
+        raise InputError(
+            f"{type(network).__name__} cannot be exported to ONNX: {reason}.",
+            cure=f"It must accept any batch of {channels}-channel images whose sides are multiples of {divisor}.",
+        ) from fault
+    assert program is not None
+    return program.model_proto
+
+
+def _multiple(name: str, divisor: int) -> Any:
+    size = torch.export.Dim(name)
+    return size if divisor == 1 else divisor * size
+
+
+def _clean(model: onnx.ModelProto) -> None:
+    """Remove what names the exporting machine: source paths, module names, traces, torch's version."""
+    model.producer_name, model.producer_version, model.doc_string = _PRODUCER, "", ""
+    graph = model.graph
+    del model.metadata_props[:], graph.metadata_props[:], graph.value_info[:]
+    graph.doc_string = ""
+    for entry in (*graph.node, *graph.initializer, *graph.input, *graph.output, *model.functions):
+        entry.doc_string = ""
+        del entry.metadata_props[:]
+    for function in model.functions:
+        for node in function.node:
+            node.doc_string = ""
+            del node.metadata_props[:]
+
+
+@contextlib.contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Hold back what torch's exporter prints, logs and warns about on every export."""
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")  # "torchvision is not installed"
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)", FutureWarning)
+            yield
+    finally:
+        log.setLevel(level)

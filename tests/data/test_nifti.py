@@ -1,0 +1,187 @@
+"""NIfTI files: read whole and right, or refused in one line; written with affine and zooms."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import makers
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compress.data.nifti import NiftiArray, read_image, read_mask, write_mask
+from compress.errors import DataError
+
+
+def patched(path: Path, target: Path, **fields: object) -> Path:
+    """A copy of the file at `path` with raw header fields overwritten, as a damaged file would have them."""
+    content = gzip.decompress(path.read_bytes())
+    header = nib.Nifti1Header(content[:348], check=False)
+    for name, value in fields.items():
+        header[name] = value
+    target.write_bytes(gzip.compress(header.binaryblock + content[348:]))
+    return target
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return makers.save(tmp_path / "image.nii.gz", makers.make_image(1))
+
+
+def test_image_is_float32_zyx_with_spacing_from_the_zooms(image: Path) -> None:
+    got = read_image(image)
+    assert got.array.dtype == np.float32
+    assert np.array_equal(got.array, makers.make_image(1))
+    assert got.spacing_mm == makers.SPACING
+    assert np.array_equal(got.affine, makers.ACDC_AFFINE)
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("cls", [nib.Nifti1Image, nib.Nifti2Image])
+def test_both_nifti_versions_packed_or_not(tmp_path: Path, ending: str, cls: type) -> None:
+    path = tmp_path / f"v{ending}"
+    nib.save(cls(makers.make_image(2).T, np.eye(4)), path)
+    assert np.array_equal(read_image(path).array, makers.make_image(2))
+
+
+def test_agrees_with_nibabel_on_a_scaled_file(tmp_path: Path) -> None:
+    scaled = nib.Nifti1Image(np.linspace(-3, 7, 240).reshape(4, 5, 12), np.eye(4))
+    scaled.header.set_data_dtype(np.int16)
+    nib.save(scaled, tmp_path / "s.nii.gz")
+    expected = nib.load(tmp_path / "s.nii.gz").get_fdata(dtype=np.float32)
+    assert np.allclose(read_image(tmp_path / "s.nii.gz").array, expected.T, rtol=1e-6)
+
+
+def test_content_decides_not_the_name(image: Path, tmp_path: Path) -> None:
+    unpacked = tmp_path / "unpacked.nii.gz"
+    unpacked.write_bytes(gzip.decompress(image.read_bytes()))
+    assert np.array_equal(read_image(unpacked).array, makers.make_image(1))
+
+
+def test_one_frame_of_four_dimensions_is_3d(tmp_path: Path) -> None:
+    path = makers.save(tmp_path / "one.nii.gz", makers.make_image(3)[None])
+    assert read_image(path).array.shape == makers.SHAPE
+
+
+def broken_files(tmp_path: Path, image: Path) -> dict[str, tuple[Path, str]]:
+    """name -> (file, what its error must say)."""
+    new = tmp_path / "broken"
+    new.mkdir()
+    whole = image.read_bytes()
+    for name, content in {
+        "empty": b"",
+        "text": b"not an image, " * 60,
+        "short": b"\x00" * 20,
+        "cut": whole[: len(whole) // 2],
+        "no_checksum": whole[:-6],
+        "bad_gzip": whole[:40] + b"\xff" * 40 + whole[80:],
+        "cut_plain": gzip.decompress(whole)[:600],
+        "noise": b"\x1f\x8b" + b"\x07" * 100,
+    }.items():
+        (new / f"{name}.nii.gz").write_bytes(content)
+    bad = makers.make_image(1).astype(np.float32)
+    bad[0, 0, :2] = np.nan, np.inf
+    dims = lambda *d: np.array([*d, *[1] * (8 - len(d))], dtype=np.int16)  # noqa: E731
+    files = {
+        "empty": "is empty",
+        "text": "not a single-file NIfTI",
+        "short": "not a single-file NIfTI",
+        "cut": "Copy or download",
+        "no_checksum": "Copy or download",
+        "bad_gzip": "Copy or download",
+        "cut_plain": "truncated",
+        "noise": "cannot be read",
+    }
+    made = {name: (new / f"{name}.nii.gz", text) for name, text in files.items()}
+    return made | {
+        "missing": (new / "none.nii.gz", "No such file"),
+        "folder": (new, "cannot be read"),
+        "nan": (makers.save(new / "nan.nii.gz", bad), "2 NaN or infinite"),
+        "cine": (makers.save(new / "4d.nii.gz", makers.make_image(1, (5, *makers.SHAPE))), "Extract the ED and ES"),
+        "flat": (makers.save(new / "2d.nii.gz", np.ones((4, 4), np.int16), spacing=(1, 1)), "2D"),
+        "zero_dim": (patched(image, new / "zero.nii.gz", dim=dims(3, 20, 0, 3)), "empty or negative dimension"),
+        "negative": (patched(image, new / "neg.nii.gz", dim=dims(3, 20, -4, 3)), "empty or negative dimension"),
+        "absurd": (patched(image, new / "huge.nii.gz", dim=dims(3, 32767, 32767, 32767)), "header looks damaged"),
+        "promises": (patched(image, new / "more.nii.gz", dim=dims(3, 8000, 8000, 3)), "truncated"),
+        "zoom0": (patched(image, new / "zoom.nii.gz", pixdim=[1, 0, 1, 1, 1, 1, 1, 1]), "not positive"),
+        "zoom_nan": (patched(image, new / "zoomn.nii.gz", pixdim=[1, 1, 1, np.nan, 1, 1, 1, 1]), "not positive"),
+        "metres": (patched(image, new / "metres.nii.gz", xyzt_units=1), "metres"),
+        "complex": (patched(image, new / "complex.nii.gz", datatype=32, bitpix=64), "plain numbers"),
+        "unknown_type": (patched(image, new / "type.nii.gz", datatype=9999), "NIfTI voxel type 9999"),
+        "bad_offset": (patched(image, new / "off.nii.gz", vox_offset=np.nan), "cannot be read"),
+        "low_offset": (patched(image, new / "low.nii.gz", vox_offset=20), "inside the header"),
+        "bad_slope": (patched(image, new / "slope.nii.gz", scl_slope=2, scl_inter=np.nan), "cannot be read"),
+        "sform": (patched(image, new / "sform.nii.gz", srow_x=[np.nan, 0, 0, 0]), "affine"),
+    }
+
+
+def test_every_broken_file_is_one_line_that_names_it(tmp_path: Path, image: Path) -> None:
+    for name, (path, text) in broken_files(tmp_path, image).items():
+        for read in (read_image, read_mask):
+            with pytest.raises(DataError) as caught:
+                read(path)
+            message = str(caught.value)
+            assert text in message, f"{name}: {message}"
+            assert path.name in message and "\n" not in message, f"{name}: {message}"
+
+
+@settings(max_examples=150, deadline=None)
+@given(edits=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=6))
+def test_a_damaged_header_never_lets_another_exception_out(tmp_path_factory, edits) -> None:
+    folder = tmp_path_factory.mktemp("fuzz", numbered=True)
+    content = bytearray(nib.Nifti1Image(makers.make_image(1).T, np.eye(4)).to_bytes())
+    for position, value in edits:
+        content[position] = value
+    (folder / "f.nii").write_bytes(content)
+    try:
+        got = read_image(folder / "f.nii")
+    except DataError:
+        return
+    assert got.array.ndim == 3 and np.isfinite(got.array).all() and min(got.spacing_mm) > 0
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.5, "0.5"), (-1, "-1"), (300, "300")])
+def test_mask_values_are_small_whole_numbers(tmp_path: Path, value: float, shown: str) -> None:
+    mask = makers.make_mask().astype(np.float32)
+    mask[0, 0, 0] = value
+    with pytest.raises(DataError, match=f"it holds {shown}; labels are whole numbers"):
+        read_mask(makers.save(tmp_path / "m.nii.gz", mask))
+
+
+def test_float_masks_of_whole_numbers_are_read(tmp_path: Path) -> None:
+    got = read_mask(makers.save(tmp_path / "m.nii.gz", makers.make_mask().astype(np.float64)))
+    assert got.array.dtype == np.uint8 and np.array_equal(got.array, makers.make_mask())
+
+
+oblique = np.array([[0.0, -1.4, 0.2, 9.0], [1.5, 0.0, 0.1, -7.0], [0.1, 0.0, 8.0, 3.0], [0.0, 0.0, 0.0, 1.0]])
+
+
+@pytest.mark.parametrize("affine", [makers.ACDC_AFFINE, np.eye(4), oblique])
+def test_written_mask_keeps_affine_and_zooms(tmp_path: Path, affine: np.ndarray) -> None:
+    like = NiftiArray(np.zeros(makers.SHAPE), (8.0, 1.3671875, 1.25), affine)
+    path = write_mask(tmp_path / "deep" / "out.nii.gz", makers.make_mask(), like=like)
+    got, image = read_mask(path), nib.load(path)
+    assert np.array_equal(got.array, makers.make_mask())
+    assert got.spacing_mm == like.spacing_mm
+    assert np.allclose(image.affine, affine, atol=1e-6)
+    assert image.get_data_dtype() == np.uint8 and image.dataobj.slope == 1
+
+
+def test_equal_masks_give_equal_bytes_and_no_leftovers(tmp_path: Path) -> None:
+    like = NiftiArray(np.zeros(makers.SHAPE), makers.SPACING, makers.ACDC_AFFINE)
+    first = write_mask(tmp_path / "a.nii.gz", makers.make_mask(), like=like)
+    second = write_mask(tmp_path / "b.nii.gz", makers.make_mask().astype(np.int64), like=like)
+    assert first.read_bytes() == second.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.nii.gz", "b.nii.gz"]
+
+
+def test_write_refuses_what_is_no_mask(tmp_path: Path) -> None:
+    like = NiftiArray(np.zeros(makers.SHAPE), makers.SPACING, makers.ACDC_AFFINE)
+    for mask in (np.zeros((4, 4), np.uint8), np.zeros(makers.SHAPE, np.float32), np.full(makers.SHAPE, 256)):
+        with pytest.raises(DataError, match="Expected a \\(Z, Y, X\\) mask"):
+            write_mask(tmp_path / "m.nii.gz", mask, like=like)
+    with pytest.raises(DataError, match=r"ends in \.nii\.gz"):
+        write_mask(tmp_path / "m.png", makers.make_mask(), like=like)
