@@ -14,6 +14,7 @@ from compress.bench.latency import LatencySamples
 from compress.bench.memory import MemoryReport
 from compress.bench.model_facts import ModelFacts
 from compress.bench.stats import Interval, median, p90, throughput
+from compress.bench.table import markdown
 from compress.errors import InputError
 from compress.runtime.machine import available_cores, cpu_model
 from compress.runtime.session import Session
@@ -101,8 +102,6 @@ class BenchReport:
 
     def to_markdown(self) -> str:
         """The table, the machine and the warnings, as Markdown."""
-        from compress.bench.table import markdown
-
         return markdown(self)
 
 

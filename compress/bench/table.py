@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from compress.bench.report import BenchReport, ModelBench
 from compress.bench.stats import Interval
+
+if TYPE_CHECKING:
+    from compress.bench.report import BenchReport, ModelBench
 
 MISSING = "-"
 

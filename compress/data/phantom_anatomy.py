@@ -185,7 +185,8 @@ def rv_distance(
     reach = phase.rv_reach * (1 - level) ** 0.75
     centre = 0.52 * epicardium
     front = np.maximum(epicardium + reach - centre, 0.5)
-    half_b = heart.rv_height * (1 - 0.06 * phase.systole) * epicardium * np.sqrt(1 - level**2.2) + 0.12 * reach
+    fullness = heart.rv_height * (1 - 0.06 * phase.systole) * np.clip(0.7 + reach / 50, 0.3, 1)
+    half_b = fullness * epicardium * np.sqrt(1 - level**2.2) + 0.12 * np.maximum(reach, 0)
     along, across = a - centre, b - (heart.rv_skew + 0.5 * level) * reach
     half_b = np.maximum(half_b * (1 - heart.rv_triangle * np.clip(along / front, -0.2, 1)), 0.5)
     half_a = np.where(along > 0, front, np.maximum(0.5 * epicardium, 0.5))

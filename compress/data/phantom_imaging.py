@@ -64,7 +64,7 @@ def sample_scan(rng: np.random.Generator, heart: Heart) -> Scan:
     """Draw a protocol that covers `heart` with 6 to 14 slices of 5 to 10 mm."""
     columns, rows, low, high = MATRICES[rng.choice(len(MATRICES), p=MATRIX_ODDS / MATRIX_ODDS.sum())]
     depth = heart.length + 9
-    gaps = [gap for gap in (5.0, 6.5, 7.0, 8.0, 10.0) if 5 <= depth / gap <= 12]
+    gaps = [gap for gap in (5.0, 6.5, 7.0, 8.0) if depth / gap <= 12] + [10.0]
     gap = gaps[-1] if rng.random() < 0.65 else gaps[rng.integers(len(gaps))]
     before = rng.choice([0, 1], p=[0.75, 0.25])
     count = int(np.clip(np.ceil(depth / gap) + before + rng.choice([-1, 0, 1], p=[0.2, 0.55, 0.25]), 6, 14))

@@ -212,7 +212,7 @@ def _chest_wall(canvas: Canvas, scene: Scene) -> np.ndarray:
 def _lungs(canvas: Canvas, scene: Scene, inside: np.ndarray) -> None:
     """Dark lungs with bright vessels, which cluster where the coarse texture is high."""
     canvas.paint(soft(inside, 1.5 * scene.pixel), scene.tissue.lung * (1 + 0.4 * scene.rough), water=0.0)
-    vessels = np.clip((scene.fine + 0.6 * scene.rough + 0.3 * scene.broad - 2.1) / 0.4, 0, 1) * soft(inside + 12, 10)
+    vessels = np.clip((scene.fine + 0.6 * scene.rough + 0.3 * scene.broad - 2.4) / 0.5, 0, 1) * soft(inside + 12, 10)
     canvas.paint(vessels, 0.8 * scene.tissue.blood, water=0.0)
 
 

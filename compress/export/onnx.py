@@ -56,7 +56,8 @@ def export_onnx(
 
 def frozen_copy(network: nn.Module) -> nn.Module:
     """A float32 copy on the CPU in evaluation mode and plain memory layout."""
-    twin = copy.deepcopy(network).to(device="cpu", dtype=torch.float32).to(memory_format=torch.contiguous_format)
+    twin = copy.deepcopy(network).to(device="cpu", dtype=torch.float32)
+    twin.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] (torch's overloads lack it)
     return twin.eval().requires_grad_(False)
 
 

@@ -55,7 +55,7 @@ def training_curves(
         rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
         for axes, name in ((loss, "Loss"), (score, "Validation Dice"), (rate, "Learning rate")):
             axes.set(title=name, xlabel="epoch")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.set_xlim(min(row["epoch"] for row in records) - 0.5, max(row["epoch"] for row in records) + 0.5)
             if axes.get_legend_handles_labels()[0]:
                 axes.legend(loc="best")
