@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from compress.steps.stage import Policy
     from compress.steps.workspace import Workspace
 
 ConfigOption = Annotated[
@@ -32,15 +33,19 @@ def open_workspace(config: Path | None, overrides: list[str] | None) -> Workspac
     chosen = config or Path(DEFAULT_FILE)
     if config is None and not chosen.is_file():
         raise ConfigError(
-            f"There is no {DEFAULT_FILE} in this folder.", cure="Write one with `cardiocompress init`, or pass --config."
+            f"There is no {DEFAULT_FILE} in this folder.",
+            cure="Write one with `cardiocompress init`, or pass --config.",
         )
     return Workspace(load_config(chosen, overrides or []), RichProgress())
 
 
-def mode_of(resume: bool, restart: bool) -> str:
-    """The training mode that --resume and --restart ask for."""
+def policy_of(resume: bool, restart: bool, *, replace: bool = False) -> Policy:
+    """What --resume and --restart say about results that are already there."""
     from compress.errors import ConfigError
+    from compress.steps.stage import Policy
 
     if resume and restart:
         raise ConfigError("--resume and --restart exclude each other.")
-    return "resume" if resume else "restart" if restart else "fresh"
+    if restart:
+        return Policy("restart", "replace", force=True)
+    return Policy("resume" if resume else "refuse", "replace" if replace else "refuse")

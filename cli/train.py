@@ -12,8 +12,8 @@ def train(
     restart: RestartOption = False,
 ) -> None:
     """Train the dense U-Net on the training patients."""
-    from cli.options import mode_of, open_workspace
+    from cli.options import open_workspace, policy_of
     from compress.steps.training import train_dense
 
     ws = open_workspace(config, overrides)
-    train_dense(ws, mode=mode_of(resume, restart))  # pyright: ignore
+    train_dense(ws, policy=policy_of(resume, restart))

@@ -1,15 +1,15 @@
 """Every error that this package raises on purpose.
 
-    CardioCompressError
-    |-- InputError            the user's files or words are wrong      (CLI exit code 2)
-    |   |-- ConfigError       the configuration or --set
-    |   |-- DataError         images, masks, folders
-    |   |-- CheckpointError   weights that cannot be read or do not fit
-    |   |-- PlanError         ratios, masks, pruning plans
-    |   `-- ModelFileError    ONNX files
-    |-- EnvironmentFault      the machine lacks something              (CLI exit code 3)
-    |   `-- ProviderError     an execution provider is not truly there
-    `-- GateError             an acceptance gate refused               (CLI exit code 4)
+CardioCompressError
+|-- InputError            the user's files or words are wrong      (CLI exit code 2)
+|   |-- ConfigError       the configuration or --set
+|   |-- DataError         images, masks, folders
+|   |-- CheckpointError   weights that cannot be read or do not fit
+|   |-- PlanError         ratios, masks, pruning plans
+|   `-- ModelFileError    ONNX files
+|-- EnvironmentFault      the machine lacks something              (CLI exit code 3)
+|   `-- ProviderError     an execution provider is not truly there
+`-- GateError             an acceptance gate refused               (CLI exit code 4)
 """
 
 from __future__ import annotations

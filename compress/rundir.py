@@ -1,11 +1,11 @@
 """The only module that knows file names: what a run leaves where.
 
-    <save_root>/<experiment_name>/
-        config.yaml environment.json data.json split.json report.json report.md cache/
-        baseline/            a Stage (the dense network)
-        pruned/<init>/       a Stage with masks, plan and schematic beside it
-        scratch/             a Stage: the pruned shape trained from scratch (control)
-        inspect/ bench/ sweep/
+<save_root>/<experiment_name>/
+    config.yaml environment.json data.json split.json report.json report.md cache/
+    baseline/            a Stage (the dense network)
+    pruned/<init>/       a Stage with masks, plan and schematic beside it
+    scratch/             a Stage: the pruned shape trained from scratch (control)
+    inspect/ bench/ sweep/
 """
 
 from __future__ import annotations

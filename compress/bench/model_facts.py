@@ -97,6 +97,9 @@ def _shapes(model: onnx.ModelProto, shape: Shape, path: Path) -> dict[str, Shape
     images = [entry for entry in fixed.graph.input if entry.name not in stored]
     if len(images) != 1:
         raise ModelFileError(f"{path} has {len(images)} inputs; expected one, the image.")
+    declared = _dims(images[0])
+    if len(declared) != len(shape) or any(d and d != s for d, s in zip(declared[1:], shape[1:], strict=True)):
+        raise ModelFileError(f"{path} does not accept an image of {shape}: it declares {declared}, 0 where it is free.")
     del fixed.graph.value_info[:]
     for entry in (*images, *fixed.graph.output):
         entry.type.tensor_type.ClearField("shape")

@@ -27,7 +27,9 @@ class Batch:
 class SliceDataset(Dataset):
     """Every slice of the volumes; call `set_epoch` before each epoch to draw new augmentation."""
 
-    def __init__(self, volumes: Sequence[Prepared], *, strength: float, seed: int, per_volume: int | None = None) -> None:
+    def __init__(
+        self, volumes: Sequence[Prepared], *, strength: float, seed: int, per_volume: int | None = None
+    ) -> None:
         if any(v.mask is None for v in volumes):
             raise DataError("Training needs a mask for every volume.")
         chosen = [spread(len(v.images), per_volume) for v in volumes]

@@ -62,7 +62,7 @@ def check_parity(
     worst = total = 0.0
     logits = flips = voxels = images = count = 0
     for batch in batches:
-        ours, theirs = _torch_logits(twin, batch), session.run(batch)
+        theirs, ours = session.run(batch), _torch_logits(twin, batch)  # the session checks the batch
         _check_comparable(ours, theirs, onnx_path)
         difference = np.abs(ours.astype(np.float64) - theirs)
         worst = max(worst, float(difference.max()))

@@ -120,9 +120,7 @@ def _by_dimension(groups: Sequence[Group]) -> dict[tuple[str, int], list[tuple[i
     return found
 
 
-def _kept_index(
-    length: int, parts: Sequence[tuple[int, Group]], kept: Mapping[str, Sequence[int]]
-) -> torch.Tensor:
+def _kept_index(length: int, parts: Sequence[tuple[int, Group]], kept: Mapping[str, Sequence[int]]) -> torch.Tensor:
     """Indices that stay of a dimension; entries that belong to no group always stay."""
     keep = np.ones(length, bool)
     for offset, group in parts:

@@ -12,32 +12,36 @@ from compress.prune.plan import PruningPlan
 from compress.prune.rebuild import rebuild
 from compress.registry import pick
 
+Early = Callable[[], Checkpoint]
+"""Loads the weights from early in training; only rewinding needs them to exist."""
 
-def keep(pruned: Checkpoint, early: Checkpoint, plan: PruningPlan, seed: int) -> Checkpoint:
+
+def keep(pruned: Checkpoint, early: Early, plan: PruningPlan, seed: int) -> Checkpoint:
     """Trained weights stay; only the learning-rate schedule starts again (Renda 2020)."""
     return pruned
 
 
-def randomise(pruned: Checkpoint, early: Checkpoint, plan: PruningPlan, seed: int) -> Checkpoint:
+def randomise(pruned: Checkpoint, early: Early, plan: PruningPlan, seed: int) -> Checkpoint:
     """Fresh random weights in the pruned shape (Liu 2019, arXiv:1810.05270)."""
     network = build(pruned.meta.architecture, pruned.meta.arguments)
     initialise(network, seed=seed + 1)
     return Checkpoint(network.eval(), pruned.meta)
 
 
-def rewind(pruned: Checkpoint, early: Checkpoint, plan: PruningPlan, seed: int) -> Checkpoint:
+def rewind(pruned: Checkpoint, early: Early, plan: PruningPlan, seed: int) -> Checkpoint:
     """The same channels with the values they had early in training (Frankle 2019, arXiv:1903.01611)."""
-    rewound = rebuild(early, plan)
-    return Checkpoint(rewound.network, replace(pruned.meta, extra={"rewound_to_epoch": early.meta.epoch}))
+    source = early()
+    rewound = rebuild(source, plan)
+    return Checkpoint(rewound.network, replace(pruned.meta, extra={"rewound_to_epoch": source.meta.epoch}))
 
 
-RESTARTS: dict[str, Callable[[Checkpoint, Checkpoint, PruningPlan, int], Checkpoint]] = {
+RESTARTS: dict[str, Callable[[Checkpoint, Early, PruningPlan, int], Checkpoint]] = {
     "none": keep,
     "random": randomise,
     "rewind": rewind,
 }
 
 
-def restart(init: str, *, pruned: Checkpoint, early: Checkpoint, plan: PruningPlan, seed: int) -> Checkpoint:
+def restart(init: str, *, pruned: Checkpoint, early: Early, plan: PruningPlan, seed: int) -> Checkpoint:
     """The starting point of retraining by name; `ConfigError` when it is unknown."""
     return pick("initialisation", RESTARTS, init)(pruned, early, plan, seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import nn
@@ -21,8 +21,16 @@ from compress.train.device import make_deterministic, resolve_device, use_bf16
 from compress.train.loop import TrainingData, fit
 from compress.train.trainer import Recipe, Trainer
 
-Mode = Literal["fresh", "resume", "restart"]
-"""fresh: refuse to touch an unfinished run; resume: go on with it; restart: throw it away."""
+
+@dataclass(frozen=True)
+class Policy:
+    """What to do with results that are already in a stage's folder. Current ones are always kept unless `force`."""
+
+    unfinished: Literal["refuse", "resume", "restart"] = "refuse"
+    finished: Literal["refuse", "replace"] = "refuse"
+    """For a finished network that was made from other inputs."""
+    force: bool = False
+    """Train again even when nothing has changed."""
 
 
 def build_recipe(ws: Workspace, *, epochs: int) -> Recipe:
@@ -59,20 +67,20 @@ def is_current(stage: Stage, inputs: dict[str, Any]) -> bool:
 
 
 def train_stage(
-    ws: Workspace, stage: Stage, network: nn.Module, meta: Meta, *, epochs: int, mode: Mode, name: str
+    ws: Workspace, stage: Stage, network: nn.Module, meta: Meta, *, epochs: int, policy: Policy, name: str
 ) -> Checkpoint:
     """Train `network` as given, write every file of the stage, and return the final checkpoint.
 
     Returns at once when the stage is already there from the same inputs. Raises `ConfigError` when
-    an unfinished or different result would be overwritten in mode "fresh".
+    an unfinished or different result is there and the policy refuses to touch it.
     """
     recipe = build_recipe(ws, epochs=epochs)
     inputs = inputs_of(ws, network, meta, recipe)
-    if mode != "restart" and is_current(stage, inputs):
+    if not policy.force and is_current(stage, inputs):
         ws.progress.note(f"{name}: already done in {stage.root}; nothing to do (--restart trains again).")
         return load(stage.final)
-    _guard(stage, mode, recipe)
-    if not (mode == "resume" and stage.resume.is_file()):
+    _guard(stage, policy, recipe)
+    if not (policy.unfinished == "resume" and stage.resume.is_file()) or stage.final.is_file():
         _clear(stage)
     trainer = _train(ws, stage, network, meta, recipe, name)
     saved = save(stage.final, trainer.network, replace(meta, epoch=trainer.epoch))
@@ -80,6 +88,7 @@ def train_stage(
     seconds = sum(r["seconds"] for r in records)
     training_curves(stage.curves, records, phantom=ws.training.phantom)
     write_json(stage.record, {"inputs": inputs, "digest": saved.digest, "epochs": epochs, "seconds": seconds})
+    stage.resume.unlink(missing_ok=True)
     return load(stage.final)
 
 
@@ -124,18 +133,16 @@ def _loggers(config: Config, stage: Stage) -> list[Any]:
     return [build_logger(k, folder=stage.tensorboard, name=title, config=config.to_json()) for k in asked]
 
 
-def _guard(stage: Stage, mode: Mode, recipe: Recipe) -> None:
-    if mode != "fresh":
-        return
+def _guard(stage: Stage, policy: Policy, recipe: Recipe) -> None:
     if stage.final.is_file():
+        if policy.finished == "refuse":
+            raise ConfigError(
+                f"{stage.root} holds a network trained with other settings or data.",
+                cure="Choose another experiment.experiment_name, or --restart to replace it.",
+            )
+    elif stage.resume.is_file() and policy.unfinished == "refuse":
         raise ConfigError(
-            f"{stage.root} holds a network trained with other settings or data.",
-            cure="Choose another experiment.experiment_name, or --restart to replace it.",
-        )
-    done = len(read_metrics(stage.metrics))
-    if stage.resume.is_file():
-        raise ConfigError(
-            f"{stage.root} holds an unfinished run ({done} of {recipe.epochs} epochs).",
+            f"{stage.root} holds an unfinished run ({len(read_metrics(stage.metrics))} of {recipe.epochs} epochs).",
             cure="Continue it with --resume, or start over with --restart.",
         )
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from compress.config_io import ConfigError
+from compress.errors import ConfigError
 from compress.models.checkpoint import Checkpoint, Meta, load, read_meta
 from compress.models.unet import UNet, dense_widths, initialise
-from compress.steps.stage import Mode, train_stage
+from compress.steps.stage import Policy, train_stage
 from compress.steps.workspace import Workspace
 
 
-def train_dense(ws: Workspace, *, mode: Mode = "fresh") -> Checkpoint:
+def train_dense(ws: Workspace, *, policy: Policy = Policy()) -> Checkpoint:
     """Train the network that `train.model` describes on the training patients."""
     ws.describe()
     network, meta = new_network(ws, dense_widths(ws.config.train.model.features), seed=ws.config.experiment.seed)
     epochs = ws.config.train.parameters.num_epochs
-    return train_stage(ws, ws.run.baseline, network, meta, epochs=epochs, mode=mode, name="Training dense")
+    return train_stage(ws, ws.run.baseline, network, meta, epochs=epochs, policy=policy, name="Training dense")
 
 
 def new_network(ws: Workspace, widths: dict[str, list[int]], *, seed: int, stage: str = "dense") -> tuple[UNet, Meta]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from compress.data.preprocess import Prepared, Preprocessing
 from compress.data.split import Split, find_duplicates, split_patients
 from compress.data.volume import ACDC_LABELS, Study
 from compress.errors import ConfigError
-from compress.files import digest_file, digest_json, write_json
+from compress.files import digest_file, digest_json, read_json, write_json
 from compress.progress import SILENT, Progress
 from compress.rundir import RunDir, cache_dir, phantom_dir
 from compress.steps.environment import describe_environment
@@ -73,6 +73,10 @@ class Workspace:
     @cached_property
     def split(self) -> Split:
         """Train and validation patients, stratified by group, duplicates on one side; written to disk."""
+        asked = {"data": self.training.digest, "val_ratio": self.config.train.val_ratio}
+        asked["seed"] = self.config.experiment.seed
+        if self.run.split.is_file() and (stored := read_json(self.run.split))["inputs"] == asked:
+            return Split(*(tuple(stored[k]) for k in ("train", "val", "duplicates")))
         duplicates = find_duplicates(self.training.studies)
         for patients in duplicates:
             self.progress.warn(f"Identical images: {', '.join(patients)}. They are kept on one side of the split.")
@@ -82,8 +86,7 @@ class Workspace:
             seed=self.config.experiment.seed,
             duplicates=duplicates,
         )
-        kept = {"train": split.train, "val": split.val, "duplicates": duplicates}
-        write_json(self.run.split, {k: list(map(_plain, v)) for k, v in kept.items()})
+        write_json(self.run.split, {"inputs": asked, **asdict(split)})
         return split
 
     def studies_of(self, patients: Sequence[str]) -> list[Study]:
@@ -108,8 +111,10 @@ class Workspace:
         chosen = self.config.data.phantom
         if not is_phantom(folder):
             self.progress.note(f"train.paths.train_dir is null: generating the embedded phantom in {folder}.")
+            partial = folder.with_name(f".{folder.name}.partial")  # an interrupted one is never taken for whole
             with self.progress.task("Generating phantom patients", chosen.patients) as task:
-                write_phantom(folder, patients=chosen.patients, seed=chosen.seed, progress=lambda *_: task.advance())
+                write_phantom(partial, patients=chosen.patients, seed=chosen.seed, progress=lambda *_: task.advance())
+            partial.rename(folder)
         return folder
 
     def _cohort(self, folder: Path, label_dir: str | None) -> Cohort:
@@ -117,7 +122,3 @@ class Workspace:
         if not studies:
             raise ConfigError(f"{folder} holds no studies.")
         return Cohort(folder, studies, is_phantom(folder))
-
-
-def _plain(item: object) -> object:
-    return list(item) if isinstance(item, tuple) else item

@@ -64,7 +64,7 @@ def _numbers(record: Record) -> dict[str, float]:
 
 def _tensorboard(folder: Path, name: str, config: dict[str, Any]) -> Callback:
     try:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 optional package
+        from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise _missing("tensorboard") from None
     writer = SummaryWriter(str(folder))
@@ -79,7 +79,7 @@ def _tensorboard(folder: Path, name: str, config: dict[str, Any]) -> Callback:
 
 def _wandb(folder: Path, name: str, config: dict[str, Any]) -> Callback:
     try:
-        import wandb  # noqa: PLC0415 optional package  # pyright: ignore
+        import wandb
     except ImportError:
         raise _missing("wandb") from None
     run = wandb.init(project="cardiocompress", name=name, config=config, dir=str(folder), resume="allow")

@@ -1,0 +1,23 @@
+"""From a prepared volume to a mask on its native grid, whatever computes the logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from compress.data.preprocess import Prepared, inverse
+from compress.errors import DataError
+
+Run = Callable[[np.ndarray], np.ndarray]
+"""images (N, 1, H, W) float32 -> logits (N, C, H, W) float32."""
+
+
+def predict_mask(run: Run, prepared: Prepared, *, batch_size: int) -> np.ndarray:
+    """Labels (Z, Y, X) uint8 on the native grid. Raises `DataError` when logits are not finite."""
+    images = prepared.images
+    starts = range(0, len(images), batch_size)
+    logits = np.concatenate([run(images[i : i + batch_size, None]) for i in starts])
+    if not np.isfinite(logits).all():
+        raise DataError("The network returned values that are not finite.", cure="Its weights or the image are broken.")
+    return inverse(logits, prepared.geometry)

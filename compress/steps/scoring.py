@@ -1,0 +1,82 @@
+"""Scoring a network, whatever computes it, on the native grid of a cohort's volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from compress.data.cache import prepare
+from compress.data.dataset import spread
+from compress.data.layouts import read_volume
+from compress.data.preprocess import Prepared, Preprocessing
+from compress.data.volume import Study, Volume
+from compress.evaluate.metrics import SurfaceDistance
+from compress.evaluate.summary import EvaluationReport, evaluate, score_volume
+from compress.rundir import cache_dir
+from compress.runtime.predict import Run, predict_mask
+from compress.steps.workspace import Workspace
+from compress.train.validate import predict_slices
+
+Watcher = Callable[[Volume, np.ndarray], None]
+"""Called with every volume and its predicted mask (Z, Y, X)."""
+
+
+def torch_run(network: nn.Module, device: torch.device) -> Run:
+    """A network as a function from images to logits, in full precision."""
+    placed = network.to(device=device, memory_format=torch.channels_last).eval()  # pyright: ignore
+    return lambda images: predict_slices(placed, images[:, 0], device=device, batch_size=len(images))
+
+
+def score_cohort(
+    ws: Workspace,
+    run: Run,
+    studies: Sequence[Study],
+    rules: Preprocessing,
+    *,
+    name: str,
+    surface: SurfaceDistance | None = None,
+    watch: Watcher | None = None,
+) -> EvaluationReport:
+    """Predict and score every study; `surface` adds HD95, `watch` sees every prediction.
+
+    With `evaluation.num_slices_per_volume` only that many evenly spread slices are predicted and
+    scored: volumes in ml then mean those slices alone.
+    """
+    scores = []
+    with ws.progress.task(name, len(studies)) as task:
+        for study in studies:
+            volume, prepared = _thinned(ws, read_volume(study), prepare(study, rules, cache=cache_dir(ws.config)))
+            assert volume.mask is not None
+            mask = predict_mask(run, prepared, batch_size=ws.config.evaluation.batch_size)
+            scores.append(
+                score_volume(
+                    mask,
+                    volume.mask,
+                    spacing_mm=volume.spacing,
+                    labels=ws.labels,
+                    patient=study.patient,
+                    phase=study.phase,
+                    group=study.group,
+                    surface=surface,
+                )
+            )
+            if watch is not None:
+                watch(volume, mask)
+            task.advance(info=f"{study.name} {scores[-1].mean_dice:.3f}")
+    return evaluate(scores)
+
+
+def _thinned(ws: Workspace, volume: Volume, prepared: Prepared) -> tuple[Volume, Prepared]:
+    wanted = ws.config.evaluation.num_slices_per_volume
+    if wanted is None:
+        return volume, prepared
+    index = spread(len(volume.image), wanted)
+    assert volume.mask is not None and prepared.mask is not None
+    return (
+        replace(volume, image=volume.image[index], mask=volume.mask[index]),
+        replace(prepared, images=prepared.images[index], mask=prepared.mask[index]),
+    )

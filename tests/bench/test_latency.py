@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from compress.bench.latency import LatencySamples, measure_latency
+from compress.errors import ConfigError
+
+SHAPE = (2, 1, 4, 4)
+
+
+class Machine:
+    """A clock that only fake models advance; `slowdown` is how much slower it gets with every run."""
+
+    def __init__(self, slowdown: float = 0.0) -> None:
+        self.now = 0.0
+        self.speed = 1.0
+        self.slowdown = slowdown
+        self.calls: list[str] = []
+
+    def model(self, name: str, seconds: float) -> Model:
+        return Model(self, name, seconds)
+
+
+class Model:
+    def __init__(self, machine: Machine, name: str, seconds: float) -> None:
+        self.machine, self.name, self.seconds = machine, name, seconds
+        self.images: list[np.ndarray] = []
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        self.machine.calls.append(self.name)
+        self.machine.now += self.seconds * self.machine.speed
+        self.machine.speed += self.machine.slowdown
+        self.images.append(images)
+        return images
+
+
+def _measure(machine: Machine, *, rounds: int, warmup: int = 1, **seconds: float) -> LatencySamples:
+    models = {name: machine.model(name, value) for name, value in seconds.items()}
+    return measure_latency(models, shape=SHAPE, rounds=rounds, warmup=warmup, clock=lambda: machine.now)
+
+
+def test_times_are_those_of_the_models() -> None:
+    found = _measure(Machine(), rounds=3, dense=0.2, small=0.1)
+    assert found.baseline == "dense"
+    assert list(found.samples) == ["dense", "small"]
+    assert found.samples["small"] == pytest.approx((0.1, 0.1, 0.1))
+    assert found.control == pytest.approx((0.2, 0.2, 0.2))
+    assert found.speedup("small").median == pytest.approx(2.0)
+    assert found.speedup("dense").median == 1.0
+
+
+def test_the_order_is_reversed_every_round_and_warmup_is_not_timed() -> None:
+    machine = Machine()
+    _measure(machine, rounds=2, warmup=2, a=1, b=1)
+    assert machine.calls == ["a", "b", "a", "b", "a", "b", "a", "a", "b", "a"]
+
+
+def test_a_machine_that_slows_down_does_not_change_the_ratio() -> None:
+    found = _measure(Machine(slowdown=0.01), rounds=100, dense=0.2, small=0.1)
+    assert found.samples["dense"][-1] > 3 * found.samples["dense"][0]
+    assert found.speedup("small").median == pytest.approx(2.0, rel=0.02)
+    assert found.control_ratio.median == pytest.approx(1.0, rel=0.02)
+
+
+def test_every_model_sees_the_same_seeded_images() -> None:
+    machine = Machine()
+    models = {name: machine.model(name, 1.0) for name in "ab"}
+    measure_latency(models, shape=SHAPE, rounds=1, seed=5, clock=lambda: machine.now)
+    expected = np.random.default_rng(5).standard_normal(SHAPE).astype(np.float32)
+    for model in models.values():
+        assert all(np.array_equal(images, expected) for images in model.images)
+
+
+def _samples(series: list[float], control: list[float]) -> LatencySamples:
+    return LatencySamples(SHAPE, "dense", {"dense": tuple(series)}, tuple(control))
+
+
+def test_a_quiet_machine_gives_no_warning() -> None:
+    assert _samples([1.0] * 64, [1.01] * 64).warnings == ()
+
+
+def test_warnings_are_data() -> None:
+    (busy,) = _samples([1.0] * 64, [1.2] * 64).warnings
+    assert "differs from itself by a factor of 0.833" in busy
+    (few,) = _samples([1.0] * 63, [1.0] * 63).warnings
+    assert few == "No 90th percentile: 63 rounds, 64 are needed."
+    (unsteady,) = _samples([1.0, 2.0] * 32, [1.0, 2.0] * 32).warnings
+    assert unsteady.startswith("Unsteady times of dense: the middle half spans 67%")
+
+
+@pytest.mark.parametrize("wrong", [{"rounds": 0}, {"warmup": 0}])
+def test_nothing_to_measure_is_an_error(wrong: dict[str, int]) -> None:
+    arguments = {"rounds": 1, "warmup": 1, **wrong}
+    with pytest.raises(ConfigError, match="Latency needs a model"):
+        measure_latency({"a": Machine().model("a", 1.0)}, shape=SHAPE, **arguments)
+    with pytest.raises(ConfigError, match="got 0 model"):
+        measure_latency({}, shape=SHAPE)

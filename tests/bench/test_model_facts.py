@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from compress.bench.model_facts import read_facts
+from compress.errors import ModelFileError
+
+
+def test_counts_of_a_known_network(tiny_path: Path) -> None:
+    facts = read_facts(tiny_path, shape=(1, 1, 8, 12))
+    assert facts.parameters == 8 * 9 + 8 * 6 * 4 + 4 * 14
+    first, up, head = 96 * 8 * 9, 24 * 8 * 6 * 4, 96 * 4 * 14
+    assert facts.macs == first + up + head
+    assert facts.widths == {"first": 8, "up": 6, "head": 4}
+    assert facts.file_bytes == tiny_path.stat().st_size
+    assert facts.warnings == ()
+
+
+def test_macs_are_per_image_and_grow_with_the_area(tiny_path: Path) -> None:
+    one = read_facts(tiny_path, shape=(1, 1, 8, 8))
+    assert read_facts(tiny_path, shape=(5, 1, 8, 8)) == one
+    assert read_facts(tiny_path, shape=(1, 1, 16, 16)).macs == 4 * one.macs
+
+
+def test_a_size_that_cannot_pass_is_an_error(tiny_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"does not accept an image of \(1, 1, 7, 8\)"):
+        read_facts(tiny_path, shape=(1, 1, 7, 8))
+    with pytest.raises(ModelFileError, match="does not accept"):
+        read_facts(tiny_path, shape=(1, 3, 8, 8))
+
+
+def _save(text: str, weights: dict[str, tuple[int, ...]], path: Path) -> Path:
+    model = onnx.parser.parse_model('<ir_version: 10, opset_import: ["" : 20]>' + text)
+    for name, shape in weights.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.zeros(shape, np.float32), name))
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_groups_and_matrix_products_are_counted(tmp_path: Path) -> None:
+    text = """grouped (float[n, 4, h, w] image) => (float[n, 5] logits) {
+        a = Conv <group = 4> (image, depthwise)
+        b = GlobalAveragePool (a)
+        c = Flatten (b)
+        d = Gemm <transB = 1> (c, linear)
+        logits = MatMul (d, last)
+    }"""
+    weights = {"depthwise": (4, 1, 3, 3), "linear": (7, 4), "last": (7, 5)}
+    facts = read_facts(_save(text, weights, tmp_path / "m.onnx"), shape=(1, 4, 10, 10))
+    assert facts.macs == 64 * 4 * 9 + 4 * 7 + 7 * 5
+    assert facts.widths == {"depthwise": 4}
+
+
+def test_whole_number_tables_are_no_parameters(tmp_path: Path, tiny_model: onnx.ModelProto) -> None:
+    tiny_model.graph.initializer.append(numpy_helper.from_array(np.zeros(100, np.int64), "table"))
+    path = tmp_path / "t.onnx"
+    path.write_bytes(tiny_model.SerializeToString())
+    assert read_facts(path, shape=(1, 1, 8, 8)).parameters == 8 * 9 + 8 * 6 * 4 + 4 * 14
+
+
+def test_operators_that_are_not_counted_are_named(tmp_path: Path) -> None:
+    text = """e (float[n, 1, h, w] image) => (float[n, 1, h, w] logits) {
+        logits = Einsum <equation = "nchw,nchw->nchw"> (image, image)
+    }"""
+    facts = read_facts(_save(text, {}, tmp_path / "e.onnx"), shape=(1, 1, 8, 8))
+    assert facts.warnings == ("MACs leave out the operators Einsum.",)

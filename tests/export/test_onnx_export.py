@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from tiny_unet import build
+from torch import nn
+
+from compress.errors import ConfigError, InputError
+from compress.export.onnx import export_onnx, frozen_copy
+from compress.models.unet import UNet, dense_widths, initialise
+from compress.runtime.modelfile import read_metadata
+from compress.runtime.session import open_session
+
+METADATA = {"zeta": "last", "labels": '{"RV": 1}'}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_onnx(build(), tmp_path_factory.mktemp("export") / "tiny.onnx", divisor=2, metadata=METADATA)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 2, 2), (1, 1, 8, 8), (3, 1, 12, 6), (2, 1, 4, 6)])
+def test_batch_height_and_width_are_free(shape: tuple[int, ...], exported: Path) -> None:
+    images = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    with torch.inference_mode():
+        expected = build().eval()(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(open_session(exported, threads=1).run(images), expected, atol=1e-5)
+
+
+def test_metadata_is_sorted_and_tells_the_divisor(exported: Path) -> None:
+    assert list(read_metadata(exported).items()) == [("divisor", "2"), ("labels", '{"RV": 1}'), ("zeta", "last")]
+
+
+def test_the_file_is_self_contained_and_names_no_machine(exported: Path) -> None:
+    content = exported.read_bytes()
+    folder = str(Path(__file__).parent)
+    for word in (folder, sys.prefix, str(Path.home()), ".py", "torch", "TinyUNet"):
+        assert word.encode() not in content
+    model = onnx.load_model(exported)
+    onnx.checker.check_model(model, full_check=True)
+    assert {opset.version for opset in model.opset_import} == {20}
+    assert [p.name for p in exported.parent.iterdir()] == [exported.name]
+
+
+def test_another_process_and_folder_gives_the_same_bytes(exported: Path, tmp_path: Path) -> None:
+    code = (
+        f"from tiny_unet import build; from compress.export.onnx import export_onnx;"
+        f"export_onnx(build(), 'other.onnx', divisor=2, metadata={dict(reversed(METADATA.items()))})"
+    )
+    folders = os.pathsep.join(str(Path(__file__).parents[up]) for up in (0, 2))
+    environment = {**os.environ, "PYTHONPATH": folders, "PYTHONHASHSEED": "7"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, env=environment, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert (tmp_path / "other.onnx").read_bytes() == exported.read_bytes()
+
+
+def test_layout_and_mode_do_not_change_the_file_and_the_network_is_untouched(
+    exported: Path, tmp_path: Path, capfd
+) -> None:
+    network = build().to(memory_format=torch.channels_last)
+    network.down[1].eval()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    other = export_onnx(network, tmp_path / "other.onnx", divisor=2, metadata=METADATA)
+    assert other.read_bytes() == exported.read_bytes()
+    assert capfd.readouterr() == ("", "")
+    assert network.training and not network.down[1].training
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert network.head.weight.is_contiguous(memory_format=torch.channels_last)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_a_pruned_network_exports_like_any_other(tmp_path: Path) -> None:
+    widths = dense_widths([8, 8])
+    widths["encoders.0"] = [3, 7]
+    widths["decoders.2"] = [5]
+    network = UNet(1, 4, widths)
+    initialise(network, seed=0)
+    path = export_onnx(network, tmp_path / "pruned.onnx", divisor=network.divisor)
+    images = np.random.default_rng(0).standard_normal((2, 1, 8, 16)).astype(np.float32)
+    with torch.inference_mode():
+        expected = network.eval()(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(open_session(path, threads=1).run(images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"divisor": 0}, "divisor is 0; a positive whole number"),
+        ({"divisor": 2, "metadata": {"divisor": "4"}}, "Metadata says divisor 4, not 2"),
+        ({"divisor": 2, "metadata": {"epoch": 3}}, r"values are text; not so: epoch. Use json.dumps"),
+    ],
+)
+def test_bad_arguments_are_named(arguments: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        export_onnx(build(), tmp_path / "m.onnx", **arguments)
+
+
+class Undecided(nn.Module):
+    """Its path depends on the voxels, which no fixed graph can say."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if x.sum() > 0 else -x
+
+
+def test_what_cannot_be_exported_is_one_error_and_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Undecided cannot be exported to ONNX"):
+        export_onnx(Undecided(), tmp_path / "m.onnx", divisor=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_frozen_copy_is_float32_and_shares_nothing() -> None:
+    network = build().to(torch.bfloat16)
+    twin = frozen_copy(network)
+    assert not twin.training
+    assert {p.dtype for p in twin.parameters()} == {torch.float32}
+    assert network.head.weight.dtype == torch.bfloat16
