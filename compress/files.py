@@ -27,8 +27,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
+        temporary.chmod(0o644)
+        temporary.replace(target)
     except OSError as fault:
         raise EnvironmentFault(
             f"Cannot write {target}: {fault.strerror or fault}.", cure="Check the folder's permissions and free space."
@@ -70,7 +70,7 @@ def digest_bytes(*parts: bytes) -> str:
 
 def digest_file(path: Path) -> str:
     """SHA-256 of a file's bytes."""
-    with open(path, "rb") as stream:
+    with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -104,9 +104,15 @@ class Stage:
         """The weights that retraining starts from (kept, random or rewound)."""
         return self.root / "checkpoints" / "start.safetensors"
 
-    def evaluation(self, name: str = "eval") -> Path:
-        """Folder of one evaluation: metrics.json, metrics.md and overlays."""
-        return self.root / name
+    @property
+    def evaluation(self) -> Path:
+        """Scores on the validation patients: metrics.json, metrics.md and pictures."""
+        return self.root / "eval"
+
+    @property
+    def evaluation_after_pruning(self) -> Path:
+        """The same before any retraining."""
+        return self.root / "eval_after_pruning"
 
 
 @dataclass(frozen=True)
@@ -145,10 +151,6 @@ class RunDir:
         names = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
         return [stage for stage in map(self.pruned, names) if stage.final.is_file()]
 
-    def scratch(self, name: str = "scratch") -> Stage:
-        """The control: a pruned network's shape, trained from random weights like a dense network."""
-        return Stage(self.root / name, self.pruned_file)
-
     @property
     def config(self) -> Path:
         return self.root / "config.yaml"
@@ -174,12 +176,26 @@ class RunDir:
         return self.root / "bench"
 
     @property
+    def sweep(self) -> Path:
+        return self.root / "sweep"
+
+    @property
     def report_json(self) -> Path:
         return self.root / "report.json"
 
     @property
     def report_md(self) -> Path:
         return self.root / "report.md"
+
+
+def external_evaluation(config: Config, *, stage: Stage) -> Path:
+    """Where `eval` writes scores on `evaluation.paths.eval_dir`: apart from the validation patients'."""
+    root = Path(config.evaluation.paths.save_root or config.train.paths.save_root)
+    run = Path(config.train.paths.save_root) / config.experiment.experiment_name
+    inside = stage.root.relative_to(run) if stage.root.is_relative_to(run) else Path(stage.root.name)
+    return (
+        root / config.experiment.experiment_name / inside / f"eval-{Path(config.evaluation.paths.eval_dir or '').name}"
+    )
 
 
 def as_checkpoint_name(name: str) -> str:

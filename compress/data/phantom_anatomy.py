@@ -198,7 +198,8 @@ def rv_distance(
 def solve_phases(heart: Heart, levels: np.ndarray, thickness: float) -> tuple[Phase, Phase]:
     """The end-diastolic and end-systolic phase whose volumes, summed over slices, reach the heart's targets.
 
-    `levels` holds the depth of every thin sub-slice in mm and `thickness` the depth that each stands for.
+    `levels` (slices, thin slices) holds depths in mm and `thickness` the depth that each stands for. A slice counts
+    whole or not at all at the base, by its centre, as it does in the masks.
     """
     start = Phase(heart, 25.0, 9.0, heart.length, 0.0, 20.0, 25.0, 9.0, 0.0)
     diastole = _solve(start, levels, thickness, heart.lv_edv, heart.mass, heart.rv_edv)
@@ -217,7 +218,8 @@ def solve_phases(heart: Heart, levels: np.ndarray, thickness: float) -> tuple[Ph
 
 def _solve(phase: Phase, levels: np.ndarray, thickness: float, lv: float, mass: float, rv: float) -> Phase:
     """Solve radius, wall and right-ventricular reach one after the other; each volume grows with its size."""
-    inside = levels[levels >= phase.base]
+    centres = levels.mean(1)
+    inside = levels[centres >= phase.base].ravel()
     diastole = phase.systole == 0
 
     def sized(radius: float, wall: float) -> Phase:
@@ -233,7 +235,7 @@ def _solve(phase: Phase, levels: np.ndarray, thickness: float, lv: float, mass: 
         return _lv_volumes(sized(radius, wall), inside, thickness)[1] - mass / MYOCARDIAL_DENSITY
 
     solved = sized(radius, brentq(muscle, 0.5, 60.0, xtol=0.02))
-    rv_inside = levels[levels >= phase.base + phase.heart.rv_base]
+    rv_inside = levels[centres >= phase.base + phase.heart.rv_base].ravel()
 
     def blood(reach: float) -> float:
         return _rv_volume(replace(solved, rv_reach=reach), rv_inside, thickness) - rv

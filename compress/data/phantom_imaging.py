@@ -55,9 +55,9 @@ class Scan:
 
     @property
     def sublevels(self) -> np.ndarray:
-        """(SUBSLICES * Z,) depths of the thin slices."""
+        """(Z, SUBSLICES) depths of the thin slices."""
         offsets = ((np.arange(SUBSLICES) + 0.5) / SUBSLICES - 0.5) * self.gap
-        return (self.levels[:, None] + offsets).ravel()
+        return self.levels[:, None] + offsets
 
 
 def sample_scan(rng: np.random.Generator, heart: Heart) -> Scan:

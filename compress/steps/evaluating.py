@@ -18,18 +18,21 @@ from compress.models.checkpoint import Checkpoint
 from compress.report.overlays import SliceItem, pick_slices, save_overlays, slice_items
 from compress.report.plots import bland_altman
 from compress.steps.scoring import score_cohort, torch_run
-from compress.steps.workspace import Workspace
+from compress.steps.workspace import Cohort, Workspace
 from compress.train.device import resolve_device
 
 
-def evaluate_checkpoint(ws: Workspace, checkpoint: Checkpoint, folder: Path, *, name: str) -> EvaluationReport:
-    """Score a network on the evaluation cohort and write metrics.json, metrics.md and pictures.
+def evaluate_checkpoint(
+    ws: Workspace, checkpoint: Checkpoint, folder: Path, *, name: str, cohort: Cohort | None = None
+) -> EvaluationReport:
+    """Score a network on a cohort (None: the validation patients) and write metrics.json, metrics.md and pictures.
 
     Returns the stored report when weights, data and settings are the same as last time.
     """
     if checkpoint.meta.labels != ws.labels:
         raise CheckpointError(f"The network was trained on labels {checkpoint.meta.labels}, the data has {ws.labels}.")
-    inputs = _inputs(ws, checkpoint)
+    cohort = cohort or ws.validation
+    inputs = _inputs(ws, checkpoint, cohort)
     stored = folder / "metrics.json"
     if stored.is_file() and (document := read_json(stored)).get("inputs") == inputs:
         return EvaluationReport.from_json(document)
@@ -41,24 +44,23 @@ def evaluate_checkpoint(ws: Workspace, checkpoint: Checkpoint, folder: Path, *, 
         assert volume.mask is not None
         items.extend(slice_items(volume.image, volume.mask, mask, name=volume.study.name, spacing_mm=volume.spacing))
 
-    report = score_cohort(ws, run, ws.evaluation.studies, rules, name=name, surface=hd95, watch=collect)
-    _pictures(ws, report, items, folder, name)
-    heading = f"# {name}\n\n{_data_line(ws)}\n\n"
+    report = score_cohort(ws, run, cohort, rules, name=f"Evaluating {name}", surface=hd95, watch=collect)
+    _pictures(ws, report, items, folder, name, phantom=cohort.phantom)
+    heading = f"# {name}\n\n{_data_line(ws, cohort)}\n\n"
     write_text(folder / "metrics.md", heading + report.to_markdown())
-    write_json(stored, {"inputs": inputs, "phantom": ws.evaluation.phantom, **report.to_json()})
+    write_json(stored, {"inputs": inputs, "phantom": cohort.phantom, **report.to_json()})
     return report
 
 
-def _inputs(ws: Workspace, checkpoint: Checkpoint) -> dict[str, Any]:
+def _inputs(ws: Workspace, checkpoint: Checkpoint, cohort: Cohort) -> dict[str, Any]:
     return {
         "network": checkpoint.meta.digest,
-        "data": ws.evaluation.digest,
+        "data": cohort.digest,
         "settings": digest_json(ws.config.evaluation.model_dump(include={"num_slices_per_volume", "num_visuals"})),
     }
 
 
-def _data_line(ws: Workspace) -> str:
-    cohort = ws.evaluation
+def _data_line(ws: Workspace, cohort: Cohort) -> str:
     patients = len({s.patient for s in cohort.studies})
     kind = "PHANTOM (synthetic) data: these figures say nothing about patients." if cohort.phantom else "Real data."
     thin = ws.config.evaluation.num_slices_per_volume
@@ -66,8 +68,9 @@ def _data_line(ws: Workspace) -> str:
     return f"{kind} {patients} patients, {len(cohort.studies)} volumes.{note}"
 
 
-def _pictures(ws: Workspace, report: EvaluationReport, items: list[SliceItem], folder: Path, name: str) -> None:
-    phantom = ws.evaluation.phantom
+def _pictures(
+    ws: Workspace, report: EvaluationReport, items: list[SliceItem], folder: Path, name: str, *, phantom: bool
+) -> None:
     for kind, chosen in pick_slices(items, ws.config.evaluation.num_visuals).items():
         path = folder / f"overlays_{kind}.png"
         path.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from compress.report.schematic import unet_schematic
 from compress.rundir import Stage
 from compress.steps.evaluating import evaluate_checkpoint
 from compress.steps.stage import Policy, train_stage
-from compress.steps.training import check_shape, dense_checkpoint, new_network
+from compress.steps.training import check_shape, dense_checkpoint
 from compress.steps.workspace import Workspace
 
 REPLACE = Policy(finished="replace")
@@ -39,6 +39,8 @@ class PruneRequest:
     name: str = ""
     """Folder under `pruned/`; the initialisation's name when empty."""
     method: str = "l1_norm"
+    seed: int | None = None
+    """Of random weights, random ranking and the order of training; null: experiment.seed."""
 
 
 @dataclass(frozen=True)
@@ -77,18 +79,23 @@ def prune_and_retrain(ws: Workspace, request: PruneRequest, *, policy: Policy = 
     plan = make_plan(ws, dense, request)
     pruned = _write_pruned(ws, stage, dense, plan)
     shown = recalibrated(ws, pruned) if ws.config.evaluation.bn_recalibration else pruned
-    after = evaluate_checkpoint(ws, shown, stage.evaluation("eval_after_pruning"), name=f"{stage.root.name} pruned")
+    after = evaluate_checkpoint(ws, shown, stage.evaluation_after_pruning, name=f"{stage.root.name} pruned")
     start = restart(
         request.init,
         pruned=shown,
         early=lambda: load(_rewind_source(ws)),
         plan=plan,
-        seed=ws.config.experiment.seed,
+        seed=seed_of(ws, request),
     )
     save(stage.start, start.network, replace(start.meta, stage="start"))
     final = _retrain(ws, stage, start, request, policy)
-    report = evaluate_checkpoint(ws, final, stage.evaluation(), name=f"{stage.root.name} retrained")
+    report = evaluate_checkpoint(ws, final, stage.evaluation, name=f"{stage.root.name} retrained")
     return PruneResult(stage, plan, final, after, report)
+
+
+def seed_of(ws: Workspace, request: PruneRequest) -> int:
+    """The seed of one request; the split of the patients never depends on it."""
+    return ws.config.experiment.seed if request.seed is None else request.seed
 
 
 def make_plan(ws: Workspace, dense: Checkpoint, request: PruneRequest) -> PruningPlan:
@@ -99,7 +106,7 @@ def make_plan(ws: Workspace, dense: Checkpoint, request: PruneRequest) -> Prunin
         criterion=request.method,
         default=request.ratios.default,
         block_ratios=dict(request.ratios.block_ratios),
-        seed=ws.config.experiment.seed,
+        seed=seed_of(ws, request),
         source=dense.meta.digest,
     )
 
@@ -110,18 +117,6 @@ def recalibrated(ws: Workspace, checkpoint: Checkpoint) -> Checkpoint:
     network = deepcopy(checkpoint.network)
     recalibrate(network, images, batch_size=ws.config.train.batch_size, seed=ws.config.experiment.seed)
     return Checkpoint(network, replace(checkpoint.meta, digest=weights_digest(network, checkpoint.meta)))
-
-
-def train_from_scratch(
-    ws: Workspace, widths: dict[str, list[int]], *, epochs: int, name: str, policy: Policy
-) -> Checkpoint:
-    """The control that every pruned network has to beat: its shape, random weights, no dense parent."""
-    seed = ws.config.experiment.seed
-    network, meta = new_network(ws, widths, seed=seed + 2, stage="scratch")
-    stage = ws.run.scratch(name)
-    final = train_stage(ws, stage, network, meta, epochs=epochs, policy=policy, name=f"Training {name}")
-    evaluate_checkpoint(ws, final, stage.evaluation(), name=name)
-    return final
 
 
 def _write_pruned(ws: Workspace, stage: Stage, dense: Checkpoint, plan: PruningPlan) -> Checkpoint:
@@ -173,7 +168,13 @@ def _retrain(ws: Workspace, stage: Stage, start: Checkpoint, request: PruneReque
         for path in (stage.record, stage.metrics, stage.curves, stage.resume):
             path.unlink(missing_ok=True)
         return Checkpoint(start.network, saved)
+    return finetune(ws, stage, start, epochs=request.epochs, policy=policy, seed=seed_of(ws, request))
+
+
+def finetune(
+    ws: Workspace, stage: Stage, start: Checkpoint, *, epochs: int, policy: Policy, seed: int | None = None
+) -> Checkpoint:
+    """Retrain with the dense network's recipe and full learning-rate schedule (Renda 2020, arXiv:2003.02389)."""
+    name = f"Retraining {stage.root.name}"
     meta = replace(start.meta, stage="finetuned")
-    return train_stage(
-        ws, stage, start.network, meta, epochs=request.epochs, policy=policy, name=f"Retraining {stage.root.name}"
-    )
+    return train_stage(ws, stage, start.network, meta, epochs=epochs, policy=policy, name=name, seed=seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,12 +13,12 @@ from compress.data.cache import prepare
 from compress.data.dataset import spread
 from compress.data.layouts import read_volume
 from compress.data.preprocess import Prepared, Preprocessing
-from compress.data.volume import Study, Volume
+from compress.data.volume import Volume
 from compress.evaluate.metrics import SurfaceDistance
 from compress.evaluate.summary import EvaluationReport, evaluate, score_volume
 from compress.rundir import cache_dir
 from compress.runtime.predict import Run, predict_mask
-from compress.steps.workspace import Workspace
+from compress.steps.workspace import Cohort, Workspace
 from compress.train.validate import predict_slices
 
 Watcher = Callable[[Volume, np.ndarray], None]
@@ -34,21 +34,21 @@ def torch_run(network: nn.Module, device: torch.device) -> Run:
 def score_cohort(
     ws: Workspace,
     run: Run,
-    studies: Sequence[Study],
+    cohort: Cohort,
     rules: Preprocessing,
     *,
     name: str,
     surface: SurfaceDistance | None = None,
     watch: Watcher | None = None,
 ) -> EvaluationReport:
-    """Predict and score every study; `surface` adds HD95, `watch` sees every prediction.
+    """Predict and score every study of the cohort; `surface` adds HD95, `watch` sees every prediction.
 
     With `evaluation.num_slices_per_volume` only that many evenly spread slices are predicted and
     scored: volumes in ml then mean those slices alone.
     """
     scores = []
-    with ws.progress.task(name, len(studies)) as task:
-        for study in studies:
+    with ws.progress.task(name, len(cohort.studies)) as task:
+        for study in cohort.studies:
             volume, prepared = _thinned(ws, read_volume(study), prepare(study, rules, cache=cache_dir(ws.config)))
             assert volume.mask is not None
             mask = predict_mask(run, prepared, batch_size=ws.config.evaluation.batch_size)

@@ -33,7 +33,7 @@ class Policy:
     """Train again even when nothing has changed."""
 
 
-def build_recipe(ws: Workspace, *, epochs: int) -> Recipe:
+def build_recipe(ws: Workspace, *, epochs: int, seed: int | None = None) -> Recipe:
     """The training recipe of a configuration: dense training and retraining differ in epochs alone."""
     config, parameters = ws.config, ws.config.train.parameters
     return Recipe(
@@ -44,7 +44,7 @@ def build_recipe(ws: Workspace, *, epochs: int) -> Recipe:
         loss=parameters.loss_function,
         schedule=parameters.schedule,
         augmentation=STRENGTHS[parameters.augmentation],
-        seed=config.experiment.seed,
+        seed=config.experiment.seed if seed is None else seed,
         bf16=use_bf16(parameters.amp, resolve_device(config.experiment.device)),
         slices_per_volume=config.train.num_slices_per_volume,
     )
@@ -67,14 +67,22 @@ def is_current(stage: Stage, inputs: dict[str, Any]) -> bool:
 
 
 def train_stage(
-    ws: Workspace, stage: Stage, network: nn.Module, meta: Meta, *, epochs: int, policy: Policy, name: str
+    ws: Workspace,
+    stage: Stage,
+    network: nn.Module,
+    meta: Meta,
+    *,
+    epochs: int,
+    policy: Policy,
+    name: str,
+    seed: int | None = None,
 ) -> Checkpoint:
     """Train `network` as given, write every file of the stage, and return the final checkpoint.
 
     Returns at once when the stage is already there from the same inputs. Raises `ConfigError` when
     an unfinished or different result is there and the policy refuses to touch it.
     """
-    recipe = build_recipe(ws, epochs=epochs)
+    recipe = build_recipe(ws, epochs=epochs, seed=seed)
     inputs = inputs_of(ws, network, meta, recipe)
     if not policy.force and is_current(stage, inputs):
         ws.progress.note(f"{name}: already done in {stage.root}; nothing to do (--restart trains again).")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from compress.errors import ConfigError
+from compress.evaluate.summary import EvaluationReport
 from compress.models.checkpoint import Checkpoint, Meta, load, read_meta
 from compress.models.unet import UNet, dense_widths, initialise
+from compress.steps.evaluating import evaluate_checkpoint
 from compress.steps.stage import Policy, train_stage
 from compress.steps.workspace import Workspace
 
 
-def train_dense(ws: Workspace, *, policy: Policy = Policy()) -> Checkpoint:
-    """Train the network that `train.model` describes on the training patients."""
+def train_dense(ws: Workspace, *, policy: Policy) -> EvaluationReport:
+    """Train the network that `train.model` describes, and score it on the validation patients."""
     ws.describe()
     network, meta = new_network(ws, dense_widths(ws.config.train.model.features), seed=ws.config.experiment.seed)
     epochs = ws.config.train.parameters.num_epochs
-    return train_stage(ws, ws.run.baseline, network, meta, epochs=epochs, policy=policy, name="Training dense")
+    stage = ws.run.baseline
+    final = train_stage(ws, stage, network, meta, epochs=epochs, policy=policy, name="Training dense")
+    return evaluate_checkpoint(ws, final, stage.evaluation, name="dense")
 
 
 def new_network(ws: Workspace, widths: dict[str, list[int]], *, seed: int, stage: str = "dense") -> tuple[UNet, Meta]:

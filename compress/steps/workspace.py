@@ -63,11 +63,16 @@ class Workspace:
         return self._cohort(Path(paths.train_dir), paths.label_dir)
 
     @cached_property
+    def validation(self) -> Cohort:
+        """The validation patients' studies."""
+        return Cohort(self.training.folder, self.studies_of(self.split.val), self.training.phantom)
+
+    @cached_property
     def evaluation(self) -> Cohort:
-        """The studies that `eval` scores: `evaluation.paths.eval_dir`, or the validation patients."""
+        """What `eval` and `bench` score: `evaluation.paths.eval_dir`, or the validation patients when null."""
         paths = self.config.evaluation.paths
         if paths.eval_dir is None:
-            return Cohort(self.training.folder, self.studies_of(self.split.val), self.training.phantom)
+            return self.validation
         return self._cohort(Path(paths.eval_dir), paths.label_dir)
 
     @cached_property

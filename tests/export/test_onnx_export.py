@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from tiny_unet import build
+from tiny_unet import METADATA, build
 from torch import nn
 
 from compress.errors import ConfigError, InputError
@@ -17,13 +17,6 @@ from compress.export.onnx import export_onnx, frozen_copy
 from compress.models.unet import UNet, dense_widths, initialise
 from compress.runtime.modelfile import read_metadata
 from compress.runtime.session import open_session
-
-METADATA = {"zeta": "last", "labels": '{"RV": 1}'}
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_onnx(build(), tmp_path_factory.mktemp("export") / "tiny.onnx", divisor=2, metadata=METADATA)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 2, 2), (1, 1, 8, 8), (3, 1, 12, 6), (2, 1, 4, 6)])
@@ -51,7 +44,7 @@ def test_the_file_is_self_contained_and_names_no_machine(exported: Path) -> None
 
 def test_another_process_and_folder_gives_the_same_bytes(exported: Path, tmp_path: Path) -> None:
     code = (
-        f"from tiny_unet import build; from compress.export.onnx import export_onnx;"
+        f"from tiny_unet import METADATA, build; from compress.export.onnx import export_onnx;"
         f"export_onnx(build(), 'other.onnx', divisor=2, metadata={dict(reversed(METADATA.items()))})"
     )
     folders = os.pathsep.join(str(Path(__file__).parents[up]) for up in (0, 2))

@@ -10,14 +10,8 @@ import torch
 from tiny_unet import build
 
 from compress.errors import DataError, InputError, ProviderError
-from compress.export.onnx import export_onnx
 from compress.export.parity import check_parity
 from compress.runtime.proof import prove
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_onnx(build(), tmp_path_factory.mktemp("parity") / "tiny.onnx", divisor=2)
 
 
 def _batches(count: int = 2) -> Iterator[np.ndarray]:

@@ -1,0 +1,135 @@
+"""Measure ONNX files side by side: latency, memory, size, cost, and Dice through the session."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from compress.bench.latency import measure_latency
+from compress.bench.memory import measure_memory
+from compress.bench.model_facts import read_facts
+from compress.bench.report import BenchReport, build_report
+from compress.data.preprocess import Preprocessing
+from compress.errors import CheckpointError, ConfigError, ModelFileError
+from compress.evaluate.summary import EvaluationReport
+from compress.files import write_json, write_text
+from compress.report.plots import comparison_plot
+from compress.runtime.modelfile import read_metadata
+from compress.runtime.proof import prove
+from compress.runtime.session import Session, open_session
+from compress.steps.exporting import export_stage
+from compress.steps.scoring import score_cohort
+from compress.steps.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class BenchRequest:
+    """What to measure and how."""
+
+    provider: str
+    models: Mapping[str, Path]
+    """Display name -> file; the first is the baseline."""
+    rounds: int
+    warmup: int
+    batch_size: int
+    size: tuple[int, int]
+    threads: int | None = None
+    with_dice: bool = True
+
+
+def run_models(ws: Workspace) -> dict[str, Path]:
+    """The run's own networks, exported where that has not been done: dense first, then every pruned one.
+
+    Raises `CheckpointError` when there is nothing to compare.
+    """
+    baseline, pruned = ws.run.baseline, ws.run.pruned_stages()
+    if not pruned:
+        raise CheckpointError(f"{ws.run.root} holds no pruned network.", cure="Run `cardiocompress prune` first.")
+    models = {}
+    for name, stage in {"dense": baseline, **{f"pruned-{s.root.name}": s for s in pruned}}.items():
+        fresh = not stage.onnx.is_file()
+        parity = export_stage(ws, stage)
+        if fresh:
+            ws.progress.note(
+                f"Exported {stage.onnx}: torch and ONNX differ by {parity.max_abs_difference:.1e} at most."
+            )
+        models[name] = stage.onnx
+    return models
+
+
+def named_models(paths: Sequence[Path]) -> dict[str, Path]:
+    """Display names for files given by hand: the shortest path ends that tell them apart."""
+    if len(set(map(Path, paths))) != len(paths):
+        raise ConfigError(
+            "The same ONNX file was given twice.", cure="Name each file once; an A/A control is built in."
+        )
+    for depth in range(1, 6):
+        names = ["/".join(path.with_suffix("").parts[-depth:]) for path in paths]
+        if len(set(names)) == len(names):
+            return dict(zip(names, paths, strict=True))
+    return {f"{index + 1}:{path.stem}": path for index, path in enumerate(paths)}
+
+
+def bench(ws: Workspace, request: BenchRequest) -> BenchReport:
+    """Measure and write bench-<provider>.json, .md and .png into the run's bench folder.
+
+    Raises `ProviderError` when the provider is not truly there, before anything is measured, and
+    `ModelFileError` for a file that is not one of ours.
+    """
+    prove(request.provider)
+    sessions = {
+        name: open_session(path, provider=request.provider, threads=request.threads, spinning="per-run")
+        for name, path in request.models.items()
+    }
+    shape = (request.batch_size, 1, *request.size)
+    ws.progress.note(f"Timing {len(sessions)} models, {request.rounds} interleaved rounds each, batch {shape}.")
+    latency = measure_latency(sessions, shape=shape, rounds=request.rounds, warmup=request.warmup)
+    memory = {
+        name: measure_memory(path, shape=shape, provider=request.provider, threads=request.threads)
+        for name, path in request.models.items()
+    }
+    facts = {name: read_facts(path, shape=shape) for name, path in request.models.items()}
+    scores = {name: score_session(ws, session, name) for name, session in sessions.items()} if request.with_dice else {}
+    report = build_report(
+        latency,
+        sessions,
+        memory=memory,
+        facts=facts,
+        dice={name: {"mean": s.mean_dice, **s.structure_dice} for name, s in scores.items()} or None,
+        phantom=bool(scores) and ws.evaluation.phantom,
+    )
+    _write(ws, report, scores, request.provider)
+    return report
+
+
+def score_session(ws: Workspace, session: Session, name: str) -> EvaluationReport:
+    """Per-patient 3D Dice of an ONNX file on the evaluation cohort, computed through its session."""
+    rules = preprocessing_of(session.path)
+    return score_cohort(ws, session.run, ws.evaluation, rules, name=f"Dice of {name}")
+
+
+def preprocessing_of(path: Path) -> Preprocessing:
+    """The rules inside an ONNX file. `ModelFileError` when it carries none."""
+    text = read_metadata(path).get("cardiocompress.preprocessing")
+    if text is None:
+        raise ModelFileError(
+            f"{path} does not say how its images are prepared, so its Dice cannot be measured.",
+            cure="Export it with `cardiocompress export`, or pass --no-dice.",
+        )
+    return Preprocessing.from_json(json.loads(text))
+
+
+def _write(ws: Workspace, report: BenchReport, scores: Mapping[str, EvaluationReport], provider: str) -> None:
+    stem = ws.run.bench / f"bench-{provider}"
+    patients = {name: {v.name: round(v.mean_dice, 6) for v in s.volumes} for name, s in scores.items()}
+    write_text(stem.with_suffix(".md"), report.to_markdown())
+    if scores:
+        rows = [
+            {"name": m.name, "parameters": m.parameters, "dice": scores[m.name].mean_dice}
+            | {f"dice_{k}": v for k, v in scores[m.name].structure_dice.items()}
+            for m in report.models
+        ]
+        comparison_plot(stem.with_suffix(".png"), rows, phantom=report.phantom)
+    write_json(stem.with_suffix(".json"), {**report.to_json(), "dice_per_volume": patients})
