@@ -7,6 +7,14 @@ from typing import Annotated
 
 import typer
 
+from cli.bench import bench
+from cli.chain import demo, run, sweep
+from cli.data import data
+from cli.evaluate import evaluate
+from cli.export import export
+from cli.init import init
+from cli.inspect import inspect
+from cli.prune import finetune, prune
 from cli.train import train
 
 app = typer.Typer(
@@ -14,10 +22,14 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
     help="Train, prune, export and measure cardiac MRI segmentation networks.",
+    epilog="A first run: cardiocompress init; cardiocompress train; cardiocompress prune --ratios ratios.yaml; "
+    "cardiocompress bench --provider cpu. Exit codes: 2 bad input, 3 missing environment, 4 gate failed.",
 )
-app.command()(train)
+for command in (init, train, inspect, prune, finetune, export, bench, sweep, run, demo):
+    app.command()(command)
+app.command("eval")(evaluate)
+app.add_typer(data, name="data")
 
 
 @app.callback()
@@ -36,7 +48,13 @@ def main() -> None:
     try:
         app()
     except CardioCompressError as fault:
-        from cli.console import errors
+        _fail(f"error: {fault}", fault.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted: nothing half-written was kept; --resume continues a training run", 130)
 
-        errors.print(f"error: {fault}", style="bold red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(fault.exit_code)
+
+def _fail(line: str, code: int) -> None:
+    from cli.console import errors
+
+    errors.print(" ".join(line.split()), style="bold red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)

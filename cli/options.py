@@ -39,6 +39,17 @@ def open_workspace(config: Path | None, overrides: list[str] | None) -> Workspac
     return Workspace(load_config(chosen, overrides or []), RichProgress())
 
 
+def check_name(name: str) -> str:
+    """A folder name that stays inside the run folder; `ConfigError` otherwise."""
+    import re
+
+    from compress.errors import ConfigError
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ConfigError(f"'{name}' is not a usable name: letters, digits, '.', '_' and '-' only.")
+    return name
+
+
 def policy_of(resume: bool, restart: bool, *, replace: bool = False) -> Policy:
     """What --resume and --restart say about results that are already there."""
     from compress.errors import ConfigError

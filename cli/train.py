@@ -11,9 +11,18 @@ def train(
     resume: ResumeOption = False,
     restart: RestartOption = False,
 ) -> None:
-    """Train the dense U-Net on the training patients."""
+    """Train the dense U-Net on the training patients and score it on the validation patients.
+
+    Writes checkpoints (initial, early, periodic, best, final), curves, metrics.jsonl and a report.
+    """
+    from cli.console import say
     from cli.options import open_workspace, policy_of
+    from cli.scores import show_scores
+    from compress.steps.reporting import write_report
     from compress.steps.training import train_dense
 
     ws = open_workspace(config, overrides)
-    train_dense(ws, policy=policy_of(resume, restart))
+    report = train_dense(ws, policy=policy_of(resume, restart))
+    show_scores(report, "dense", phantom=ws.training.phantom)
+    say(f"Network: {ws.run.baseline.final}")
+    say(f"Report: {write_report(ws)}")

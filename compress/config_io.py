@@ -24,9 +24,14 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     Raises `ConfigError` listing every unknown key, wrong type and unknown block name.
     """
     document = {} if path is None else read_yaml(path)
+    return from_document(document, overrides, source=str(path or "the defaults"))
+
+
+def from_document(document: dict[str, Any], overrides: Sequence[str] = (), *, source: str = "the defaults") -> Config:
+    """As `load_config`, from plain data, which the overrides are written into."""
     for override in overrides:
         _apply(document, override)
-    return validate(document, source=str(path or "the defaults"))
+    return validate(document, source=source)
 
 
 def validate(document: Mapping[str, Any], *, source: str) -> Config:

@@ -14,19 +14,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from compress.data.phantom_anatomy import GROUPS, Heart, Phase, sample_heart, solve_phases
-from compress.data.phantom_imaging import (
-    SUBSLICES,
-    Scan,
-    acquire,
-    heart_box,
-    heart_cover,
-    label,
-    paint_heart,
-    sample_coil,
-    sample_scan,
-    scene_grid,
-)
+from compress.data.phantom_anatomy import GROUPS, Heart, sample_heart
+from compress.data.phantom_imaging import acquire, paint_heart, sample_coil
+from compress.data.phantom_scan import SUBSLICES, Scan, heart_box, heart_cover, label, sample_scan, scene_grid
+from compress.data.phantom_shape import Phase, solve_phases
 from compress.data.phantom_thorax import paint_thorax, sample_build, sample_contrast, smooth_noise
 from compress.errors import ConfigError
 from compress.files import atomic_path, write_json, write_text
@@ -93,18 +84,20 @@ def make_patient(number: int, *, seed: int) -> PhantomPatient:
     group = GROUPS[(number - 1) % len(GROUPS)]
     heart = sample_heart(rng, group)
     scan = sample_scan(rng, heart)
-    phases = dict(zip(("ED", "ES"), solve_phases(heart, scan.sublevels, scan.gap / SUBSLICES), strict=True))
+    diastole, systole = solve_phases(heart, scan.sublevels, scan.gap / SUBSLICES)
     height = float(np.clip(rng.normal(170, 9), 148, 195))
     weight = float(np.clip(rng.normal(24.5, 3.5), 18, 36) * (height / 100) ** 2)
-    images, masks = _image(rng, heart, scan, phases, body_fat=3 + (weight / (height / 100) ** 2 - 17) * 1.5)
-    systole = int(rng.integers(8, 16))
+    images, masks = _image(
+        rng, heart, scan, {"ED": diastole, "ES": systole}, body_fat=3 + (weight / (height / 100) ** 2 - 17) * 1.5
+    )
+    last = int(rng.integers(8, 16))
     return PhantomPatient(
         group=group,
         images=images,
         masks=masks,
         spacing=(scan.gap, scan.pixel, scan.pixel),
-        frames={"ED": 1, "ES": systole},
-        frame_count=int(rng.choice([n for n in (20, 25, 28, 30, 35) if n >= 2 * systole - 2])),
+        frames={"ED": 1, "ES": last},
+        frame_count=int(rng.choice([n for n in (20, 25, 28, 30, 35) if n >= 2 * last - 2])),
         height=round(height),
         weight=round(weight),
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage as ndi
 
-from compress.data.phantom_anatomy import Phase
+from compress.data.phantom_shape import Phase
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,9 @@ def soft(distance: np.ndarray, width: float) -> np.ndarray:
     return np.clip(0.5 - distance / width, 0, 1)
 
 
-def blob(x: np.ndarray, y: np.ndarray, half_x: float, half_y: float, power: float = 2.0) -> np.ndarray:
+def blob(
+    x: np.ndarray, y: np.ndarray, half_x: np.ndarray | float, half_y: np.ndarray | float, power: float = 2.0
+) -> np.ndarray:
     """About the distance in mm to a superellipse around the origin, negative inside."""
     form = ((np.abs(x) / half_x) ** power + (np.abs(y) / half_y) ** power) ** (1 / power)
     return np.hypot(x, y) * (1 - 1 / np.maximum(form, 1e-3))

@@ -25,7 +25,7 @@ ORT_ERRORS: tuple[type[Exception], ...] = (
 )
 """What ONNX Runtime raises: its own types share no base below `Exception`."""
 
-_BAD_FILE = (_state.InvalidProtobuf, _state.InvalidGraph, _state.InvalidArgument, _state.NoSuchFile, _state.NoModel)
+_BAD_FILE = (_state.InvalidProtobuf, _state.InvalidGraph, _state.NoSuchFile, _state.NoModel)
 
 
 def prove(provider: str) -> None:
@@ -51,6 +51,8 @@ def create(
     on_cpu = provider is PROVIDERS["cpu"]
     if not on_cpu:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    if provider.ort_name not in ort.get_available_providers():
+        raise provider.absent(f"the installed onnxruntime is built without {provider.ort_name}")
     provider.prepare()
     try:
         with quiet_ort():

@@ -69,7 +69,7 @@ def _preload_cuda() -> str:
 
 def _why_no_cuda() -> str:
     if "CUDAExecutionProvider" not in ort.get_available_providers():
-        return "the installed onnxruntime is built without CUDA"
+        return "the installed onnxruntime is built without CUDA"  # as on macOS
     reasons = [] if _has_nvidia_driver() else ["no NVIDIA driver"]
     # Lines such as "Failed to load libcublas.so.13: ..."; a path when pip's copy is damaged.
     failed = [line.removeprefix("Failed to load ") for line in _preload_cuda().splitlines() if "Failed to load" in line]

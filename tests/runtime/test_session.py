@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 
 from compress.errors import ConfigError, DataError, ModelFileError, ProviderError
@@ -121,6 +122,12 @@ def test_cuda_without_a_gpu_is_one_quiet_error_and_never_a_cpu_number(tiny_path:
             attempt()
         assert e.value.exit_code == 3
     assert capfd.readouterr() == ("", "")
+
+
+def test_cuda_on_a_build_without_it_is_the_same_error(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(ProviderError, match="the installed onnxruntime is built without CUDA"):
+        open_session(tiny_path, provider="cuda")
 
 
 def test_the_cpu_is_proven_too() -> None:

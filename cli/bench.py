@@ -1,0 +1,61 @@
+"""`cardiocompress bench`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import ConfigOption, SetOption
+
+if TYPE_CHECKING:
+    from compress.bench.report import BenchReport
+
+
+def bench(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="ONNX files, the baseline first. Without them: the run's own.")
+    ] = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    provider: Annotated[str | None, typer.Option("--provider", "-p", help="cpu or cuda.")] = None,
+    rounds: Annotated[int | None, typer.Option("--rounds", min=1, help="Interleaved rounds.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Images per run.")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
+    no_dice: Annotated[bool, typer.Option("--no-dice", help="Measure speed, memory and size only.")] = False,
+) -> None:
+    """Compare ONNX files: interleaved latency, throughput, memory, size, cost, and Dice through the session.
+
+    A provider that is not truly there ends with exit code 3: no other provider is measured in its place.
+    """
+    from cli.options import open_workspace
+    from compress.pipeline import bench_request
+    from compress.runtime.proof import prove
+    from compress.steps.benching import bench as measure
+    from compress.steps.benching import named_models, run_models
+    from compress.steps.reporting import write_report
+
+    ws = open_workspace(config, overrides)
+    prove(provider or ws.config.bench.provider)
+    request = bench_request(ws, named_models(files) if files else run_models(ws), provider=provider)
+    chosen = {"rounds": rounds, "batch_size": batch_size, "threads": threads}
+    request = replace(request, with_dice=not no_dice, **{k: v for k, v in chosen.items() if v is not None})
+    report = measure(ws, request)
+    show_bench(report)
+    if ws.run.baseline.final.is_file():
+        ws.describe()
+        write_report(ws)
+
+
+def show_bench(report: BenchReport) -> None:
+    """The table turned on its side, one column per model, so that it fits a terminal; then warnings."""
+    from cli.console import say, table
+    from compress.bench.table import table as cells
+
+    heads, rows = cells(report)
+    turned = [[head, *(row[i] for row in rows)] for i, head in enumerate(heads) if i > 0]
+    table(f"Benchmark, batch {' x '.join(map(str, report.shape))}", ["", *(row[0] for row in rows)], turned)
+    for warning in report.warnings:
+        say(f"warning: {warning}")

@@ -1,0 +1,79 @@
+"""`cardiocompress data check` and `data phantom`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from compress.data.check import CheckReport, Spread
+
+data = typer.Typer(help="Look a data folder over, or generate a phantom.", no_args_is_help=True)
+
+
+@data.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="An ACDC or nnU-Net raw folder.")],
+    label_dir: Annotated[Path | None, typer.Option("--label-dir", help="Only where masks lie apart.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Print what a data folder holds: patients, slices, spacings, volumes, duplicates and every problem.
+
+    Exit code 2 when any file has a problem.
+    """
+    import json
+
+    from compress.data.check import check_folder
+    from compress.errors import DataError
+
+    report = check_folder(folder, label_dir=label_dir)
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=2))
+    else:
+        _show(report)
+    if report.problems:
+        raise DataError(f"{len(report.problems)} problem(s) in {folder}.", cure="They are listed above.")
+
+
+@data.command()
+def phantom(
+    folder: Annotated[Path, typer.Argument(help="Where to write it.")],
+    patients: Annotated[int, typer.Option("--patients", "-n", help="How many.")] = 20,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same bytes.")] = 0,
+) -> None:
+    """Write a synthetic cine phantom in the ACDC layout, with masks and Info.cfg."""
+    from cli.console import RichProgress, say
+    from compress.data.phantom import write_phantom
+    from compress.errors import DataError
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder} exists and is not an empty folder.", cure="Choose a new folder.")
+    with RichProgress().task("Generating phantom patients", patients) as task:
+        write_phantom(folder, patients=patients, seed=seed, progress=lambda *_: task.advance())
+    say(f"Wrote {patients} phantom patients to {folder}.")
+
+
+def _show(report: CheckReport) -> None:
+    from cli.console import say, table
+
+    kind = "PHANTOM (synthetic)" if report.phantom else "images"
+    say(f"{report.folder}: {report.layout} layout, {kind}")
+    groups = ", ".join(f"{name} {count}" for name, count in report.groups.items())
+    say(f"{report.patients} patients ({groups}), {report.volumes} volumes, {report.masks} masks")
+    spreads = {**report.geometry, **({"intensity_max": report.intensity_max} if report.intensity_max else {})}
+    table("Geometry", ["", "min", "median", "mean", "max"], [[n, *_cells(s)] for n, s in spreads.items()])
+    rows = [[f"{s} {phase}", *_cells(v)] for phase, vs in report.millilitres.items() for s, v in vs.items()]
+    if rows:
+        table("Label volumes (ml)", ["", "min", "median", "mean", "max"], rows)
+    for patients in report.duplicates:
+        say(f"duplicates: {', '.join(patients)} share an identical image; a split keeps them on one side")
+    for problem in report.problems:
+        say(f"problem: {problem.message}")
+    if not report.problems:
+        say("no problems")
+
+
+def _cells(spread: Spread) -> list[str]:
+    return [f"{v:.2f}" for v in (spread.min, spread.median, spread.mean, spread.max)]

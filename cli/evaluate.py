@@ -1,0 +1,66 @@
+"""`cardiocompress eval`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import ConfigOption, SetOption
+
+if TYPE_CHECKING:
+    from compress.rundir import Stage
+    from compress.steps.workspace import Workspace
+
+
+def evaluate(
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    networks: Annotated[
+        list[str] | None,
+        typer.Option("--network", "-n", help="dense, or a pruned network's folder name. Repeatable."),
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="Any checkpoint file instead.")] = None,
+) -> None:
+    """Score networks in 3D on the validation patients, or on evaluation.paths.eval_dir.
+
+    Dice, IoU, accuracy, precision, recall and HD95 per structure and phase; volumes, EF and mass with bias, SD and
+    correlation; overlays of the best, median and worst slices. Without --network, evaluation.phase decides: the
+    dense network or the pruned one.
+    """
+    from cli.console import say
+    from cli.options import open_workspace
+    from cli.scores import show_scores
+    from compress.models.checkpoint import load
+    from compress.rundir import external_evaluation
+    from compress.steps.evaluating import evaluate_checkpoint
+    from compress.steps.reporting import write_report
+
+    ws = open_workspace(config, overrides)
+    for name, path, stage in _targets(ws, networks, checkpoint):
+        found = load(path)
+        external = ws.config.evaluation.paths.eval_dir is not None
+        folder = external_evaluation(ws.config, stage=stage) if external else stage.evaluation
+        cohort = ws.evaluation
+        report = evaluate_checkpoint(ws, found, folder, name=name, cohort=cohort)
+        show_scores(report, name, phantom=cohort.phantom, clinical=True)
+        say(f"Scores and pictures: {folder}")
+    if ws.run.baseline.final.is_file():
+        ws.describe()
+        say(f"Report: {write_report(ws)}")
+
+
+def _targets(ws: Workspace, networks: list[str] | None, checkpoint: Path | None) -> list[tuple[str, Path, Stage]]:
+    from compress.errors import ConfigError
+    from compress.rundir import Stage
+
+    if checkpoint is not None:
+        if networks:
+            raise ConfigError("--checkpoint and --network exclude each other.")
+        return [(checkpoint.stem, checkpoint, Stage(ws.run.root / f"eval-{checkpoint.stem}", checkpoint.name))]
+    if not networks:
+        pruned = ws.config.evaluation.phase == "pruned_evaluation"
+        networks = [ws.config.pruning.reinitialize_weights or "none"] if pruned else ["dense"]
+    stages = [(n, ws.run.baseline if n == "dense" else ws.run.pruned(n)) for n in networks]
+    return [(n if n == "dense" else f"pruned-{n}", stage.final, stage) for n, stage in stages]

@@ -1,0 +1,42 @@
+"""`cardiocompress inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import ConfigOption, SetOption
+
+
+def inspect(
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    network: Annotated[str, typer.Option("--network", "-n", help="dense, or a pruned network's folder.")] = "dense",
+    ratios: Annotated[Path | None, typer.Option("--ratios", "-r", help="Show what these would keep.")] = None,
+) -> None:
+    """Show a network's filters, activations and cost per layer, and which filters the ratios would keep."""
+    from cli.console import say, table
+    from cli.options import check_name, open_workspace
+    from compress.config_io import load_ratios
+    from compress.models.checkpoint import load
+    from compress.steps.inspecting import inspect_network
+
+    ws = open_workspace(config, overrides)
+    stage = ws.run.baseline if network == "dense" else ws.run.pruned(check_name(network))
+    levels = len(ws.config.train.model.features)
+    chosen = load_ratios(ratios, levels=levels) if ratios else ws.config.pruning.ratios
+    found = inspect_network(ws, load(stage.final), ratios=chosen, name=network)
+    costs = {c.name: c for c in found.costs}
+    kept = {name: len(g.kept) for name, g in found.plan.groups.items()}
+    rows = [
+        [f.layer, str(f.filters), str(kept.get(f.layer, f.filters))]
+        + [f"{v:.3f}" for v in (f.mean, f.std, f.minimum, f.median, f.maximum)]
+        + [f"{costs[f.layer].parameters:,}", f"{costs[f.layer].macs / 1e6:.1f}"]
+        for f in found.filters
+    ]
+    heads = ["layer", "filters", "kept", "L1 mean", "SD", "min", "median", "max", "parameters", "MMACs"]
+    table(f"{network}: L1 norm of filters", heads, rows)
+    say(f"Parameters {found.parameters:,}; {found.macs / 1e9:.3f} GMACs for one {ws.config.data.size} image.")
+    say(f"Pictures, masks and figures: {found.folder}")

@@ -1,0 +1,133 @@
+"""`cardiocompress prune` and `cardiocompress finetune`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import ConfigOption, RestartOption, ResumeOption, SetOption
+
+if TYPE_CHECKING:
+    from compress.steps.pruning import PruneResult
+    from compress.steps.workspace import Workspace
+
+RatiosOption = Annotated[
+    Path | None,
+    typer.Option("--ratios", "-r", help="YAML with `default` and `block_ratios`. Without it: the configuration's."),
+]
+InitOption = Annotated[
+    str | None,
+    typer.Option("--init", help="What the kept channels restart from: none (keep), random or rewind."),
+]
+EpochsOption = Annotated[
+    str | None,
+    typer.Option("--finetune", metavar="EPOCHS|none", help="Retraining epochs. Without it: the configuration's."),
+]
+NameOption = Annotated[str | None, typer.Option("--name", help="Folder under pruned/. Without it: the --init word.")]
+
+
+def prune(
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    ratios: RatiosOption = None,
+    init: InitOption = None,
+    finetune: EpochsOption = None,
+    name: NameOption = None,
+    method: Annotated[str | None, typer.Option("--method", help="Ranking: l1_norm or random (the control).")] = None,
+    resume: ResumeOption = False,
+    restart: RestartOption = False,
+) -> None:
+    """Remove whole filters from the dense network, rebuild it smaller and retrain it.
+
+    Writes plan, masks, the smaller network with its meta.json, a drawing of the widths, and the scores
+    right after pruning and after retraining, to pruned/<name> in the run folder.
+    """
+    from cli.options import check_name, open_workspace, policy_of
+    from compress.config_io import load_ratios
+    from compress.steps.pruning import default_request, prune_and_retrain
+    from compress.steps.reporting import write_report
+
+    ws = open_workspace(config, overrides)
+    request = default_request(ws)
+    if ratios is not None:
+        request = replace(request, ratios=load_ratios(ratios, levels=len(ws.config.train.model.features)))
+    if init is not None:
+        request = replace(request, init=_init(init))
+    if finetune is not None:
+        request = replace(request, epochs=_epochs(finetune))
+    if method is not None:
+        request = replace(request, method=method)
+    request = replace(request, name=check_name(name or request.init))
+    result = prune_and_retrain(ws, request, policy=policy_of(resume, restart, replace=True))
+    _show(ws, result)
+    _end(write_report(ws))
+
+
+def finetune(
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Without it: the configuration's.")] = None,
+    name: Annotated[str, typer.Option("--name", help="Which pruned network: its folder under pruned/.")] = "none",
+    resume: ResumeOption = False,
+    restart: RestartOption = False,
+) -> None:
+    """Retrain a pruned network that `prune --finetune none` left, with the full learning-rate schedule."""
+    from cli.console import say
+    from cli.options import check_name, open_workspace, policy_of
+    from compress.models.checkpoint import load
+    from compress.steps.evaluating import evaluate_checkpoint
+    from compress.steps.pruning import default_request
+    from compress.steps.pruning import finetune as retrain
+    from compress.steps.reporting import write_report
+
+    ws = open_workspace(config, overrides)
+    stage = ws.run.pruned(check_name(name))
+    policy = policy_of(resume, restart, replace=True)
+    budget = epochs or default_request(ws).epochs or ws.config.train.parameters.num_epochs
+    final = retrain(ws, stage, load(stage.start), epochs=budget, policy=policy)
+    report = evaluate_checkpoint(ws, final, stage.evaluation, name=stage.root.name)
+    say(f"3D Dice after retraining{' (phantom)' if final.meta.phantom else ''}: {report.mean_dice:.4f}")
+    _end(write_report(ws))
+
+
+def _init(word: str):
+    from compress.config import INITS
+    from compress.registry import pick
+
+    return pick("initialisation", {name: name for name in INITS}, word)
+
+
+def _epochs(word: str) -> int:
+    from compress.errors import ConfigError
+
+    if word == "none":
+        return 0
+    if not word.isdigit():
+        raise ConfigError(f"--finetune is '{word}'; a number of epochs or the word none is needed.")
+    return int(word)
+
+
+def _show(ws: Workspace, result: PruneResult) -> None:
+    from cli.console import say, table
+    from compress.files import read_json
+    from compress.models.checkpoint import read_meta
+
+    groups = result.plan.groups
+    rows = [[name, str(g.width), str(len(g.kept)), f"{g.asked:.3f}", f"{g.achieved:.3f}"] for name, g in groups.items()]
+    table("Channels per convolution", ["convolution", "before", "after", "ratio asked", "achieved"], rows)
+    meta = read_json(result.stage.meta)
+    mark = " (phantom)" if read_meta(result.stage.final).phantom else ""
+    for key, unit in (("parameters", "parameters"), ("macs", "MACs")):
+        before, after = meta["dense"][key], meta[key]
+        say(f"{unit}: {before:,} -> {after:,} ({after / before:.1%})")
+    say(f"3D Dice right after pruning{mark}: {result.after_pruning.mean_dice:.4f}")
+    say(f"3D Dice at the end{mark}:          {result.after_retraining.mean_dice:.4f}")
+
+
+def _end(report: Path) -> None:
+    from cli.console import say
+
+    say(f"Report: {report}")

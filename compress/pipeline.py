@@ -1,0 +1,100 @@
+"""The story in one file: train, prune, retrain, export, measure, report. Every step resumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from compress.config import RatioSet
+from compress.files import write_json, write_text
+from compress.report.plots import sweep_plot
+from compress.steps.benching import BenchRequest, bench, run_models
+from compress.steps.exporting import export_stage
+from compress.steps.pruning import PruneRequest, default_request, prune_and_retrain
+from compress.steps.reporting import comparison_rows, stages_of, summarise, write_report
+from compress.steps.stage import Policy
+from compress.steps.training import train_dense
+from compress.steps.workspace import Workspace
+
+CONTINUE_DENSE = Policy(unfinished="resume")
+CONTINUE_PRUNED = Policy(unfinished="resume", finished="replace")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a chain of steps left behind."""
+
+    rows: list[dict[str, Any]]
+    """One summary per network, dense first; see `compress.steps.reporting.summarise`."""
+    report: Path
+
+
+def run(ws: Workspace) -> Outcome:
+    """Dense training, one pruned network per initialisation in `sweep.inits`, export, benchmark, report."""
+    train_dense(ws, policy=CONTINUE_DENSE)
+    request = default_request(ws)
+    for init in ws.config.sweep.inits:
+        prune_and_retrain(ws, replace(request, init=init, name=init), policy=CONTINUE_PRUNED)
+    models = run_models(ws)
+    bench(ws, bench_request(ws, models))
+    return Outcome([summarise(ws, n, s) for n, s in stages_of(ws).items()], write_report(ws))
+
+
+def bench_request(ws: Workspace, models: dict[str, Path], *, provider: str | None = None) -> BenchRequest:
+    """What the configuration's `bench` section asks for."""
+    asked = ws.config.bench
+    return BenchRequest(
+        provider=provider or asked.provider,
+        models=models,
+        rounds=asked.rounds,
+        warmup=asked.warmup,
+        batch_size=asked.batch_size,
+        size=ws.config.data.size,
+        threads=asked.threads,
+    )
+
+
+def sweep(ws: Workspace) -> Outcome:
+    """Dense once, then every initialisation x ratio set x seed; a finished combination is not repeated.
+
+    Writes sweep/results.json, table.md and sweep.png after every combination.
+    """
+    train_dense(ws, policy=CONTINUE_DENSE)
+    dense = summarise(ws, "dense", ws.run.baseline)
+    rows: list[dict[str, Any]] = []
+    combinations = sweep_requests(ws)
+    with ws.progress.task("Sweep", len(combinations)) as task:
+        for set_name, request in combinations:
+            result = prune_and_retrain(ws, request, policy=CONTINUE_PRUNED)
+            export_stage(ws, result.stage)
+            row = summarise(ws, request.name, result.stage)
+            row |= {"init": request.init, "ratio_set": set_name, "seed": request.seed}
+            row["parameters_fraction"] = row["parameters"] / dense["parameters"]
+            rows.append(row)
+            _write_sweep(ws, dense, rows)
+            task.advance(info=request.name)
+    write_report(ws)
+    return Outcome([dense, *rows], ws.run.sweep / "table.md")
+
+
+def sweep_requests(ws: Workspace) -> list[tuple[str, PruneRequest]]:
+    """(ratio set's name, request) for every combination; without ratio sets, the configured ratios."""
+    chosen = ws.config.sweep
+    sets = chosen.ratio_sets or [RatioSet(name="config", ratios=ws.config.pruning.ratios)]
+    base = default_request(ws)
+    return [
+        (s.name, replace(base, ratios=s.ratios, init=init, seed=seed, name=f"{s.name}-{init}-seed{seed}"))
+        for s in sets
+        for init in chosen.inits
+        for seed in chosen.seeds
+    ]
+
+
+def _write_sweep(ws: Workspace, dense: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    folder, phantom = ws.run.sweep, bool(dense["phantom"])
+    write_json(folder / "results.json", {"dense": dense, "rows": rows})
+    heads, cells = comparison_rows([dense, *rows], phantom=phantom)
+    lines = ["| " + " | ".join(line) + " |" for line in [heads, ["---"] * len(heads), *cells]]
+    write_text(folder / "table.md", "\n".join(lines) + "\n")
+    sweep_plot(folder / "sweep.png", rows, dense=dense["dice"], phantom=phantom)
