@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -57,5 +58,5 @@ def _load(stored: Path, rules: Preprocessing) -> Prepared | None:
         with np.load(stored, allow_pickle=False) as data:
             native, resampled = (tuple(int(n) for n in row) for row in data["sizes"])
             return Prepared(data["images"], data["mask"], Geometry(native, resampled, rules.size))  # pyright: ignore
-    except (OSError, ValueError, KeyError, EOFError, __import__("zipfile").BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None

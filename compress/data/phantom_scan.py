@@ -132,7 +132,8 @@ def label(cover: Cover, pixel: float) -> np.ndarray:
     """(Z, Y, X) uint8 labels: the class that fills most of each voxel, without the specks that no reader draws."""
     rv, muscle, lv = ACDC_LABELS["RV"], ACDC_LABELS["MYO"], ACDC_LABELS["LV"]
     mask = np.array([0, rv, muscle, lv], np.uint8)[cover.classes.argmax(0)]
-    for plane in list(mask):
+    for index in range(len(mask)):
+        plane = mask[index]
         _drop_specks(plane, lv, muscle, 30 / pixel**2)
         _drop_specks(plane, muscle, 0, 90 / pixel**2)
         if not (plane == muscle).any():
@@ -143,8 +144,9 @@ def label(cover: Cover, pixel: float) -> np.ndarray:
 
 def _drop_specks(plane: np.ndarray, value: int, instead: int, least: float) -> None:
     """Keep only the largest piece of `value` in a slice, and that only from `least` pixels up; works in place."""
-    pieces, count = ndi.label(plane == value)
-    if count:
+    pieces = np.zeros(plane.shape, np.int32)
+    ndi.label(plane == value, output=pieces)
+    if pieces.any():
         sizes = np.bincount(pieces.ravel())[1:]
         kept = 1 + int(sizes.argmax()) if sizes.max() >= least else 0
         plane[(pieces > 0) & (pieces != kept)] = instead
@@ -154,20 +156,19 @@ def heart_cover(phase: Phase, scan: Scan, x: np.ndarray, y: np.ndarray, warp: np
     """Average the heart over each slice's thickness; `warp` (2, Z, Y, X) in mm makes its outlines irregular."""
     sums = [np.zeros(x.shape, np.float32) for _ in range(9)]
     warped_x, warped_y = x + warp[0], y + warp[1]
-    places: tuple[np.ndarray, ...] = ()
+    a = b = inner = outside = np.zeros(0, np.float32)
     for offset in ((np.arange(SUBSLICES) + 0.5) / SUBSLICES - 0.5) * scan.gap:
         z = (scan.levels + offset).astype(np.float32)[:, None, None]
-        parts, places = _thin_cover(phase, scan, warped_x, warped_y, z)
+        parts, (outside, a, b, inner) = _thin_cover(phase, scan, warped_x, warped_y, z)
         for total, part in zip(sums, parts, strict=True):
             total += part / SUBSLICES
-    *parts, right_cavity, cavity, whole = sums
-    _, a, b, _ = places
+    right_cavity, cavity, whole = sums[6:]
     centre = scan.levels.astype(np.float32)[:, None, None]
     ventricle, right = centre >= phase.base, _below_tricuspid(phase, a, b, centre) >= 0
     rv = right_cavity * right
     muscle, lv = (whole - cavity) * ventricle, cavity * ventricle
     classes = np.stack([1 - rv - muscle - lv, rv, muscle, lv])
-    return Cover(*parts, *places, classes)
+    return Cover(*sums[:6], outside=outside, a=a, b=b, inner=inner, classes=classes)
 
 
 def _below_tricuspid(phase: Phase, a: np.ndarray, b: np.ndarray, z: np.ndarray) -> np.ndarray:

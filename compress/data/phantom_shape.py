@@ -6,6 +6,7 @@ the right ventricle, `b` to the diaphragm, `z` from the mitral plane at end-dias
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -51,11 +52,13 @@ def lv_radii(phase: Phase, cosine: np.ndarray, sine: np.ndarray, z: np.ndarray) 
     cosine2, sine2 = 2 * cosine**2 - 1, 2 * sine * cosine
     cosine3, sine3 = cosine2 * cosine - sine2 * sine, sine2 * cosine + cosine2 * sine
     septum = np.exp(2.5 * (cosine - 1))
-    outline = 1 + amplitude2 * (cosine2 * np.cos(angle2) + sine2 * np.sin(angle2)) - heart.septal_flattening * septum
-    outline = outline + amplitude3 * (cosine3 * np.cos(angle3) + sine3 * np.sin(angle3))
+    outline = (
+        1 + amplitude2 * (cosine2 * math.cos(angle2) + sine2 * math.sin(angle2)) - heart.septal_flattening * septum
+    )
+    outline = outline + amplitude3 * (cosine3 * math.cos(angle3) + sine3 * math.sin(angle3))
     scar = 0.0
     if heart.infarct:
-        towards = cosine * np.cos(heart.infarct_angle) + sine * np.sin(heart.infarct_angle)
+        towards = cosine * math.cos(heart.infarct_angle) + sine * math.sin(heart.infarct_angle)
         level = np.exp(-((depth / phase.length - heart.infarct_level) ** 2) / 0.12)
         scar = np.exp(2.2 * (towards - 1)) * level
     inner = (phase.radius + 0.85 * scar * (phase.rest_radius - phase.radius)) * outline

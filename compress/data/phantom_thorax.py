@@ -84,7 +84,8 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], cells: tuple[
         first = place.astype(int)
         t = (place - first).astype(np.float32).reshape([-1 if k == axis else 1 for k in range(len(shape))])
         weights = (1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, 3 * (t + t**2 - t**3) + 1, t**3
-        field = sum(field.take(first + k, axis) * w for k, w in enumerate(weights)) * np.float32(1.445 / 6)
+        parts = [field.take(first + k, axis) * weight for k, weight in enumerate(weights)]
+        field = (parts[0] + parts[1] + parts[2] + parts[3]) * np.float32(1.445 / 6)
     return field
 
 

@@ -132,7 +132,7 @@ def _zoom(image: np.ndarray, shape: tuple[int, int], *, order: int) -> np.ndarra
     if image.shape == shape:
         return image.astype(np.float32)
     factors = [new / old for new, old in zip(shape, image.shape, strict=True)]
-    zoomed = ndimage.zoom(image.astype(np.float32), factors, order=order, mode="nearest", grid_mode=True)
+    zoomed = np.asarray(ndimage.zoom(image.astype(np.float32), factors, order=order, mode="nearest", grid_mode=True))
     assert zoomed.shape == shape, "ndimage rounds n * (m / n) to m"
     return np.clip(zoomed, image.min(), image.max())
 

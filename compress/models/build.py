@@ -17,9 +17,3 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"unet": UNet}
 def build(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
     """A network with untrained weights; `ConfigError` for an unknown name or impossible widths."""
     return pick("architecture", ARCHITECTURES, architecture)(**arguments)
-
-
-def unet_arguments(network: UNet) -> dict[str, Any]:
-    """The constructor arguments that build a network of `network`'s shape."""
-    first = network.encoders[0].conv1
-    return {"in_channels": first.in_channels, "out_channels": network.head.out_channels, "widths": network.widths}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -49,13 +50,13 @@ def layer_costs(network: nn.Module, *, size: tuple[int, int], in_channels: int =
     ]
 
 
-def _counts(network: nn.Module, example: torch.Tensor) -> dict[str, float]:
+def _counts(network: nn.Module, example: torch.Tensor) -> Mapping[str, float]:
     training = network.training
     network.eval()
     logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # fvcore counts by torch.jit tracing, which torch deprecates
         analysis = FlopCountAnalysis(network, example).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-        counts = dict(analysis.by_module())
+        counts = analysis.by_module()
     network.train(training)
     return counts

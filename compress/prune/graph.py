@@ -85,7 +85,7 @@ class _Tracer:
 
     def _module(self, node: fx.Node) -> Segments:
         name, module = str(node.target), self.modules[str(node.target)]
-        arriving = self._arriving(node, node.args[0])
+        arriving = self._arriving(node, _first(node))
         if isinstance(module, _CONVOLUTIONS):
             if module.groups != 1:
                 raise PlanError(f"{name} is a grouped convolution; only groups=1 can be pruned.")
@@ -102,15 +102,15 @@ class _Tracer:
         if node.target is torch.cat:
             dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
             if dim == 1:
-                parts = node.args[0]
+                parts = _first(node)
                 assert isinstance(parts, list | tuple)
                 return tuple(s for part in parts for s in self._arriving(node, part))
         if node.target in (torch.relu, nn.functional.relu, nn.functional.max_pool2d):
-            return self._arriving(node, node.args[0])
+            return self._arriving(node, _first(node))
         raise _unknown(node, "addition" if node.target is operator.add else "")
 
     def _output(self, node: fx.Node) -> Segments:
-        segments = self._arriving(node, node.args[0])
+        segments = self._arriving(node, _first(node))
         self.outputs |= {s.producer for s in segments if s.producer is not None}
         return segments
 
@@ -118,6 +118,10 @@ class _Tracer:
         if not isinstance(value, fx.Node):
             raise _unknown(node)
         return self.flow[value]
+
+
+def _first(node: fx.Node) -> object:
+    return node.args[0] if node.args else None
 
 
 def _unknown(node: fx.Node, what: str = "") -> PlanError:

@@ -32,8 +32,18 @@ def filter_statistics(network: nn.Module) -> list[FilterStatistics]:
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             norms = slice_norms(module.weight, 1 if isinstance(module, nn.ConvTranspose2d) else 0)
-            spread = (norms.mean(), norms.std(), norms.min(), np.median(norms), norms.max())
-            result.append(FilterStatistics(name, len(norms), *(float(v) for v in spread), norms))
+            result.append(
+                FilterStatistics(
+                    layer=name,
+                    filters=len(norms),
+                    mean=float(norms.mean()),
+                    std=float(norms.std()),
+                    minimum=float(norms.min()),
+                    median=float(np.median(norms)),
+                    maximum=float(norms.max()),
+                    norms=norms,
+                )
+            )
     return result
 
 

@@ -79,7 +79,7 @@ def _tensorboard(folder: Path, name: str, config: dict[str, Any]) -> Callback:
 
 def _wandb(folder: Path, name: str, config: dict[str, Any]) -> Callback:
     try:
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise _missing("wandb") from None
     run = wandb.init(project="cardiocompress", name=name, config=config, dir=str(folder), resume="allow")
