@@ -66,6 +66,8 @@ class Heart:
     """Rise of the tricuspid plane per mm along (a, b); the mitral plane lies in the slices."""
     rv_base: float
     """Where the right ventricle begins, relative to the mitral plane."""
+    rv_descent: float
+    """How far the tricuspid plane moves towards the apex at end-systole."""
     rv_end: float
     """Where the right ventricle ends, as a fraction of the left ventricle's length."""
     rv_height: float
@@ -87,7 +89,7 @@ def sample_heart(rng: np.random.Generator, group: str) -> Heart:
     def plain(low: float, high: float) -> float:
         return rng.uniform(low + 0.06 * (high - low), high - 0.06 * (high - low))
 
-    lv_edv, ef = sized(*ranges.lv_edv), plain(*ranges.lv_ef)
+    lv_edv, ef, rv_ef = sized(*ranges.lv_edv), plain(*ranges.lv_ef), plain(*ranges.rv_ef)
     infarct = 1.0 if group == "MINF" else 0.0
     return Heart(
         group=group,
@@ -95,7 +97,7 @@ def sample_heart(rng: np.random.Generator, group: str) -> Heart:
         lv_ef=ef,
         mass=sized(*ranges.mass),
         rv_edv=sized(*ranges.rv_edv),
-        rv_ef=plain(*ranges.rv_ef),
+        rv_ef=rv_ef,
         length=float(np.clip(86 * (lv_edv / 130) ** 0.28 * rng.normal(1, 0.05), 68, 118)),
         descent=rng.uniform(11, 16) * ef / 0.6,
         es_mass_gain=rng.uniform(1.02, 1.12),
@@ -108,7 +110,8 @@ def sample_heart(rng: np.random.Generator, group: str) -> Heart:
         infarct_thinning=rng.uniform(0.3, 0.5),
         axis=(rng.normal(0.08, 0.10), rng.normal(0.06, 0.10), rng.normal(0, 0.0012)),
         base_tilt=(rng.normal(0, 0.04), rng.normal(0, 0.04)),
-        rv_base=rng.normal(0, 3.5),
+        rv_base=float(np.clip(rng.normal(0, 3.5), -8, 8)),
+        rv_descent=rng.uniform(11, 16) * rv_ef / 0.55,
         rv_end=rng.uniform(0.88, 1.02) if group == "RV" else rng.uniform(0.78, 0.95),
         rv_height=rng.uniform(1.35, 1.65) if group == "RV" else rng.uniform(1.12, 1.38),
         rv_power=rng.uniform(2.0, 2.7),

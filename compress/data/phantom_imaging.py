@@ -88,7 +88,7 @@ class Coil:
 
 def sample_coil(rng: np.random.Generator, scan: Scan, x: np.ndarray, y: np.ndarray) -> Coil:
     """Draw shading (brighter at the front, where the coil lies), blur, noise level and storage."""
-    falloff, tilt, rear = rng.uniform(0.0, 0.0045), rng.normal(0, 0.0015), rng.uniform(0, 0.25)
+    falloff, tilt, rear = rng.uniform(0.0, 0.0032), rng.normal(0, 0.0015), rng.uniform(0, 0.25)
     waves = smooth_noise(rng, scan.shape, (scan.shape[0], 110 / scan.pixel, 110 / scan.pixel))
     shading = np.exp(np.clip(rear * ((x - 25) / 100) ** 2 - falloff * x + tilt * y + 0.10 * waves, -0.9, 0.9))
     dtype = str(rng.choice(["int16", "float32", "uint8"], p=[0.45, 0.43, 0.12]))

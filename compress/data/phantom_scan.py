@@ -174,7 +174,7 @@ def heart_cover(phase: Phase, scan: Scan, x: np.ndarray, y: np.ndarray, warp: np
 def _below_tricuspid(phase: Phase, a: np.ndarray, b: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Depth in mm below the tricuspid plane, which leans against the slices."""
     tilt_a, tilt_b = phase.heart.base_tilt
-    return z - phase.base - phase.heart.rv_base - tilt_a * (a - 40) - tilt_b * b
+    return z - phase.rv_base - tilt_a * (a - 40) - tilt_b * b
 
 
 def _thin_cover(

@@ -31,6 +31,8 @@ class Phase:
     length: float
     base: float
     """z of the mitral plane."""
+    rv_base: float
+    """z of the tricuspid plane, which moves with the right ventricle's own ejection."""
     rv_reach: float
     """How far the right ventricle stands out beyond the septum at the base."""
     rest_radius: float
@@ -75,7 +77,8 @@ def rv_distance(phase: Phase, a: np.ndarray, b: np.ndarray, z: np.ndarray, epica
     `epicardium` is the left ventricle's epicardial radius in mm at depth `z`, towards the septum.
     """
     heart = phase.heart
-    level = np.clip((np.asarray(z, np.float32) - phase.base - heart.rv_base) / (heart.rv_end * phase.length), 0, 1)
+    end = heart.rv_base + heart.rv_end * heart.length
+    level = np.clip((np.asarray(z, np.float32) - phase.rv_base) / (end - phase.rv_base), 0, 1)
     reach = phase.rv_reach * (1 - level**1.5) ** 0.9
     centre = 0.52 * epicardium
     front = np.maximum(epicardium + reach - centre, 0.5)
@@ -95,12 +98,13 @@ def solve_phases(heart: Heart, levels: np.ndarray, thickness: float) -> tuple[Ph
     `levels` (slices, thin slices) holds depths in mm and `thickness` the depth that each stands for. A slice counts
     whole or not at all at the base, by its centre, as it does in the masks.
     """
-    start = Phase(heart, 25.0, 9.0, heart.length, 0.0, 20.0, 25.0, 9.0, 0.0)
+    start = Phase(heart, 25.0, 9.0, heart.length, 0.0, heart.rv_base, 20.0, 25.0, 9.0, 0.0)
     diastole = _solve(start, levels, thickness, heart.lv_edv, heart.mass, heart.rv_edv)
     systole = replace(
         diastole,
         length=heart.length - heart.descent,
         base=heart.descent,
+        rv_base=heart.rv_base + heart.rv_descent,
         rest_radius=diastole.radius,
         rest_wall=diastole.wall,
         systole=1.0,
@@ -129,7 +133,7 @@ def _solve(phase: Phase, levels: np.ndarray, thickness: float, lv: float, mass: 
         return _lv_volumes(sized(radius, wall), inside, thickness)[1] - mass / MYOCARDIAL_DENSITY
 
     solved = sized(radius, _root(muscle, 0.5, 60.0))
-    rv_inside = levels[centres >= phase.base + phase.heart.rv_base].ravel()
+    rv_inside = levels[centres >= phase.rv_base].ravel()
 
     def blood(reach: float) -> float:
         return _rv_volume(replace(solved, rv_reach=reach), rv_inside, thickness) - rv

@@ -80,7 +80,7 @@ class Workspace:
         """Train and validation patients, stratified by group, duplicates on one side; written to disk."""
         asked = {"data": self.training.digest, "val_ratio": self.config.train.val_ratio}
         asked["seed"] = self.config.experiment.seed
-        if self.run.split.is_file() and (stored := read_json(self.run.split))["inputs"] == asked:
+        if self.run.split.is_file() and (stored := read_json(self.run.split)).get("inputs") == asked:
             return Split(*(tuple(stored[k]) for k in ("train", "val", "duplicates")))
         duplicates = find_duplicates(self.training.studies)
         for patients in duplicates:
