@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from compress.pipeline import Outcome
 
 
+_SIDE_BY_SIDE = 4
+"""Up to so many networks stand side by side, so that the table fits a narrow terminal."""
+
+
 def run(config: ConfigOption = None, overrides: SetOption = None) -> None:
     """Train, prune with every initialisation in sweep.inits, retrain, export, bench and report; resumes."""
     from cli.options import open_workspace
@@ -58,5 +62,7 @@ def _show(outcome: Outcome, title: str) -> None:
     from compress.steps.reporting import comparison_rows
 
     heads, rows = comparison_rows(outcome.rows, phantom=bool(outcome.rows[0]["phantom"]))
+    if len(rows) <= _SIDE_BY_SIDE:
+        heads, rows = [heads[0], *(row[0] for row in rows)], [list(line) for line in zip(heads, *rows, strict=True)][1:]
     table(title, heads, rows)
     say(f"Report: {outcome.report}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -13,8 +14,11 @@ from rich.table import Table
 
 from compress.progress import Progress, Task
 
-console = Console()
-errors = Console(stderr=True)
+_WIDE = 140
+"""Columns where the output is a file or a pipe: tables then need not be squeezed into 80."""
+
+console = Console(width=None if sys.stdout.isatty() else _WIDE)
+errors = Console(stderr=True, width=None if sys.stderr.isatty() else _WIDE)
 
 
 class _BarTask(Task):

@@ -15,8 +15,8 @@ def show_scores(report: EvaluationReport, name: str, *, phantom: bool, clinical:
     mark = " (phantom)" if phantom else ""
     rows = report.table()
     metrics = list(rows[0].mean)
-    cells = [[r.phase or "-", r.structure, str(r.n), *(_cell(r.mean[m], r.sd[m]) for m in metrics)] for r in rows]
-    table(f"{name}: scores{mark}", ["phase", "structure", "n", *metrics], cells, left=2)
+    cells = [[r.phase or "-", r.structure, str(r.n), *(_cell(r.mean[m]) for m in metrics)] for r in rows]
+    table(f"{name}: mean over volumes{mark}", ["phase", "structure", "n", *metrics], cells, left=2)
     if clinical:
         _show_clinical(report, f"{name}: clinical agreement{mark}")
     say(f"{name}: mean 3D Dice{mark} {report.mean_dice:.4f} over {len(report.volumes)} volumes")
@@ -27,13 +27,11 @@ def _show_clinical(report: EvaluationReport, title: str) -> None:
     from compress.evaluate.clinical import QUANTITIES
 
     rows = [
-        [f"{name} ({QUANTITIES[name].unit})", str(a.n), _cell(a.bias), _cell(a.sd), _cell(a.correlation, digits=3)]
+        [f"{name} ({QUANTITIES[name].unit})", str(a.n), _cell(a.bias), _cell(a.sd), _cell(a.correlation)]
         for name, a in report.clinical().items()
     ]
     table(title, ["quantity", "n", "bias", "SD", "correlation"], rows)
 
 
-def _cell(value: float | None, sd: float | None = None, *, digits: int = 3) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.{digits}f}" + (f" ± {sd:.{digits}f}" if sd is not None else "")
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

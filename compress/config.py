@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Ratio = Annotated[float, Field(ge=0.0, lt=1.0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Init = Literal["none", "random", "rewind"]
@@ -21,13 +22,13 @@ INITS: tuple[Init, ...] = ("none", "random", "rewind")
 class Section(BaseModel):
     """Unknown keys are errors; values are fixed once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class Experiment(Section):
     experiment_name: Name = "cardiac"
     model_name: str = "UNet"
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
+    seed: Seed = 42
     deterministic: bool = True
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
 
@@ -139,7 +140,7 @@ class RatioSet(Section):
 class Sweep(Section):
     inits: Annotated[list[Init], Field(min_length=1)] = ["none", "random", "rewind"]
     ratio_sets: list[RatioSet] = []
-    seeds: Annotated[list[int], Field(min_length=1)] = [42]
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [42]
 
 
 class Config(Section):
@@ -155,20 +156,23 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        faults = []
         divisor = 2 ** len(self.train.model.features)
         if any(n % divisor for n in self.data.size):
-            raise ValueError(
+            faults.append(
                 f"data.size {list(self.data.size)} must be multiples of {divisor}: "
                 f"{len(self.train.model.features)} encoders halve it {len(self.train.model.features)} times"
             )
         if self.train.parameters.rewind_epoch > self.train.parameters.num_epochs:
-            raise ValueError(
+            faults.append(
                 f"train.parameters.rewind_epoch {self.train.parameters.rewind_epoch} lies beyond "
                 f"num_epochs {self.train.parameters.num_epochs}"
             )
         names = [s.name for s in self.sweep.ratio_sets]
         if len(set(names)) != len(names):
-            raise ValueError(f"sweep.ratio_sets has a name twice: {names}")
+            faults.append(f"sweep.ratio_sets has a name twice: {names}")
+        if faults:
+            raise ValueError(*faults)
         return self
 
     def to_json(self) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from compress.config import Config, Ratios, block_names
+from compress.config import Config, Network, Ratios, block_names
 from compress.errors import ConfigError, PlanError
 from compress.files import write_text
 from compress.registry import nearest
@@ -39,10 +39,8 @@ def validate(document: Mapping[str, Any], *, source: str) -> Config:
     try:
         config = Config.model_validate(document)
     except ValidationError as fault:
-        raise ConfigError(_describe(fault, Config, source)) from None
-    faults = ratio_faults(config.pruning.ratios, levels=len(config.train.model.features), at="pruning.ratios")
-    for chosen in config.sweep.ratio_sets:
-        faults += ratio_faults(chosen.ratios, levels=len(config.train.model.features), at=f"sweep {chosen.name}")
+        raise ConfigError(_bundle(source, _lines(fault, Config) + _unknown_blocks(document))) from None
+    faults = _unknown_blocks(document)
     if faults:
         raise ConfigError(_bundle(source, faults))
     return config
@@ -53,28 +51,51 @@ def load_ratios(path: Path, *, levels: int) -> Ratios:
 
     Raises `PlanError` for an unknown block, a ratio outside [0, 1) or a file of another shape.
     """
-    document = read_yaml(path)
-    flat = {k: v for k, v in document.items() if k not in ("default", "block_ratios")}
-    if flat and set(flat) <= set(block_names(levels)):
-        document = {
-            **{k: v for k, v in document.items() if k not in flat},
-            "block_ratios": {**(document.get("block_ratios") or {}), **flat},
-        }
+    document = _nested(read_yaml(path), block_names(levels))
+    unknown = _block_faults(document, levels=levels, at="")
     try:
         ratios = Ratios.model_validate(document)
     except ValidationError as fault:
-        raise PlanError(_describe(fault, Ratios, str(path), extra_names=block_names(levels))) from None
-    faults = ratio_faults(ratios, levels=levels, at="")
-    if faults:
-        raise PlanError(_bundle(str(path), faults))
+        raise PlanError(_bundle(str(path), _lines(fault, Ratios) + unknown)) from None
+    if unknown:
+        raise PlanError(_bundle(str(path), unknown))
     return ratios
 
 
-def ratio_faults(ratios: Ratios, *, levels: int, at: str) -> list[str]:
-    """One line per block name that a U-Net with `levels` encoders does not have."""
-    known = block_names(levels)
-    where = f"{at}.block_ratios." if at else "block_ratios."
-    return [f"{where}{name}: unknown block.{_hint(name, known)}" for name in ratios.block_ratios if name not in known]
+def _nested(document: dict[str, Any], blocks: Sequence[str]) -> dict[str, Any]:
+    """Block names (also misspelt ones) at the top level moved into `block_ratios`."""
+    known = [*blocks, *Ratios.model_fields]
+    flat = {k: v for k, v in document.items() if k not in Ratios.model_fields and nearest(k, known) in blocks}
+    inner = document.get("block_ratios") or {}
+    if not flat or not isinstance(inner, dict):
+        return document
+    rest = {k: v for k, v in document.items() if k not in flat}
+    return {**rest, "block_ratios": {**inner, **flat}}
+
+
+def _unknown_blocks(document: Mapping[str, Any]) -> list[str]:
+    """Unknown block names in a whole configuration, which may have other faults."""
+    features = _dig(document, "train", "model", "features")
+    levels = len(features if isinstance(features, list) else Network().features)
+    faults = _block_faults(_dig(document, "pruning", "ratios"), levels=levels, at="pruning.ratios.")
+    sets = _dig(document, "sweep", "ratio_sets")
+    for index, chosen in enumerate(sets if isinstance(sets, list) else []):
+        faults += _block_faults(_dig(chosen, "ratios"), levels=levels, at=f"sweep.ratio_sets.{index}.ratios.")
+    return faults
+
+
+def _block_faults(ratios: Any, *, levels: int, at: str) -> list[str]:
+    """One line per name in `block_ratios` that a U-Net with `levels` encoders does not have."""
+    known, named = block_names(levels), _dig(ratios, "block_ratios")
+    unknown = [n for n in named if isinstance(n, str) and n not in known] if isinstance(named, Mapping) else []
+    return [f"{at}block_ratios.{name}: unknown block.{_hint(name, known)}" for name in unknown]
+
+
+def _dig(value: Any, *keys: str) -> Any:
+    """The value under nested keys of plain data; None when there is none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -125,23 +146,25 @@ def _split_key(key: str) -> list[str]:
     return [*head.rstrip(".").split("."), "block_ratios", block] if mark else key.split(".")
 
 
-def _describe(fault: ValidationError, model: type[BaseModel], source: str, *, extra_names: Iterable[str] = ()) -> str:
-    return _bundle(source, [_line(error, model, list(extra_names)) for error in fault.errors()])
+def _lines(fault: ValidationError, model: type[BaseModel]) -> list[str]:
+    return [line for error in fault.errors() for line in _line(error, model)]
 
 
-def _line(error: Any, model: type[BaseModel], extra_names: list[str]) -> str:
+def _line(error: Any, model: type[BaseModel]) -> list[str]:
+    """One line per fault; several where values do not fit together (`Config._fits_together`)."""
     path = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        known = [*_fields_at(model, error["loc"][:-1]), *extra_names]
-        return f"{path}: unknown key.{_hint(str(error['loc'][-1]), known)}"
-    message = error["msg"].removeprefix("Value error, ")
-    if not path:
-        return message + "."
-    return f"{path}: {message[0].lower()}{message[1:]}, got {error['input']!r}."
+        return [f"{path}: unknown key.{_hint(str(error['loc'][-1]), _fields_at(model, error['loc'][:-1]))}"]
+    if error["type"] == "missing":
+        return [f"{path}: this key is required."]
+    if error["type"] == "value_error":
+        return [f"{text}." for text in error["ctx"]["error"].args]
+    message = error["msg"]
+    return [f"{path}: {message[0].lower()}{message[1:]}, got {error['input']!r}."]
 
 
 def _fields_at(model: type[BaseModel], loc: Sequence[Any]) -> list[str]:
-    for part in loc:
+    for part in (p for p in loc if not isinstance(p, int)):
         if part not in model.model_fields:
             return []
         found = _section(model.model_fields[part].annotation)

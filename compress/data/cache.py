@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from zipfile import BadZipFile
+from zlib import error as DeflateError
 
 import numpy as np
 
@@ -24,7 +25,7 @@ _VERSION = 1
 
 def prepare(study: Study, rules: Preprocessing, *, cache: Path) -> Prepared:
     """The study's prepared volume, read from `cache` when an identical one was computed before."""
-    stored = cache / f"{study.name}-{_key(study, rules)[:24]}.npz"
+    stored = _stored(study, rules, cache)
     found = _load(stored, rules) if stored.is_file() else None
     if found is not None:
         return found
@@ -39,12 +40,17 @@ def prepare_all(
     studies: Sequence[Study], rules: Preprocessing, *, cache: Path, progress: Progress = SILENT
 ) -> list[Prepared]:
     """`prepare` for every study, in order."""
-    result = []
-    with progress.task("Preparing volumes", len(studies)) as task:
-        for study in studies:
-            result.append(prepare(study, rules, cache=cache))
-            task.advance(info=study.name)
-    return result
+    missing = [study for study in studies if not _stored(study, rules, cache).is_file()]
+    if missing:
+        with progress.task("Preparing volumes", len(missing)) as task:
+            for study in missing:
+                prepare(study, rules, cache=cache)
+                task.advance(info=study.name)
+    return [prepare(study, rules, cache=cache) for study in studies]
+
+
+def _stored(study: Study, rules: Preprocessing, cache: Path) -> Path:
+    return cache / f"{study.name}-{_key(study, rules)[:24]}.npz"
 
 
 def _key(study: Study, rules: Preprocessing) -> str:
@@ -58,5 +64,5 @@ def _load(stored: Path, rules: Preprocessing) -> Prepared | None:
         with np.load(stored, allow_pickle=False) as data:
             native, resampled = (tuple(int(n) for n in row) for row in data["sizes"])
             return Prepared(data["images"], data["mask"], Geometry(native, resampled, rules.size))  # pyright: ignore
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile, DeflateError):
         return None

@@ -57,7 +57,7 @@ def spread(slices: int, wanted: int | None) -> np.ndarray:
     """Indices of `wanted` slices evenly spread over a volume (all when None or fewer exist)."""
     if wanted is None or wanted >= slices:
         return np.arange(slices)
-    return np.unique(np.linspace(0, slices - 1, wanted + 2)[1:-1].round().astype(int))
+    return ((np.arange(wanted) + 0.5) * slices / wanted).astype(int)  # the middles of equal parts
 
 
 def sample_seed(*parts: int) -> int:

@@ -16,9 +16,10 @@ import numpy as np
 
 from compress.data.phantom_anatomy import GROUPS, Heart, sample_heart
 from compress.data.phantom_imaging import acquire, paint_heart, sample_coil
+from compress.data.phantom_paint import smooth_noise
 from compress.data.phantom_scan import SUBSLICES, Scan, heart_box, heart_cover, label, sample_scan, scene_grid
 from compress.data.phantom_shape import Phase, solve_phases
-from compress.data.phantom_thorax import paint_thorax, sample_build, sample_contrast, smooth_noise
+from compress.data.phantom_thorax import paint_thorax, sample_build, sample_contrast
 from compress.errors import ConfigError
 from compress.files import atomic_path, write_json, write_text
 

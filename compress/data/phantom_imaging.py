@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage as ndi
 
+from compress.data.phantom_paint import Canvas, grain, smooth_noise, soft
 from compress.data.phantom_scan import Cover, Scan
 from compress.data.phantom_shape import Phase
-from compress.data.phantom_thorax import Canvas, Contrast, grain, smooth_noise, soft
+from compress.data.phantom_thorax import Contrast
 
 
 def paint_heart(

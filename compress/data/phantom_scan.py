@@ -8,8 +8,8 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from compress.data.phantom_anatomy import Heart
+from compress.data.phantom_paint import soft
 from compress.data.phantom_shape import SEPTUM, Phase, lv_radii, rv_distance
-from compress.data.phantom_thorax import soft
 from compress.data.volume import ACDC_LABELS
 
 SUBSLICES = 4

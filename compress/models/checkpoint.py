@@ -78,7 +78,7 @@ def load(path: Path) -> Checkpoint:
     try:
         network = build(meta.architecture, meta.arguments)
         network.load_state_dict(tensors)
-    except (RuntimeError, TypeError, KeyError, ConfigError) as fault:
+    except (RuntimeError, TypeError, KeyError, AttributeError, ConfigError) as fault:
         raise CheckpointError(f"{path}: the weights do not fit the network that it describes: {fault}") from fault
     if meta.digest and weights_digest(network, meta) != meta.digest:
         raise CheckpointError(f"{path} was altered after it was written: its digest does not match its weights.")
@@ -118,8 +118,11 @@ def _document(stream: Any, path: Path) -> dict[str, Any]:
     text = (stream.metadata() or {}).get(_KEY)
     if text is None:
         raise CheckpointError(f"{path} is a safetensors file, but not one that cardiocompress wrote.")
-    document = json.loads(text)
-    if document.pop("schema", None) != SCHEMA:
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as fault:
+        raise CheckpointError(f"{path} has a damaged description: {fault}.") from fault
+    if not isinstance(document, dict) or document.pop("schema", None) != SCHEMA:
         raise CheckpointError(f"{path} was written by another version (schema is not {SCHEMA}).")
     return document
 

@@ -17,7 +17,7 @@ def block_ratio(block: str, *, default: float, ratios: Mapping[str, float]) -> f
     if block in ratios:
         return ratios[block]
     head, _, index = block.partition(".")
-    if head == "decoders" and int(index) % 2 == 0:
+    if head == "decoders" and index.isdigit() and int(index) % 2 == 0:
         return ratios.get(f"decoders.{int(index) + 1}", default)
     return default
 

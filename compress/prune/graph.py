@@ -57,7 +57,10 @@ def trace_channels(network: nn.Module, *, in_channels: int) -> ChannelFlow:
 
     Raises `PlanError` naming the first operation that cannot be followed.
     """
-    graph = fx.symbolic_trace(network).graph
+    try:
+        graph = fx.symbolic_trace(network).graph
+    except (fx.proxy.TraceError, TypeError) as fault:
+        raise PlanError(f"Channels of {type(network).__name__} cannot be followed: {fault}") from fault
     tracer = _Tracer(dict(network.named_modules()), in_channels)
     for node in graph.nodes:
         tracer.visit(node)
@@ -89,21 +92,26 @@ class _Tracer:
         if isinstance(module, _CONVOLUTIONS):
             if module.groups != 1:
                 raise PlanError(f"{name} is a grouped convolution; only groups=1 can be pruned.")
+            self._once(name, self.convolutions)
             self.convolutions.append(Touch(name, arriving))
             return (Segment(name, module.out_channels),)
         if isinstance(module, _NORMS):
+            self._once(name, self.norms)
             self.norms.append(Touch(name, arriving))
             return arriving
         if isinstance(module, _KEEPERS):
             return arriving
         raise _unknown(node, type(module).__name__)
 
+    def _once(self, name: str, seen: list[Touch]) -> None:
+        if any(touch.module == name for touch in seen):
+            raise PlanError(f"{name} is used more than once; only modules with one place in the network can be pruned.")
+
     def _function(self, node: fx.Node) -> Segments:
         if node.target is torch.cat:
             dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
-            if dim == 1:
-                parts = _first(node)
-                assert isinstance(parts, list | tuple)
+            parts = _first(node)
+            if dim == 1 and isinstance(parts, list | tuple):
                 return tuple(s for part in parts for s in self._arriving(node, part))
         if node.target in (torch.relu, nn.functional.relu, nn.functional.max_pool2d):
             return self._arriving(node, _first(node))

@@ -93,7 +93,8 @@ def _collect(network: nn.Module, flow: ChannelFlow) -> dict[str, list[Member]]:
             own.append(Member(f"{touch.module}.bias", 0, 0, "filter"))
         _attach(members, touch.inputs, [f"{touch.module}.weight"], 0 if transposed else 1, "consumer")
     for touch in flow.norms:
-        parts = ("weight", "bias", "running_mean", "running_var")
+        module = network.get_submodule(touch.module)
+        parts = [p for p in ("weight", "bias", "running_mean", "running_var") if getattr(module, p) is not None]
         _attach(members, touch.inputs, [f"{touch.module}.{p}" for p in parts], 0, "norm")
     return members
 

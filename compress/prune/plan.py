@@ -74,7 +74,7 @@ class PruningPlan:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> PruningPlan:
         """The inverse of `to_json`; `PlanError` for another schema or missing keys."""
-        document = dict(value)
+        document = dict(value) if isinstance(value, dict) else {}
         if document.pop("schema", None) != SCHEMA:
             raise PlanError(f"The pruning plan's schema is not {SCHEMA}: it was written by another version.")
         try:

@@ -97,6 +97,8 @@ class Trainer:
     def restore(self, path: Path) -> dict[str, Any]:
         """Go on from `save`; returns its `extra`. `CheckpointError` when the recipe was another one."""
         tensors, document = load_tensors(path)
+        if "recipe" not in document:
+            raise CheckpointError(f"{path} holds weights alone; resuming needs the optimiser and schedule as well.")
         if document["recipe"] != self.recipe.to_json():
             raise CheckpointError(
                 f"{path} was written by another training recipe ({_difference(document['recipe'], self.recipe)}).",
@@ -117,7 +119,8 @@ def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_e
     if recipe.schedule == "constant":
         return LambdaLR(optimizer, _one)
     steps = recipe.epochs * steps_per_epoch
-    return OneCycleLR(optimizer, max_lr=recipe.learning_rate, total_steps=steps + 1, pct_start=0.2)
+    # At total_steps 5 the warm-up ends on step 0, and torch divides by its length.
+    return OneCycleLR(optimizer, max_lr=recipe.learning_rate, total_steps=max(steps + 1, 6), pct_start=0.2)
 
 
 def _one(_: int) -> float:
@@ -126,7 +129,7 @@ def _one(_: int) -> float:
 
 def _schedule_state(scheduler: LRScheduler) -> dict[str, Any]:
     """The schedule's counters; what JSON cannot hold is rebuilt by the constructor."""
-    return {k: v for k, v in scheduler.state_dict().items() if _is_json(v) and k != "lr_lambdas"}
+    return {k: v for k, v in scheduler.state_dict().items() if _is_json(v)}
 
 
 def _is_json(value: Any) -> bool:

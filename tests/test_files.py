@@ -1,0 +1,126 @@
+"""Files are written whole or not at all; digests and JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from compress.config_io import from_document
+from compress.errors import ConfigError, EnvironmentFault, InputError
+from compress.files import atomic_path, digest_bytes, digest_file, digest_json, read_json, write_json, write_text
+from compress.registry import nearest, pick
+from compress.rundir import RunDir, Stage, as_checkpoint_name, cache_dir, external_evaluation, phantom_dir
+
+
+def test_atomic_write_creates_parents_and_replaces(tmp_path: Path):
+    target = tmp_path / "a" / "b" / "note.txt"
+    assert write_text(target, "first") == target
+    write_text(target, "zweite Fassung: Größe")
+    assert target.read_text(encoding="utf-8") == "zweite Fassung: Größe"
+    assert [p.name for p in target.parent.iterdir()] == ["note.txt"]
+
+
+@pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, fault: type[BaseException]):
+    target = write_text(tmp_path / "note.txt", "old")
+    with pytest.raises(fault), atomic_path(target) as temporary:
+        temporary.write_text("half of the n")
+        raise fault
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_a_failed_first_write_leaves_an_empty_folder(tmp_path: Path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "figures.json", {"dice": float("nan")})
+    with pytest.raises(RuntimeError), atomic_path(tmp_path / "figures.json"):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_and_blocked_folder_are_environment_faults(tmp_path: Path):
+    full = r"note\.txt: No space left on device\..*free space"
+    with pytest.raises(EnvironmentFault, match=full), atomic_path(tmp_path / "note.txt"):
+        raise OSError(28, "No space left on device")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFault, match="Cannot write"):
+        write_text(tmp_path / "file" / "note.txt", "a folder is needed where a file lies")
+
+
+def test_json_round_trip_keeps_the_order_of_keys(tmp_path: Path):
+    value = {"z": [1, 2.5, None], "a": {"RV": True}}
+    assert read_json(write_json(tmp_path / "v.json", value)) == value
+    assert list(read_json(tmp_path / "v.json")) == ["z", "a"]
+
+
+def test_read_json_names_the_file_in_every_error(tmp_path: Path):
+    with pytest.raises(InputError, match=r"No such file: .*absent\.json"):
+        read_json(tmp_path / "absent.json")
+    for name, content in {"cut.json": b'{"a": 1', "binary.json": b"\xff\xfe\x00\x81"}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name} is not readable JSON"):
+            read_json(tmp_path / name)
+    with pytest.raises(InputError, match="is not readable JSON"):
+        read_json(tmp_path)
+
+
+def test_digests(tmp_path: Path):
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180, SHA-256 of "abc"
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert digest_bytes(b"a", b"bc") == digest_file(tmp_path / "abc") == known
+    assert digest_json({"a": 1, "b": [2]}) == digest_json(json.loads('{"b": [2], "a": 1}'))
+    assert digest_json({"a": 1}) != digest_json({"a": 2})
+
+
+def test_pick_teaches_the_names():
+    table = {"l1_norm": 1, "random": 2}
+    assert pick("criterion", table, "random") == 2
+    with pytest.raises(
+        ConfigError, match=r"Unknown criterion 'l1norm'\. Known: l1_norm, random\. Did you mean 'l1_norm'"
+    ):
+        pick("criterion", table, "l1norm")
+    with pytest.raises(ConfigError) as caught:
+        pick("criterion", table, "qqqq")
+    assert "Did you mean" not in str(caught.value)
+    assert nearest("encoder.1", ["encoders.1", "bottleneck"]) == "encoders.1"
+
+
+def test_run_folder_follows_the_configuration():
+    config = from_document(
+        {
+            "experiment": {"experiment_name": "exp41"},
+            "train": {"paths": {"save_root": "results"}},
+            "pruning": {"ckpt_path": {"subfolder": "dense", "ckpt_name": "final_model.pth"}},
+        }
+    )
+    run = RunDir.of(config)
+    assert run.baseline.final == Path("results/exp41/dense/final_model.safetensors")
+    assert run.pruned("rewind").final == Path("results/exp41/pruned/rewind/pruned_model.safetensors")
+    assert run.pruned("rewind").onnx == Path("results/exp41/pruned/rewind/pruned_model.onnx")
+    assert cache_dir(config) == Path("results/cache")
+    assert phantom_dir(config) == Path("results/phantom-20-seed0")
+
+
+def test_pruned_stages_lists_finished_ones_only(tmp_path: Path):
+    config = from_document({}, [f"train.paths.save_root={tmp_path}"])
+    run = RunDir.of(config)
+    assert run.pruned_stages() == []
+    for name in ("rewind", "none", "started"):
+        run.pruned(name).root.mkdir(parents=True)
+    for name in ("rewind", "none"):
+        run.pruned(name).final.touch()
+    assert [stage.root.name for stage in run.pruned_stages()] == ["none", "rewind"]
+
+
+def test_external_evaluation_lies_apart_from_the_run():
+    config = from_document({}, ["evaluation.paths.eval_dir=/data/imagesTs", "evaluation.paths.save_root=scores"])
+    inside = RunDir.of(config).pruned("none")
+    assert external_evaluation(config, stage=inside) == Path("scores/cardiac/pruned/none/eval-imagesTs")
+    outside = Stage(Path("/elsewhere/net"), "net.safetensors")
+    assert external_evaluation(config, stage=outside) == Path("scores/cardiac/net/eval-imagesTs")
+
+
+def test_checkpoints_always_end_in_safetensors():
+    assert as_checkpoint_name("final_model.pth") == as_checkpoint_name("final_model") == "final_model.safetensors"
