@@ -88,7 +88,7 @@ def finetune(
     policy = policy_of(resume, restart, replace=True)
     budget = epochs or default_request(ws).epochs or ws.config.train.parameters.num_epochs
     final = retrain(ws, stage, load(stage.start), epochs=budget, policy=policy)
-    report = evaluate_checkpoint(ws, final, stage.evaluation, name=stage.root.name)
+    report = evaluate_checkpoint(ws, final, stage.evaluation, name=f"pruned-{stage.root.name}")
     say(f"3D Dice after retraining{' (phantom)' if final.meta.phantom else ''}: {report.mean_dice:.4f}")
     _end(write_report(ws))
 

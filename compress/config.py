@@ -59,7 +59,7 @@ class Parameters(Section):
     loss_function: Literal["ce", "dice", "ce_dice"] = "ce_dice"
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     schedule: Literal["one_cycle", "constant"] = "one_cycle"
-    amp: Literal["auto", "bf16", "off"] = "auto"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
     augmentation: Literal["none", "light", "strong"] = "strong"
     rewind_epoch: PositiveInt = 1
     workers: Annotated[int, Field(ge=0)] = 0

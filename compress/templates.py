@@ -44,7 +44,7 @@ train:
     loss_function: ce_dice        # ce | dice | ce_dice
     weight_decay: 0.0001
     schedule: one_cycle           # one_cycle | constant
-    amp: auto                     # auto: bfloat16 where the device is fast at it | bf16 | off
+    precision: auto               # auto: bfloat16 (AMP) where the device is fast at it | bf16 | fp32
     augmentation: strong          # none | light | strong
     rewind_epoch: 1               # weights kept after this epoch are what `rewind` returns to
     workers: 0                    # data-loading processes

@@ -61,7 +61,7 @@ def _key(study: Study, rules: Preprocessing) -> str:
 def _load(stored: Path, rules: Preprocessing) -> Prepared | None:
     """None for a damaged file: it is computed again and replaced."""
     try:
-        with np.load(stored, allow_pickle=False) as data:
+        with stored.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
             native, resampled = (tuple(int(n) for n in row) for row in data["sizes"])
             return Prepared(data["images"], data["mask"], Geometry(native, resampled, rules.size))  # pyright: ignore
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile, DeflateError):

@@ -7,7 +7,7 @@ to robust percentiles, z-score. Inverse: the same geometry backwards, exactly to
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -63,8 +63,10 @@ class Preprocessing:
     def from_json(cls, value: dict[str, Any]) -> Preprocessing:
         """The inverse of `to_json`; `CheckpointError` when keys are missing or unknown."""
         try:
+            if missing := {f.name for f in fields(cls)} - value.keys():
+                raise TypeError(f"{', '.join(sorted(missing))} missing")
             return cls(**{key: tuple(item) for key, item in value.items()})
-        except TypeError as fault:
+        except (TypeError, AttributeError) as fault:
             raise CheckpointError(f"Preprocessing rules are damaged: {fault}.") from fault
 
     def geometry(self, shape: tuple[int, int], spacing_mm: tuple[float, float]) -> Geometry:

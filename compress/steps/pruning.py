@@ -79,7 +79,9 @@ def prune_and_retrain(ws: Workspace, request: PruneRequest, *, policy: Policy = 
     plan = make_plan(ws, dense, request)
     pruned = _write_pruned(ws, stage, dense, plan)
     shown = recalibrated(ws, pruned) if ws.config.evaluation.bn_recalibration else pruned
-    after = evaluate_checkpoint(ws, shown, stage.evaluation_after_pruning, name=f"{stage.root.name} pruned")
+    after = evaluate_checkpoint(
+        ws, shown, stage.evaluation_after_pruning, name=f"pruned-{stage.root.name}, not retrained"
+    )
     start = restart(
         request.init,
         pruned=shown,
@@ -89,7 +91,7 @@ def prune_and_retrain(ws: Workspace, request: PruneRequest, *, policy: Policy = 
     )
     save(stage.start, start.network, replace(start.meta, stage="start"))
     final = _retrain(ws, stage, start, request, policy)
-    report = evaluate_checkpoint(ws, final, stage.evaluation, name=f"{stage.root.name} retrained")
+    report = evaluate_checkpoint(ws, final, stage.evaluation, name=f"pruned-{stage.root.name}")
     return PruneResult(stage, plan, final, after, report)
 
 
@@ -130,7 +132,7 @@ def _write_pruned(ws: Workspace, stage: Stage, dense: Checkpoint, plan: PruningP
         stage.schematic,
         before,
         after,
-        title=f"{stage.root.name}: widths before and after pruning",
+        title=f"pruned-{stage.root.name}: widths before and after pruning",
         phantom=meta.phantom,
     )
     return Checkpoint(pruned.network, meta)

@@ -13,7 +13,18 @@ from compress.models.cost import count_macs, count_parameters
 from compress.rundir import Stage
 from compress.steps.workspace import Workspace
 
-COLUMNS = ("network", "parameters", "MACs", "Dice right after pruning", "Dice", "RV", "MYO", "LV", "epochs", "minutes")
+COLUMNS = (
+    "network",
+    "parameters",
+    "MACs",
+    "Dice right after pruning",
+    "Dice",
+    "Dice RV",
+    "Dice MYO",
+    "Dice LV",
+    "epochs",
+    "minutes",
+)
 
 
 def write_report(ws: Workspace) -> Path:

@@ -45,7 +45,7 @@ def build_recipe(ws: Workspace, *, epochs: int, seed: int | None = None) -> Reci
         schedule=parameters.schedule,
         augmentation=STRENGTHS[parameters.augmentation],
         seed=config.experiment.seed if seed is None else seed,
-        bf16=use_bf16(parameters.amp, resolve_device(config.experiment.device)),
+        bf16=use_bf16(parameters.precision, resolve_device(config.experiment.device)),
         slices_per_volume=config.train.num_slices_per_volume,
     )
 

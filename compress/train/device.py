@@ -25,7 +25,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def use_bf16(choice: str, device: torch.device) -> bool:
-    """Whether to train under bfloat16 autocast: "bf16" always, "off" never, "auto" where it is fast."""
+    """Whether to train under bfloat16 autocast: "bf16" always, "fp32" never, "auto" where it is fast."""
     if choice != "auto":
         return choice == "bf16"
     if device.type == "cuda":

@@ -39,7 +39,8 @@ def test_equal_spacing_is_undone_exactly(shape: tuple[int, int], size: tuple[int
     prepared = Preprocessing(size=size).forward(volume)
     assert prepared.images.shape == prepared.mask.shape == (2, *size)
     inside = np.zeros(shape, bool)
-    rows, columns = (slice((n - min(n, w)) // 2, (n - min(n, w)) // 2 + min(n, w)) for n, w in zip(shape, size))
+    cuts = [max(n - w, 0) for n, w in zip(shape, size, strict=True)]
+    rows, columns = (slice(cut // 2, n - (cut - cut // 2)) for cut, n in zip(cuts, shape, strict=True))
     inside[rows, columns] = True
     assert np.array_equal(inverse(one_hot(prepared.mask), prepared.geometry), np.where(inside, volume.mask, 0))
 

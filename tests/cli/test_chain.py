@@ -1,0 +1,144 @@
+"""What a user types, from init to the benchmark, on a tiny phantom."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from conftest import settings
+
+from compress.models.checkpoint import load
+
+
+def test_the_three_commands_and_everything_around_them(experiment, command):
+    run = experiment / "artifacts" / "cardiac"
+    done = command("train", *settings())
+    assert done.code == 0, done.err
+    assert "(phantom)" in done.out
+    for name in ("initial", "early", "best"):
+        load(run / "baseline" / "checkpoints" / f"{name}.safetensors")
+    assert not (run / "baseline" / "checkpoints" / "resume.safetensors").exists()
+
+    done = command("prune", "--ratios", "ratios.yaml", *settings())
+    assert done.code == 0, done.err
+    stage = run / "pruned" / "none"
+    masks = json.loads((stage / "masks.json").read_text())
+    assert masks["encoders.1"].count(True) == 4 and len(masks["encoders.1"]) == 8
+    meta = json.loads((stage / "meta.json").read_text())
+    assert (meta["enc_features"], meta["bottleneck_out"]) == ([2, 4], 8)
+    assert meta["dec_features"] == [4, 4, 2, 2]
+    assert (stage / "unet.png").stat().st_size > 10_000
+    pruned = load(stage / "pruned_model.safetensors")
+    assert pruned.meta.arguments["widths"] == meta["widths"]
+
+    again = command("prune", "--ratios", "ratios.yaml", *settings())
+    assert "already done" in again.out
+
+    refused = command("bench", "--provider", "cuda", *settings())
+    assert refused.code == 3, refused.out
+    assert "cuda" in refused.err and "provider 'cpu'" in refused.err
+    assert not (run / "bench").exists()
+
+    done = command("bench", *settings())
+    assert done.code == 0, done.err
+    report = json.loads((run / "bench" / "bench-cpu.json").read_text())
+    assert [m["name"] for m in report["models"]] == ["dense", "pruned-none"]
+    assert report["phantom"] is True
+    assert all(m["provider_proven"] == "cpu" for m in report["models"])
+    dense_eval = json.loads((run / "baseline" / "eval" / "metrics.json").read_text())
+    # The same network through torch and through ONNX Runtime gives the same Dice.
+    assert report["models"][0]["dice"]["mean"] == pytest.approx(dense_eval["mean_dice"], abs=1e-3)
+    text = (run / "report.md").read_text()
+    assert "phantom" in text.lower() and "pruned-none" in text
+    for line in text.splitlines():
+        if line.startswith("!["):
+            assert (run / line.split("(")[1].rstrip(")")).is_file(), line
+
+
+def test_inspect_export_eval_and_finetune(experiment, command):
+    run = experiment / "artifacts" / "cardiac"
+    assert command("train", *settings()).code == 0
+    assert command("prune", "--finetune", "none", "--init", "random", *settings()).code == 0
+    assert not (run / "pruned" / "random" / "metrics.jsonl").exists()
+    done = command("finetune", "--name", "random", "--epochs", "1", *settings())
+    assert done.code == 0, done.err
+    assert len((run / "pruned" / "random" / "metrics.jsonl").read_text().splitlines()) == 1
+
+    done = command("inspect", *settings())
+    assert done.code == 0, done.err
+    for name in ("filters", "activations", "layers", "unet"):
+        assert (run / "inspect" / "dense" / f"{name}.png").stat().st_size > 5_000
+
+    assert command("export", *settings()).code == 0
+    first = (run / "baseline" / "final_model.onnx").read_bytes()
+    (run / "baseline" / "final_model.onnx").unlink()
+    assert command("export", *settings()).code == 0
+    assert (run / "baseline" / "final_model.onnx").read_bytes() == first
+
+    done = command("eval", "--network", "dense", "--network", "random", *settings())
+    assert done.code == 0, done.err
+    assert "LV EF" in done.out and "correlation" in done.out
+
+    thin = command("eval", *settings("evaluation.num_slices_per_volume=2"))
+    assert thin.code == 0, thin.err
+
+
+def test_an_interrupted_training_resumes_to_the_same_bits(experiment, command, monkeypatch):
+    from compress.train import trainer
+
+    whole = settings("train.parameters.num_epochs=3", "experiment.experiment_name=whole")
+    broken = settings("train.parameters.num_epochs=3", "experiment.experiment_name=broken")
+    assert command("train", *whole).code == 0
+
+    original = trainer.Trainer.run_epoch
+
+    def interrupted(self, loader, task):
+        if self.epoch == 2:
+            raise KeyboardInterrupt
+        return original(self, loader, task)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "run_epoch", interrupted)
+        stopped = command("train", *broken)
+    assert stopped.code == 130 and "--resume" in stopped.err
+
+    refused = command("train", *broken)
+    assert refused.code == 2 and "unfinished run (2 of 3 epochs)" in refused.err
+    assert command("train", "--resume", *broken).code == 0
+
+    runs = [experiment / "artifacts" / name / "baseline" for name in ("whole", "broken")]
+    weights = [load(run / "final_model.safetensors").network.state_dict() for run in runs]
+    assert all(np.array_equal(weights[0][k].numpy(), weights[1][k].numpy()) for k in weights[0])
+    lines = [
+        [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in (run / "metrics.jsonl").open()]
+        for run in runs
+    ]
+    assert lines[0] == lines[1]
+
+
+def test_sweep_writes_one_table_and_repeats_nothing(experiment, command):
+    more = settings(
+        "train.parameters.num_epochs=1",
+        "sweep.inits=[none, rewind]",
+        "sweep.ratio_sets=[{name: half, ratios: {default: 0.5}}, {name: none, ratios: {default: 0.0}}]",
+        "sweep.seeds=[1, 2]",
+    )
+    done = command("sweep", *more)
+    assert done.code == 0, done.err
+    folder = experiment / "artifacts" / "cardiac" / "sweep"
+    rows = json.loads((folder / "results.json").read_text())["rows"]
+    assert len({(r["init"], r["ratio_set"], r["seed"]) for r in rows}) == 8
+    assert "phantom" in (folder / "table.md").read_text()
+    assert (folder / "sweep.png").stat().st_size > 5_000
+    again = command("sweep", *more)
+    assert again.out.count("already done") == 9
+
+
+def test_a_changed_configuration_never_overwrites_a_trained_network(experiment, command):
+    assert command("train", *settings("train.parameters.num_epochs=1")).code == 0
+    refused = command("train", *settings())
+    assert refused.code == 2 and "--restart" in refused.err
+    assert command("train", "--restart", *settings()).code == 0
+    other = command("prune", *settings("train.model.features=[4, 4]"))
+    assert other.code == 2 and "features" in other.err

@@ -1,0 +1,76 @@
+"""The documents and the layout stay true: every test here fails when someone forgets one of them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import typer
+
+from cli.app import app
+from compress import __version__
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("compress", "cli")
+
+
+def _commands() -> list[str]:
+    group = typer.main.get_command(app)
+    names = []
+    for name, found in group.commands.items():
+        names += [f"{name} {sub}" for sub in found.commands] if hasattr(found, "commands") else [name]
+    return names
+
+
+def test_imports_follow_the_contracts():
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_readme_shows_every_command():
+    text = (ROOT / "README.md").read_text()
+    missing = [name for name in _commands() if f"cardiocompress {name}" not in text]
+    assert not missing
+
+
+def test_the_map_lists_every_file():
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    files = [p for package in PACKAGES for p in (ROOT / package).rglob("*.py") if p.name != "__init__.py"]
+    missing = [str(p.relative_to(ROOT)) for p in files if f"`{p.name}`" not in text and f"/{p.name}`" not in text]
+    assert not missing
+
+
+def test_the_map_lists_no_file_that_is_gone():
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    named = set(re.findall(r"([a-z_0-9]+\.py)`", text))
+    assert named <= {p.name for package in PACKAGES for p in (ROOT / package).rglob("*.py")}
+
+
+def test_the_changelog_names_the_version():
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_pictures_that_the_readme_shows_exist():
+    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / path).is_file(), path
+
+
+def test_telemetry_is_off_before_onnxruntime_can_be_imported():
+    code = "import os; os.environ.pop('ORT_DISABLE_TELEMETRY', None); import compress.runtime.session; "
+    code += "import sys; sys.exit(os.environ['ORT_DISABLE_TELEMETRY'] != '1' or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_no_layer_prints_below_the_command_line():
+    for path in (ROOT / "compress").rglob("*.py"):
+        if path.name != "memory_probe.py":  # a subprocess whose standard output is its answer
+            assert not re.search(r"^\s*(print|sys\.exit|exit)\(", path.read_text(), re.M), path
