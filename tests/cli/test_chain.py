@@ -65,8 +65,9 @@ def test_inspect_export_eval_and_finetune(experiment, command):
     assert done.code == 0, done.err
     assert len((run / "pruned" / "random" / "metrics.jsonl").read_text().splitlines()) == 1
 
-    done = command("inspect", *settings())
+    done = command("inspect", "--layer", "bottleneck.conv1", *settings())
     assert done.code == 0, done.err
+    assert done.out.count("removed") == 8
     for name in ("filters", "activations", "layers", "unet"):
         assert (run / "inspect" / "dense" / f"{name}.png").stat().st_size > 5_000
 

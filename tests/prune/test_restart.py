@@ -139,7 +139,7 @@ def test_recalibration_repairs_statistics_that_pruning_broke(trained: Checkpoint
     def distance() -> float:
         with torch.no_grad():
             small(torch.from_numpy(IMAGES)[:, None])
-        return float((means[-1] - norm.bias).abs().max())
+        return float((means[-1] - norm.bias.detach()).abs().max())
 
     broken = distance()
     recalibrate(small, IMAGES, batch_size=6, seed=0)
