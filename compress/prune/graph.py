@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import fx, nn
+from torch.fx.proxy import TraceError
 
 from compress.errors import PlanError
 
@@ -59,7 +60,7 @@ def trace_channels(network: nn.Module, *, in_channels: int) -> ChannelFlow:
     """
     try:
         graph = fx.symbolic_trace(network).graph
-    except (fx.proxy.TraceError, TypeError) as fault:
+    except (TraceError, TypeError) as fault:
         raise PlanError(f"Channels of {type(network).__name__} cannot be followed: {fault}") from fault
     tracer = _Tracer(dict(network.named_modules()), in_channels)
     for node in graph.nodes:
