@@ -17,6 +17,9 @@ from cli.inspect import inspect
 from cli.prune import finetune, prune
 from cli.train import train
 
+_INTERRUPTED = 130
+"""What typer turns Ctrl-C into."""
+
 app = typer.Typer(
     name="cardiocompress",
     no_args_is_help=True,
@@ -49,8 +52,10 @@ def main() -> None:
         app()
     except CardioCompressError as fault:
         _fail(f"error: {fault}", fault.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted: nothing half-written was kept; --resume continues a training run", 130)
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:
+            _fail("interrupted: nothing half-written was kept; --resume continues a training run", _INTERRUPTED)
+        raise
 
 
 def _fail(line: str, code: int) -> None:
