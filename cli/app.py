@@ -35,13 +35,21 @@ app.command("eval")(evaluate)
 app.add_typer(data, name="data")
 
 
-@app.callback()
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         from compress import __version__
 
         typer.echo(f"cardiocompress {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
 
 
 def main() -> None:

@@ -111,9 +111,9 @@ def test_an_interrupted_training_resumes_to_the_same_bits(experiment, command, m
     runs = [experiment / "artifacts" / name / "baseline" for name in ("whole", "broken")]
     weights = [load(run / "final_model.safetensors").network.state_dict() for run in runs]
     assert all(np.array_equal(weights[0][k].numpy(), weights[1][k].numpy()) for k in weights[0])
+    texts = [(run / "metrics.jsonl").read_text() for run in runs]
     lines = [
-        [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in (run / "metrics.jsonl").open()]
-        for run in runs
+        [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in text.splitlines()] for text in texts
     ]
     assert lines[0] == lines[1]
 
