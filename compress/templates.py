@@ -130,6 +130,6 @@ def demo_document(save_root: str) -> dict[str, Any]:
             "paths": {"save_root": save_root},
         },
         "evaluation": {"num_visuals": 2},
-        "pruning": {"ratios": {"default": 0.5}, "finetune_epochs": 8},
+        "pruning": {"ratios": {"default": 0.5}, "finetune_epochs": 14},
         "bench": {"rounds": 70},
     }
