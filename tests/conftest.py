@@ -1,16 +1,30 @@
-"""What every test may use: the real data when it is there, and a small phantom."""
+"""What every test may use: the real data when it is there, a small phantom, a tiny ONNX model."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 
 from compress.data.phantom import write_phantom
 
 torch.set_num_threads(min(2, torch.get_num_threads()))
+
+_TEXT = """<ir_version: 10, opset_import: ["" : 20]>
+tiny (float[n, 1, h, w] image) => (float[n, 4, h, w] logits) {
+    a = Conv <pads = [1, 1, 1, 1]> (image, first)
+    b = Relu (a)
+    c = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (b)
+    d = ConvTranspose <strides = [2, 2]> (c, up)
+    e = Concat <axis = 1> (b, d)
+    logits = Conv (e, head)
+}"""
+_WEIGHTS = {"first": (8, 1, 3, 3), "up": (8, 6, 2, 2), "head": (4, 14, 1, 1)}
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +42,22 @@ def acdc_dir() -> Path:
 def tiny_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six synthetic patients in ACDC's layout; tests must not write into the folder."""
     return write_phantom(tmp_path_factory.mktemp("phantom"), patients=6, seed=11)
+
+
+@pytest.fixture
+def tiny_model() -> onnx.ModelProto:
+    """image (N, 1, H, W) -> logits (N, 4, H, W); odd sizes fail at the Concat."""
+    model = onnx.parser.parse_model(_TEXT)
+    rng = np.random.default_rng(0)
+    for name, shape in _WEIGHTS.items():
+        model.graph.initializer.append(numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), name))
+    return model
+
+
+@pytest.fixture
+def tiny_path(tiny_model: onnx.ModelProto, tmp_path: Path) -> Path:
+    """The tiny model as a file that tells its divisor, 2."""
+    onnx.helper.set_model_props(tiny_model, {"divisor": "2", "labels": '{"RV": 1}'})
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(tiny_model.SerializeToString())
+    return path

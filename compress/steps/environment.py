@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 
 from compress import __version__
-from compress.train.device import cpu_flags
+from compress.runtime.machine import available_cores, cpu_flags, cpu_model
 
 _PACKAGES = ("torch", "numpy", "scipy", "monai", "nibabel", "onnx", "onnxruntime", "onnxruntime-gpu")
 
@@ -22,8 +21,9 @@ def describe_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
-        "cpu_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "cpu_features": sorted(cpu_flags() & {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"}),
+        "cpu": cpu_model(),
+        "cpu_cores": available_cores(),
+        "cpu_features": sorted((cpu_flags() or set()) & {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"}),
         "torch_threads": torch.get_num_threads(),
         "cuda_devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
     }

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import platform
-from pathlib import Path
 
 import torch
 
 from compress.errors import EnvironmentFault
+from compress.runtime.machine import cpu_flags
 
 
 def resolve_device(name: str) -> torch.device:
@@ -30,16 +29,7 @@ def use_bf16(choice: str, device: torch.device) -> bool:
         return choice == "bf16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    return bool({"avx512_bf16", "amx_bf16"} & cpu_flags())
-
-
-def cpu_flags() -> set[str]:
-    """Instruction-set flags of an x86 Linux CPU; empty elsewhere."""
-    source = Path("/proc/cpuinfo")
-    if platform.machine() not in ("x86_64", "AMD64") or not source.is_file():
-        return set()
-    lines = source.read_text().splitlines()
-    return set(next((line.split(":")[1].split() for line in lines if line.startswith("flags")), []))
+    return bool({"avx512_bf16", "amx_bf16"} & (cpu_flags() or set()))
 
 
 def make_deterministic(device: torch.device) -> None:

@@ -11,21 +11,6 @@ import pytest
 
 from cli.app import main
 
-TINY = (
-    "data.size=[32, 32]",
-    "data.spacing_mm=[4.0, 4.0]",
-    "train.val_ratio=0.34",
-    "train.batch_size=4",
-    "train.model.features=[4, 8]",
-    "train.parameters.num_epochs=2",
-    "train.parameters.precision=fp32",
-    "experiment.device=cpu",
-    "evaluation.num_visuals=1",
-    "bench.rounds=3",
-    "bench.warmup=1",
-    "bench.threads=1",
-)
-
 
 @dataclass(frozen=True)
 class Result:
@@ -52,11 +37,6 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         return Result(code, printed.out, printed.err)
 
     return call
-
-
-def settings(*more: str) -> list[str]:
-    """The tiny configuration as --set options."""
-    return [part for value in (*TINY, *more) for part in ("--set", value)]
 
 
 @pytest.fixture

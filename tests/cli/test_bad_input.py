@@ -10,7 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import settings
+from cli_kit import settings
 
 Damage = Callable[[Path], None]
 

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import settings
+from cli_kit import settings
 
 from compress.models.checkpoint import load
 

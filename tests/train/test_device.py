@@ -9,7 +9,7 @@ import torch
 
 from compress.errors import EnvironmentFault
 from compress.train import device as device_module
-from compress.train.device import cpu_flags, make_deterministic, resolve_device, use_bf16
+from compress.train.device import make_deterministic, resolve_device, use_bf16
 
 CPU = torch.device("cpu")
 
@@ -52,16 +52,14 @@ def test_auto_takes_what_there_is():
         ("auto", {"amx_bf16", "sse2"}, True),
         ("auto", {"avx512_bf16"}, True),
         ("auto", {"avx2"}, False),
+        ("auto", None, False),
     ],
 )
-def test_bfloat16_is_used_where_it_pays(choice: str, flags: set[str], expected: bool, monkeypatch: pytest.MonkeyPatch):
+def test_bfloat16_is_used_where_it_pays(
+    choice: str, flags: set[str] | None, expected: bool, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(device_module, "cpu_flags", lambda: flags)
     assert use_bf16(choice, CPU) is expected
-
-
-def test_cpu_flags_are_empty_off_x86(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(device_module.platform, "machine", lambda: "arm64")
-    assert cpu_flags() == set()
 
 
 @pytest.mark.usefixtures("restored_determinism")

@@ -1,0 +1,23 @@
+"""The tiny configuration that command tests run with."""
+
+from __future__ import annotations
+
+TINY = (
+    "data.size=[32, 32]",
+    "data.spacing_mm=[4.0, 4.0]",
+    "train.val_ratio=0.34",
+    "train.batch_size=4",
+    "train.model.features=[4, 8]",
+    "train.parameters.num_epochs=2",
+    "train.parameters.precision=fp32",
+    "experiment.device=cpu",
+    "evaluation.num_visuals=1",
+    "bench.rounds=3",
+    "bench.warmup=1",
+    "bench.threads=1",
+)
+
+
+def settings(*more: str) -> list[str]:
+    """The tiny configuration as --set options."""
+    return [part for value in (*TINY, *more) for part in ("--set", value)]
