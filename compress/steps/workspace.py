@@ -105,9 +105,9 @@ class Workspace:
 
     def describe(self) -> None:
         """Write the resolved configuration, the environment and the data's digest into the run folder."""
+        cohort = self.training  # first of all: bad data must leave nothing behind
         save_config(self.config, self.run.config)
         write_json(self.run.environment, describe_environment())
-        cohort = self.training
         facts = {"digest": cohort.digest, "phantom": cohort.phantom, "volumes": len(cohort.studies)}
         write_json(self.run.data, {**facts, "preprocessing": self.rules.to_json(), "labels": self.labels})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 from compress.data.dataset import SliceDataset, epoch_loader
 from compress.data.preprocess import Prepared
+from compress.errors import ConfigError
 from compress.progress import SILENT, Progress, Task
 from compress.train.trainer import Trainer
 from compress.train.validate import grid_dice
@@ -40,7 +42,10 @@ def fit(
     name: str = "Training",
     progress: Progress = SILENT,
 ) -> None:
-    """Train from `trainer.epoch` to the recipe's last epoch; every callback hears of every epoch."""
+    """Train from `trainer.epoch` to the recipe's last epoch; every callback hears of every epoch.
+
+    Raises `ConfigError` when the loss is no longer a finite number.
+    """
     recipe = trainer.recipe
     steps = data.steps_per_epoch(recipe.batch_size)
     with progress.task(name, recipe.epochs * steps) as task:
@@ -58,6 +63,11 @@ def _epoch(trainer: Trainer, data: TrainingData, workers: int, task: Task) -> Re
     loader = epoch_loader(data.train, batch_size=recipe.batch_size, epoch=trainer.epoch + 1, workers=workers)
     rate = trainer.learning_rate
     loss = trainer.run_epoch(loader, task)
+    if not math.isfinite(loss):
+        raise ConfigError(
+            f"The training loss became {loss} in epoch {trainer.epoch}.",
+            cure="Lower train.parameters.learning_rate, or use train.parameters.precision=fp32.",
+        )
     dice = grid_dice(trainer.network, data.val, data.labels, device=trainer.device, bf16=recipe.bf16)
     return {
         "epoch": trainer.epoch,

@@ -228,3 +228,12 @@ class TestGridDice:
         assert one.shape == (3, 4, 16, 16)
         assert abs(one - all_at_once).max() < 1e-5
         assert not network.training
+
+
+def test_a_diverged_training_stops_with_the_cure():
+    chosen = recipe(epochs=1)
+    diverging = trainer(chosen)
+    with torch.no_grad():
+        diverging.network.get_parameter("head.bias").fill_(float("nan"))
+    with pytest.raises(ConfigError, match=r"loss became nan in epoch 1\. Lower train\.parameters\.learning_rate"):
+        fit(diverging, training_data(chosen))
