@@ -25,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     help="Train, prune, export and measure cardiac MRI segmentation networks.",
     epilog="A first run: cardiocompress init; cardiocompress train; cardiocompress prune --ratios ratios.yaml; "
     "cardiocompress bench --provider cpu. Exit codes: 2 bad input, 3 missing environment, 4 gate failed.",

@@ -31,13 +31,14 @@ def bench(
     A provider that is not truly there ends with exit code 3: no other provider is measured in its place.
     """
     from cli.options import open_workspace
+
+    ws = open_workspace(config, overrides)
     from compress.pipeline import bench_request
     from compress.runtime.proof import prove
     from compress.steps.benching import bench as measure
     from compress.steps.benching import named_models, run_models
     from compress.steps.reporting import write_report
 
-    ws = open_workspace(config, overrides)
     prove(provider or ws.config.bench.provider)
     request = bench_request(ws, named_models(files) if files else run_models(ws), provider=provider)
     chosen = {"rounds": rounds, "batch_size": batch_size, "threads": threads}
@@ -57,5 +58,6 @@ def show_bench(report: BenchReport) -> None:
     heads, rows = cells(report)
     turned = [[head, *(row[i] for row in rows)] for i, head in enumerate(heads) if i > 0]
     table(f"Benchmark, batch {' x '.join(map(str, report.shape))}", ["", *(row[0] for row in rows)], turned)
+    say("Efficiency: speed-up divided by MAC reduction. Parameters: as in the file, BatchNorm folded.")
     for warning in report.warnings:
         say(f"warning: {warning}")

@@ -20,9 +20,11 @@ _SIDE_BY_SIDE = 4
 def run(config: ConfigOption = None, overrides: SetOption = None) -> None:
     """Train, prune with every initialisation in sweep.inits, retrain, export, bench and report; resumes."""
     from cli.options import open_workspace
+
+    ws = open_workspace(config, overrides)
     from compress import pipeline
 
-    _show(pipeline.run(open_workspace(config, overrides)), "Dense and pruned networks")
+    _show(pipeline.run(ws), "Dense and pruned networks")
 
 
 def sweep(config: ConfigOption = None, overrides: SetOption = None) -> None:
@@ -31,9 +33,11 @@ def sweep(config: ConfigOption = None, overrides: SetOption = None) -> None:
     One table and one plot over all of them, updated after each combination.
     """
     from cli.options import open_workspace
+
+    ws = open_workspace(config, overrides)
     from compress import pipeline
 
-    _show(pipeline.sweep(open_workspace(config, overrides)), "Sweep")
+    _show(pipeline.sweep(ws), "Sweep")
 
 
 def demo(

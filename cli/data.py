@@ -40,8 +40,8 @@ def check(
 @data.command()
 def phantom(
     folder: Annotated[Path, typer.Argument(help="Where to write it.")],
-    patients: Annotated[int, typer.Option("--patients", "-n", help="How many.")] = 20,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same bytes.")] = 0,
+    patients: Annotated[int, typer.Option("--patients", "-n", min=1, max=999, help="How many.")] = 20,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")] = 0,
 ) -> None:
     """Write a synthetic cine phantom in the ACDC layout, with masks and Info.cfg."""
     from cli.console import RichProgress, say

@@ -32,12 +32,13 @@ def evaluate(
     from cli.console import say
     from cli.options import open_workspace
     from cli.scores import show_scores
+
+    ws = open_workspace(config, overrides)
     from compress.models.checkpoint import load
     from compress.rundir import external_evaluation
     from compress.steps.evaluating import evaluate_checkpoint
     from compress.steps.reporting import write_report
 
-    ws = open_workspace(config, overrides)
     for name, path, stage in _targets(ws, networks, checkpoint):
         found = load(path)
         external = ws.config.evaluation.paths.eval_dir is not None

@@ -13,11 +13,12 @@ def export(config: ConfigOption = None, overrides: SetOption = None) -> None:
     """
     from cli.console import say, table
     from cli.options import open_workspace
+
+    ws = open_workspace(config, overrides)
     from compress.errors import CheckpointError
     from compress.steps.exporting import export_stage
     from compress.steps.reporting import stages_of, write_report
 
-    ws = open_workspace(config, overrides)
     stages = stages_of(ws)
     if not stages:
         raise CheckpointError(f"{ws.run.root} holds no trained network.", cure="Run `cardiocompress train` first.")

@@ -28,11 +28,12 @@ def inspect(
     """
     from cli.console import say, table
     from cli.options import check_name, open_workspace
+
+    ws = open_workspace(config, overrides)
     from compress.config_io import load_ratios
     from compress.models.checkpoint import load
     from compress.steps.inspecting import inspect_network
 
-    ws = open_workspace(config, overrides)
     stage = ws.run.baseline if network == "dense" else ws.run.pruned(check_name(network))
     levels = len(ws.config.train.model.features)
     chosen = load_ratios(ratios, levels=levels) if ratios else ws.config.pruning.ratios

@@ -24,11 +24,13 @@ RestartOption = Annotated[bool, typer.Option("--restart", help="Throw away an ea
 
 
 def open_workspace(config: Path | None, overrides: list[str] | None) -> Workspace:
-    """The workspace for a command's --config and --set."""
+    """The workspace for a command's --config and --set.
+
+    Commands call it before they import what is slow, so that a misspelt key is answered at once.
+    """
     from cli.console import RichProgress
     from compress.config_io import DEFAULT_FILE, load_config
     from compress.errors import ConfigError
-    from compress.steps.workspace import Workspace
 
     chosen = config or Path(DEFAULT_FILE)
     if config is None and not chosen.is_file():
@@ -36,7 +38,10 @@ def open_workspace(config: Path | None, overrides: list[str] | None) -> Workspac
             f"There is no {DEFAULT_FILE} in this folder.",
             cure="Write one with `cardiocompress init`, or pass --config.",
         )
-    return Workspace(load_config(chosen, overrides or []), RichProgress())
+    loaded = load_config(chosen, overrides or [])
+    from compress.steps.workspace import Workspace  # slow: only after the configuration was found good
+
+    return Workspace(loaded, RichProgress())
 
 
 def check_name(name: str) -> str:

@@ -43,14 +43,15 @@ def prune(
     """Remove whole filters from the dense network, rebuild it smaller and retrain it.
 
     Writes plan, masks, the smaller network with its meta.json, a drawing of the widths, and the scores
-    right after pruning and after retraining, to pruned/<name> in the run folder.
+    right after pruning and after retraining, to pruned/NAME in the run folder.
     """
     from cli.options import check_name, open_workspace, policy_of
+
+    ws = open_workspace(config, overrides)
     from compress.config_io import load_ratios
     from compress.steps.pruning import default_request, prune_and_retrain
     from compress.steps.reporting import write_report
 
-    ws = open_workspace(config, overrides)
     request = default_request(ws)
     if ratios is not None:
         request = replace(request, ratios=load_ratios(ratios, levels=len(ws.config.train.model.features)))
@@ -77,15 +78,16 @@ def finetune(
     """Retrain a pruned network that `prune --finetune none` left, with the full learning-rate schedule."""
     from cli.console import say
     from cli.options import check_name, open_workspace, policy_of
+
+    ws = open_workspace(config, overrides)
     from compress.models.checkpoint import load
     from compress.steps.evaluating import evaluate_checkpoint
     from compress.steps.pruning import default_request
     from compress.steps.pruning import finetune as retrain
     from compress.steps.reporting import write_report
 
-    ws = open_workspace(config, overrides)
     stage = ws.run.pruned(check_name(name))
-    policy = policy_of(resume, restart, replace=True)
+    policy = policy_of(resume, restart)
     budget = epochs or default_request(ws).epochs or ws.config.train.parameters.num_epochs
     final = retrain(ws, stage, load(stage.start), epochs=budget, policy=policy)
     report = evaluate_checkpoint(ws, final, stage.evaluation, name=f"pruned-{stage.root.name}")

@@ -18,10 +18,11 @@ def train(
     from cli.console import say
     from cli.options import open_workspace, policy_of
     from cli.scores import show_scores
+
+    ws = open_workspace(config, overrides)
     from compress.steps.reporting import write_report
     from compress.steps.training import train_dense
 
-    ws = open_workspace(config, overrides)
     report = train_dense(ws, policy=policy_of(resume, restart))
     show_scores(report, "dense", phantom=ws.training.phantom)
     say(f"Network: {ws.run.baseline.final}")

@@ -88,7 +88,7 @@ def _block_faults(ratios: Any, *, levels: int, at: str) -> list[str]:
     """One line per name in `block_ratios` that a U-Net with `levels` encoders does not have."""
     known, named = block_names(levels), _dig(ratios, "block_ratios")
     unknown = [n for n in named if isinstance(n, str) and n not in known] if isinstance(named, Mapping) else []
-    return [f"{at}block_ratios.{name}: unknown block.{_hint(name, known)}" for name in unknown]
+    return [f"{at}block_ratios.{name}: unknown block.{_block_hint(name, levels)}" for name in unknown]
 
 
 def _dig(value: Any, *keys: str) -> Any:
@@ -183,6 +183,13 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 def _hint(name: str, known: Sequence[str]) -> str:
     close = nearest(name, known)
     return f" Did you mean '{close}'?" if close else f" Known: {', '.join(known)}."
+
+
+def _block_hint(name: str, levels: int) -> str:
+    """A block of a deeper network is no typing mistake: then the hint is the depth."""
+    if name in block_names(10):
+        return f" This network has {levels} encoders, its blocks are {', '.join(block_names(levels))}."
+    return _hint(name, block_names(levels))
 
 
 def _bundle(source: str, faults: Sequence[str]) -> str:

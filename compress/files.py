@@ -18,7 +18,8 @@ from compress.errors import EnvironmentFault, InputError
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; rename it into place only when the block succeeds.
 
-    Raises `EnvironmentFault` when the folder cannot be written (read-only, disk full).
+    Raises `EnvironmentFault` when the folder cannot be written (read-only, disk full) and `InputError`
+    when the path leads through a file.
     """
     temporary = None
     try:
@@ -29,6 +30,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o644)
         temporary.replace(target)
+    except (NotADirectoryError, FileExistsError) as fault:
+        raise InputError(f"Cannot write {target}: a part of that path is a file, not a folder.") from fault
     except OSError as fault:
         raise EnvironmentFault(
             f"Cannot write {target}: {fault.strerror or fault}.", cure="Check the folder's permissions and free space."

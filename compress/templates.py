@@ -114,7 +114,8 @@ def ratios_text(levels: int) -> str:
     """A commented ratios.yaml that removes half of every block of a U-Net with `levels` encoders."""
     names = [n for n in block_names(levels) if not n.startswith("decoders.") or int(n.split(".")[1]) % 2]
     blocks = "".join(f"  {name}: 0.5\n" for name in names)
-    return f"{_RATIOS_HEAD}default: {Ratios().default}\nblock_ratios:\n{blocks}"
+    depth = f"# The blocks below are those of a network with {levels} entries in train.model.features.\n"
+    return f"{_RATIOS_HEAD}{depth}default: {Ratios().default}\nblock_ratios:\n{blocks}"
 
 
 def demo_document(save_root: str) -> dict[str, Any]:

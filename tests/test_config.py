@@ -267,7 +267,10 @@ class TestRatioFiles:
     @pytest.mark.parametrize(
         ("text", "part"),
         [
-            ("block_ratios: {encoders.5: 0.5}", "block_ratios.encoders.5: unknown block. Did you mean 'encoders."),
+            (
+                "block_ratios: {encoders.5: 0.5}",
+                "block_ratios.encoders.5: unknown block. This network has 2 encoders, its blocks are encoders.0,",
+            ),
             ("encoders.0: 0.5\nbotleneck: 0.2", "block_ratios.botleneck: unknown block. Did you mean 'bottleneck'?"),
             ("encoders.0: 0.5\ndefualt: 0.2", "defualt: unknown key. Did you mean 'default'?"),
             ("encoders.0: 1.0", "block_ratios.encoders.0: input should be less than 1, got 1.0."),

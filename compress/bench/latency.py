@@ -60,6 +60,10 @@ class LatencySamples:
         rounds = len(self.control)
         if rounds < MIN_SAMPLES_P90:
             found.append(f"No 90th percentile: {rounds} rounds, {MIN_SAMPLES_P90} are needed.")
+        for name in list(self.samples)[1:]:
+            interval = self.speedup(name)
+            if interval.low <= 1 <= interval.high:
+                found.append(f"No difference in speed is shown for {name}: the interval of its speed-up contains 1.")
         for name, series in self.samples.items():
             width = spread(series)
             if width > MAX_SPREAD:

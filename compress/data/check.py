@@ -79,7 +79,7 @@ def check_folder(image_dir: Path, *, label_dir: Path | None = None, crop_mm: flo
     `crop_mm` is the side of the centred in-plane crop whose losses are measured.
     Raises `DataError` only when there is no folder, no known layout, or the label folder cannot be right.
     """
-    from compress.data.phantom import is_phantom
+    from compress.data.phantom import is_phantom, is_phantom_image
 
     folder = Path(image_dir)
     found = scan_studies(folder, label_dir=label_dir, require_masks=False)
@@ -90,7 +90,7 @@ def check_folder(image_dir: Path, *, label_dir: Path | None = None, crop_mm: flo
     return CheckReport(
         folder=folder,
         layout=detect_layout(folder),
-        phantom=is_phantom(folder),
+        phantom=is_phantom(folder) or any(is_phantom_image(study.image_path) for study in found.studies),
         patients=len({study.patient for study in found.studies}),
         volumes=len(facts),
         masks=len(measured),

@@ -26,6 +26,9 @@ from compress.files import atomic_path, write_json, write_text
 MARKER = "PHANTOM.json"
 """The file that says that a data folder is synthetic."""
 
+_DESCRIPTION = b"cardiocompress phantom"
+"""In every image's header."""
+
 VERSION = 1
 """Raised whenever the same seed gives other images."""
 
@@ -77,6 +80,15 @@ def is_phantom(folder: Path) -> bool:
     """Whether `folder`, its parent or its grandparent carries the marker of synthetic data."""
     here = Path(folder).resolve()
     return any((place / MARKER).is_file() for place in (here, *list(here.parents)[:2]))
+
+
+def is_phantom_image(path: Path) -> bool:
+    """Whether a NIfTI file's header says that the image is synthetic; False for a file that cannot be read."""
+    try:
+        header = nib.loadsave.load(path).header
+    except (OSError, EOFError, nib.filebasedimages.ImageFileError):
+        return False
+    return isinstance(header, nib.nifti1.Nifti1Header) and header["descrip"].item() == _DESCRIPTION
 
 
 def make_patient(number: int, *, seed: int) -> PhantomPatient:
@@ -148,5 +160,6 @@ def _write_nifti(path: Path, array: np.ndarray, spacing: tuple[float, float, flo
     """Write (slice, row, column) as NIfTI (x, y, z); no time of day and no file name enters the gzip header."""
     image = nib.Nifti1Image(np.ascontiguousarray(array.transpose(2, 1, 0)), AFFINE)
     image.header.set_zooms(spacing[::-1])
+    image.header["descrip"] = _DESCRIPTION  # survives copying, where the marker file does not
     with atomic_path(path) as temporary:
         temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))

@@ -50,7 +50,7 @@ class Agreement:
     limits: tuple[float, float] | None
     """95% limits of agreement, bias -+ 1.96 SD; None when n < 2."""
     correlation: float | None
-    """Pearson's r; None when n < 2 or either side is constant."""
+    """Pearson's r; None when n < 3 or either side is constant."""
     mae: float | None
     """Mean absolute difference; None when n is 0."""
 
@@ -119,8 +119,9 @@ def clinical_agreement(records: Iterable[PhaseVolumes]) -> dict[str, Agreement]:
 
 
 def pearson(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Pearson's r of two (n,) arrays; None when n < 2 or either is constant up to rounding."""
-    if len(first) < 2 or any(np.ptp(side) <= 1e-9 * np.abs(side).max() for side in (first, second)):
+    """Pearson's r of two (n,) arrays; None when n < 3 (r is then +-1 whatever the data) or either is
+    constant up to rounding."""
+    if len(first) < 3 or any(np.ptp(side) <= 1e-9 * np.abs(side).max() for side in (first, second)):
         return None
     return float(np.clip(np.corrcoef(first, second)[0, 1], -1.0, 1.0))
 

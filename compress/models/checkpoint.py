@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from compress.errors import CheckpointError, ConfigError
+from compress.errors import CheckpointError, ConfigError, EnvironmentFault
 from compress.files import atomic_path, digest_bytes, digest_json
 from compress.models.build import build
 
@@ -95,7 +95,11 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor], document: dict[st
     """Write tensors and one JSON document into a safetensors file, atomically."""
     with atomic_path(Path(path)) as temporary:
         contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, temporary, metadata={_KEY: json.dumps({"schema": SCHEMA, **document}, sort_keys=True)})
+        header = {_KEY: json.dumps({"schema": SCHEMA, **document}, sort_keys=True)}
+        try:
+            save_file(contiguous, temporary, metadata=header)
+        except SafetensorError as fault:  # its way of saying that the disk is full
+            raise EnvironmentFault(f"Cannot write {path}: {fault}.", cure="Check the free space.") from fault
 
 
 def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -107,7 +111,7 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 def _opened(path: Path) -> Any:
     if not Path(path).is_file():
-        raise CheckpointError(f"No checkpoint at {path}.", cure="Run the step that writes it, or pass --checkpoint.")
+        raise CheckpointError(f"No checkpoint at {path}.", cure="Run the step that writes it first.")
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as fault:

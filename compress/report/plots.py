@@ -53,7 +53,11 @@ def training_curves(
         _curve(rate, records, "learning_rate", color=SERIES_COLOURS[4])
         score.set_ylim(0, 1)
         rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
-        for axes, name in ((loss, "Loss"), (score, "Validation Dice"), (rate, "Learning rate")):
+        for axes, name in (
+            (loss, "Loss"),
+            (score, "Validation Dice"),
+            (rate, "Learning rate (epoch's start)"),
+        ):
             axes.set(title=name, xlabel="epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.set_xlim(min(row["epoch"] for row in records) - 0.5, max(row["epoch"] for row in records) + 0.5)

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from compress.config import Init, Ratios
+from compress.errors import ConfigError
 from compress.evaluate.summary import EvaluationReport
 from compress.files import write_json
 from compress.models.checkpoint import Checkpoint, load, save, weights_digest
 from compress.models.cost import count_macs, count_parameters
-from compress.prune.plan import PruningPlan, rank, save_plan
+from compress.prune.plan import PruningPlan, load_plan, rank, save_plan
 from compress.prune.rebuild import rebuild
 from compress.prune.recalibrate import recalibrate
 from compress.prune.restart import restart
@@ -77,6 +78,7 @@ def prune_and_retrain(ws: Workspace, request: PruneRequest, *, policy: Policy = 
     dense = dense_checkpoint(ws)
     stage = ws.run.pruned(request.name or request.init)
     plan = make_plan(ws, dense, request)
+    _guard_unfinished(stage, plan, policy)
     pruned = _write_pruned(ws, stage, dense, plan)
     shown = recalibrated(ws, pruned) if ws.config.evaluation.bn_recalibration else pruned
     after = evaluate_checkpoint(
@@ -157,6 +159,22 @@ def network_facts(ws: Workspace, dense: Checkpoint, pruned: Checkpoint) -> dict[
         "plan": pruned.meta.plan,
         "source": dense.meta.digest,
     }
+
+
+def _guard_unfinished(stage: Stage, plan: PruningPlan, policy: Policy) -> None:
+    """Refuse before the first file of an interrupted retraining would be written over."""
+    if not stage.resume.is_file() or policy.unfinished == "restart":
+        return
+    if policy.unfinished == "refuse":
+        raise ConfigError(
+            f"{stage.root} holds an unfinished retraining.",
+            cure="Continue it with --resume, start over with --restart, or choose another --name.",
+        )
+    if stage.plan.is_file() and load_plan(stage.plan).digest != plan.digest:
+        raise ConfigError(
+            f"{stage.root} holds an unfinished retraining of another pruning plan.",
+            cure="Start over with --restart, or choose another --name.",
+        )
 
 
 def _rewind_source(ws: Workspace) -> Path:

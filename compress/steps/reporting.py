@@ -26,6 +26,11 @@ COLUMNS = (
     "minutes",
 )
 
+BENCH_NOTE = (
+    "Parameters are those in the ONNX file, where every BatchNorm is folded into its convolution. "
+    "Efficiency is the speed-up divided by the reduction of MACs: 1.0 means that every removed operation was saved."
+)
+
 
 def write_report(ws: Workspace) -> Path:
     """Write both files from what exists now, and return report.md."""
@@ -105,7 +110,7 @@ def _markdown(ws: Workspace, stages: dict[str, Stage], rows: list[dict[str, Any]
     lines += ["3D Dice on the validation patients, mean over patients, phases and structures.", ""]
     lines += [_line(heads), _line(["---"] * len(heads)), *map(_line, cells), ""]
     for path in sorted(ws.run.bench.glob("bench-*.md")):
-        lines += [f"## {path.stem}", "", path.read_text(encoding="utf-8"), ""]
+        lines += [f"## {path.stem}", "", BENCH_NOTE, "", path.read_text(encoding="utf-8"), ""]
         lines += _picture(ws, path.with_suffix(".png"), path.stem)
     for name, stage in stages.items():
         lines += [f"## {name}", ""]

@@ -87,7 +87,7 @@ def train_stage(
     if not policy.force and is_current(stage, inputs):
         ws.progress.note(f"{name}: already done in {stage.root}; nothing to do (--restart trains again).")
         return load(stage.final)
-    _guard(stage, policy, recipe)
+    _guard(ws, stage, policy, recipe)
     if not (policy.unfinished == "resume" and stage.resume.is_file()) or stage.final.is_file():
         _clear(stage)
     trainer = _train(ws, stage, network, meta, recipe, name)
@@ -141,13 +141,14 @@ def _loggers(config: Config, stage: Stage) -> list[Any]:
     return [build_logger(k, folder=stage.tensorboard, name=title, config=config.to_json()) for k in asked]
 
 
-def _guard(stage: Stage, policy: Policy, recipe: Recipe) -> None:
-    if stage.final.is_file():
+def _guard(ws: Workspace, stage: Stage, policy: Policy, recipe: Recipe) -> None:
+    if stage.record.is_file():
         if policy.finished == "refuse":
             raise ConfigError(
                 f"{stage.root} holds a network trained with other settings or data.",
-                cure="Choose another experiment.experiment_name, or --restart to replace it.",
+                cure="Choose another experiment.experiment_name (or --name), or --restart to replace it.",
             )
+        ws.progress.warn(f"{stage.root} held a network made with other settings; it is replaced.")
     elif stage.resume.is_file() and policy.unfinished == "refuse":
         raise ConfigError(
             f"{stage.root} holds an unfinished run ({len(read_metrics(stage.metrics))} of {recipe.epochs} epochs).",

@@ -11,7 +11,7 @@ from compress.config import Config
 from compress.config_io import save_config
 from compress.data.cache import prepare_all
 from compress.data.layouts import find_studies
-from compress.data.phantom import is_phantom, write_phantom
+from compress.data.phantom import is_phantom, is_phantom_image, write_phantom
 from compress.data.preprocess import Prepared, Preprocessing
 from compress.data.split import Split, find_duplicates, split_patients
 from compress.data.volume import ACDC_LABELS, Study
@@ -126,4 +126,5 @@ class Workspace:
         studies = find_studies(folder, label_dir=None if label_dir is None else Path(label_dir))
         if not studies:
             raise ConfigError(f"{folder} holds no studies.")
-        return Cohort(folder, studies, is_phantom(folder))
+        phantom = is_phantom(folder) or any(is_phantom_image(s.image_path) for s in studies)
+        return Cohort(folder, studies, phantom)

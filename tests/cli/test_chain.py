@@ -65,6 +65,10 @@ def test_inspect_export_eval_and_finetune(experiment, command):
     assert done.code == 0, done.err
     assert len((run / "pruned" / "random" / "metrics.jsonl").read_text().splitlines()) == 1
 
+    refused = command("finetune", "--name", "random", "--epochs", "2", *settings())
+    assert refused.code == 2 and "--restart" in refused.err
+    assert len((run / "pruned" / "random" / "metrics.jsonl").read_text().splitlines()) == 1
+
     done = command("inspect", "--layer", "bottleneck.conv1", *settings())
     assert done.code == 0, done.err
     assert done.out.count("removed") == 8
@@ -85,6 +89,17 @@ def test_inspect_export_eval_and_finetune(experiment, command):
     assert thin.code == 0, thin.err
 
 
+def _fail_after(epochs: int, original):
+    """A training epoch that is interrupted, as by Ctrl-C, once `epochs` are done."""
+
+    def interrupted(self, loader, task):
+        if self.epoch == epochs:
+            raise KeyboardInterrupt
+        return original(self, loader, task)
+
+    return interrupted
+
+
 def test_an_interrupted_training_resumes_to_the_same_bits(experiment, command, monkeypatch):
     from compress.train import trainer
 
@@ -92,15 +107,8 @@ def test_an_interrupted_training_resumes_to_the_same_bits(experiment, command, m
     broken = settings("train.parameters.num_epochs=3", "experiment.experiment_name=broken")
     assert command("train", *whole).code == 0
 
-    original = trainer.Trainer.run_epoch
-
-    def interrupted(self, loader, task):
-        if self.epoch == 2:
-            raise KeyboardInterrupt
-        return original(self, loader, task)
-
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.Trainer, "run_epoch", interrupted)
+        patch.setattr(trainer.Trainer, "run_epoch", _fail_after(2, trainer.Trainer.run_epoch))
         stopped = command("train", *broken)
     assert stopped.code == 130 and "--resume" in stopped.err
 
@@ -136,10 +144,27 @@ def test_sweep_writes_one_table_and_repeats_nothing(experiment, command):
     assert again.out.count("already done") == 9
 
 
-def test_a_changed_configuration_never_overwrites_a_trained_network(experiment, command):
+def test_a_changed_configuration_never_overwrites_a_trained_network(experiment, command, monkeypatch):
     assert command("train", *settings("train.parameters.num_epochs=1")).code == 0
     refused = command("train", *settings())
     assert refused.code == 2 and "--restart" in refused.err
     assert command("train", "--restart", *settings()).code == 0
+    stage = experiment / "artifacts" / "cardiac" / "pruned" / "none"
+    assert command("prune", *settings("train.parameters.num_epochs=2")).code == 0
+    replaced = command("prune", *settings("pruning.ratios.default=0.25"))
+    assert replaced.code == 0 and "is replaced" in replaced.err
+
+    from compress.train import trainer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "run_epoch", _fail_after(1, trainer.Trainer.run_epoch))
+        assert command("prune", *settings("pruning.ratios.default=0.75")).code == 130
+    plan = (stage / "plan.json").read_bytes()
+    for option in ([], ["--resume"]):
+        refused = command("prune", *option, *settings())
+        assert refused.code == 2 and "unfinished" in refused.err
+    assert (stage / "plan.json").read_bytes() == plan
+    assert command("prune", "--resume", *settings("pruning.ratios.default=0.75")).code == 0
+
     other = command("prune", *settings("train.model.features=[4, 4]"))
     assert other.code == 2 and "features" in other.err

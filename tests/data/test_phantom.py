@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage as ndi
 
-from compress.data.phantom import MARKER, is_phantom, make_patient, write_phantom
+from compress.data.phantom import MARKER, is_phantom, is_phantom_image, make_patient, write_phantom
 from compress.data.phantom_anatomy import GROUPS, MYOCARDIAL_DENSITY, RANGES, sample_heart
 from compress.data.phantom_scan import SUBSLICES, sample_scan
 from compress.data.phantom_shape import solve_phases
@@ -179,3 +179,12 @@ def test_every_heart_can_be_built(seed: int, group: str) -> None:
     assert 18 < diastole.radius < 45 and 5 < systole.radius < 1.06 * diastole.radius
     assert 3.5 < diastole.wall < 1.1 * systole.wall
     assert 0 < diastole.rv_reach < 95 and -10 < systole.rv_reach < 1.25 * diastole.rv_reach
+
+
+def test_a_copied_image_still_says_what_it_is(phantom: Path, tmp_path: Path) -> None:
+    source = next(patients(phantom)[0].glob("*frame01.nii.gz"))
+    copied = tmp_path / "renamed.nii.gz"
+    copied.write_bytes(source.read_bytes())
+    assert is_phantom_image(copied) and not is_phantom(tmp_path)
+    copied.write_bytes(b"junk")
+    assert not is_phantom_image(copied)
