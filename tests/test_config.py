@@ -269,7 +269,7 @@ class TestRatioFiles:
         [
             (
                 "block_ratios: {encoders.5: 0.5}",
-                "block_ratios.encoders.5: unknown block. This network has 2 encoders, its blocks are encoders.0,",
+                "block_ratios.encoders.5: unknown block. This network has 2 encoders, its",
             ),
             ("encoders.0: 0.5\nbotleneck: 0.2", "block_ratios.botleneck: unknown block. Did you mean 'bottleneck'?"),
             ("encoders.0: 0.5\ndefualt: 0.2", "defualt: unknown key. Did you mean 'default'?"),

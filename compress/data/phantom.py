@@ -13,6 +13,8 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.loadsave import load
 
 from compress.data.phantom_anatomy import GROUPS, Heart, sample_heart
 from compress.data.phantom_imaging import acquire, paint_heart, sample_coil
@@ -85,10 +87,10 @@ def is_phantom(folder: Path) -> bool:
 def is_phantom_image(path: Path) -> bool:
     """Whether a NIfTI file's header says that the image is synthetic; False for a file that cannot be read."""
     try:
-        header = nib.loadsave.load(path).header
-    except (OSError, EOFError, nib.filebasedimages.ImageFileError):
+        header = load(path).header
+    except (OSError, EOFError, ImageFileError):
         return False
-    return isinstance(header, nib.nifti1.Nifti1Header) and header["descrip"].item() == _DESCRIPTION
+    return isinstance(header, nib.Nifti1Header) and header["descrip"].item() == _DESCRIPTION
 
 
 def make_patient(number: int, *, seed: int) -> PhantomPatient:
