@@ -9,9 +9,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from hypothesis import settings
 from onnx import numpy_helper
 
 from compress.data.phantom import write_phantom
+
+# The same examples every time: a failure seen once is seen by everyone.
+settings.register_profile("reproducible", derandomize=True, deadline=None)
+settings.load_profile("reproducible")
 
 torch.set_num_threads(min(2, torch.get_num_threads()))
 

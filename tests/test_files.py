@@ -40,12 +40,12 @@ def test_a_failed_first_write_leaves_an_empty_folder(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_full_disk_and_blocked_folder_are_environment_faults(tmp_path: Path):
+def test_a_full_disk_is_the_machines_fault_and_a_path_through_a_file_the_users(tmp_path: Path):
     full = r"note\.txt: No space left on device\..*free space"
     with pytest.raises(EnvironmentFault, match=full), atomic_path(tmp_path / "note.txt"):
         raise OSError(28, "No space left on device")
     (tmp_path / "file").write_text("")
-    with pytest.raises(EnvironmentFault, match="Cannot write"):
+    with pytest.raises(InputError, match=r"Cannot write .*note\.txt: a part of that path is a file"):
         write_text(tmp_path / "file" / "note.txt", "a folder is needed where a file lies")
 
 

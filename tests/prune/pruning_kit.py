@@ -26,7 +26,14 @@ def widths(draw: st.DrawFn, *, least: int = 1) -> dict[str, list[int]]:
 def block_ratios(draw: st.DrawFn, sizes: dict[str, list[int]]) -> dict[str, float]:
     """Ratios of some blocks that leave at least one filter of each."""
     chosen = draw(st.sets(st.sampled_from(block_names(depth_of(sizes)))))
-    return {block: draw(st.floats(0, 0.999)) * (1 - 0.51 / min(sizes[block])) for block in sorted(chosen)}
+    return {block: draw(st.floats(0, 0.999)) * (1 - 0.51 / _narrowest(sizes, block)) for block in sorted(chosen)}
+
+
+def _narrowest(sizes: dict[str, list[int]], block: str) -> int:
+    """The smallest width that a block's ratio reaches: a transposed convolution follows what it feeds."""
+    head, _, index = block.partition(".")
+    follower = sizes[f"decoders.{int(index) - 1}"] if head == "decoders" and int(index) % 2 else []
+    return min(*sizes[block], *follower, 10**6)
 
 
 def checkpoint(sizes: dict[str, list[int]], *, seed: int = 0) -> Checkpoint:
