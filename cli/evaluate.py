@@ -44,8 +44,9 @@ def evaluate(
         external = ws.config.evaluation.paths.eval_dir is not None
         folder = external_evaluation(ws.config, stage=stage) if external else stage.evaluation
         cohort = ws.evaluation
+        whole = ws.config.evaluation.num_slices_per_volume is None
         report = evaluate_checkpoint(ws, found, folder, name=name, cohort=cohort)
-        show_scores(report, name, phantom=cohort.phantom, clinical=True)
+        show_scores(report, name, phantom=cohort.phantom, clinical=whole)
         say(f"Scores and pictures: {folder}")
     if ws.run.baseline.final.is_file():
         ws.describe()

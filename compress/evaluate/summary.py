@@ -194,12 +194,13 @@ class EvaluationReport:
         except (KeyError, TypeError, AttributeError) as fault:
             raise DataError(f"Not an evaluation report: {fault!r}.", cure="Evaluate again.") from fault
 
-    def to_markdown(self) -> str:
-        """The tables as Markdown, for people."""
+    def to_markdown(self, *, clinical: bool = True) -> str:
+        """The tables as Markdown, for people; without `clinical` when whole volumes were not scored."""
         parts = [f"Mean 3D Dice {self.mean_dice:.4f} over {len(self.volumes)} volumes and {len(self.structures)} "]
         parts[0] += f"structures. Best {self.best.name} ({self.best.mean_dice:.3f}), "
         parts[0] += f"worst {self.worst.name} ({self.worst.mean_dice:.3f})."
-        parts += [_overlap_markdown(self.table()), _group_markdown(self), _clinical_markdown(self.clinical())]
+        parts += [_overlap_markdown(self.table()), _group_markdown(self)]
+        parts += [_clinical_markdown(self.clinical())] if clinical else []
         return "\n\n".join(parts) + "\n"
 
 

@@ -47,8 +47,10 @@ def evaluate_checkpoint(
     report = score_cohort(ws, run, cohort, rules, name=f"Evaluating {name}", surface=hd95, watch=collect)
     _pictures(ws, report, items, folder, name, phantom=cohort.phantom)
     heading = f"# {name}\n\n{_data_line(ws, cohort)}\n\n"
-    write_text(folder / "metrics.md", heading + report.to_markdown())
-    write_json(stored, {"inputs": inputs, "phantom": cohort.phantom, **report.to_json()})
+    whole = ws.config.evaluation.num_slices_per_volume is None
+    document = {"inputs": inputs, "phantom": cohort.phantom, **report.to_json()}
+    write_text(folder / "metrics.md", heading + report.to_markdown(clinical=whole))
+    write_json(stored, document if whole else {**document, "clinical": None})
     return report
 
 

@@ -87,6 +87,7 @@ def test_inspect_export_eval_and_finetune(experiment, command):
 
     thin = command("eval", *settings("evaluation.num_slices_per_volume=2"))
     assert thin.code == 0, thin.err
+    assert "LV EF" not in thin.out and "LV EF" not in (run / "baseline" / "eval" / "metrics.md").read_text()
 
 
 def _fail_after(epochs: int, original):
