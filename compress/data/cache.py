@@ -25,7 +25,10 @@ _VERSION = 1
 
 def prepare(study: Study, rules: Preprocessing, *, cache: Path) -> Prepared:
     """The study's prepared volume, read from `cache` when an identical one was computed before."""
-    stored = _stored(study, rules, cache)
+    return _prepare_at(_stored(study, rules, cache), study, rules)
+
+
+def _prepare_at(stored: Path, study: Study, rules: Preprocessing) -> Prepared:
     found = _load(stored, rules) if stored.is_file() else None
     if found is not None:
         return found
@@ -40,13 +43,14 @@ def prepare_all(
     studies: Sequence[Study], rules: Preprocessing, *, cache: Path, progress: Progress = SILENT
 ) -> list[Prepared]:
     """`prepare` for every study, in order."""
-    missing = [study for study in studies if not _stored(study, rules, cache).is_file()]
+    places = [(_stored(study, rules, cache), study) for study in studies]  # hashes every file: once is enough
+    missing = [(stored, study) for stored, study in places if not stored.is_file()]
     if missing:
         with progress.task("Preparing volumes", len(missing)) as task:
-            for study in missing:
-                prepare(study, rules, cache=cache)
+            for stored, study in missing:
+                _prepare_at(stored, study, rules)
                 task.advance(info=study.name)
-    return [prepare(study, rules, cache=cache) for study in studies]
+    return [_prepare_at(stored, study, rules) for stored, study in places]
 
 
 def _stored(study: Study, rules: Preprocessing, cache: Path) -> Path:
