@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/cardiocompress demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check compress cli tests benchmarks
@@ -25,6 +25,8 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	# nnU-Net's networks, for the tests; what it declares beyond torch and numpy they do not import.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt dynamic-network-architectures
 	touch $(READY)
 
 clean:

@@ -14,7 +14,9 @@ from cli.evaluate import evaluate
 from cli.export import export
 from cli.init import init
 from cli.inspect import inspect
+from cli.plan import plan
 from cli.prune import finetune, prune
+from cli.sensitivity import sensitivity
 from cli.train import train
 
 _INTERRUPTED = 130
@@ -30,7 +32,7 @@ app = typer.Typer(
     epilog="A first run: cardiocompress init; cardiocompress train; cardiocompress prune --ratios ratios.yaml; "
     "cardiocompress bench --provider cpu. Exit codes: 2 bad input, 3 missing environment, 4 gate failed.",
 )
-for command in (init, train, inspect, prune, finetune, export, bench, sweep, run, demo):
+for command in (init, train, inspect, sensitivity, plan, prune, finetune, export, bench, sweep, run, demo):
     app.command()(command)
 app.command("eval")(evaluate)
 app.add_typer(data, name="data")

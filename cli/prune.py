@@ -11,7 +11,8 @@ import typer
 from cli.options import ConfigOption, RestartOption, ResumeOption, SetOption
 
 if TYPE_CHECKING:
-    from compress.steps.pruning import PruneResult
+    from compress.config import Align
+    from compress.steps.pruning import PruneRequest, PruneResult
     from compress.steps.workspace import Workspace
 
 RatiosOption = Annotated[
@@ -28,6 +29,32 @@ EpochsOption = Annotated[
 ]
 NameOption = Annotated[str | None, typer.Option("--name", help="Folder under pruned/. Without it: the --init word.")]
 
+MethodOption = Annotated[
+    str | None, typer.Option("--method", help="Ranking: l1, l2, bn-scale, fpgm, taylor or random (the control).")
+]
+ScopeOption = Annotated[
+    str | None, typer.Option("--scope", help="local: each block loses its ratio. global: one ranking over all.")
+]
+AlignOption = Annotated[
+    str | None,
+    typer.Option("--align", metavar="auto|none|N", help="Widths become multiples of it; none: textbook rounding."),
+]
+ScheduleOption = Annotated[
+    str | None,
+    typer.Option("--schedule", help="lr-rewind: the full schedule again. finetune: a constant tenth of the rate."),
+]
+DistillOption = Annotated[
+    float | None,
+    typer.Option("--distill", min=0.0, max=1.0, help="Share of the loss that the dense network teaches; 0: off."),
+]
+RoundsOption = Annotated[
+    int | None, typer.Option("--rounds", min=1, help="Prune in so many steps; the epochs are divided over them.")
+]
+CompensateOption = Annotated[
+    bool | None,
+    typer.Option("--compensate/--no-compensate", help="Fit kept weights to the dense network's outputs first."),
+]
+
 
 def prune(
     config: ConfigOption = None,
@@ -36,7 +63,13 @@ def prune(
     init: InitOption = None,
     finetune: EpochsOption = None,
     name: NameOption = None,
-    method: Annotated[str | None, typer.Option("--method", help="Ranking: l1_norm or random (the control).")] = None,
+    method: MethodOption = None,
+    scope: ScopeOption = None,
+    align: AlignOption = None,
+    schedule: ScheduleOption = None,
+    distill: DistillOption = None,
+    rounds: RoundsOption = None,
+    compensate: CompensateOption = None,
     resume: ResumeOption = False,
     restart: RestartOption = False,
 ) -> None:
@@ -55,12 +88,12 @@ def prune(
     request = default_request(ws)
     if ratios is not None:
         request = replace(request, ratios=load_ratios(ratios, levels=len(ws.config.train.model.features)))
-    if init is not None:
-        request = replace(request, init=_init(init))
-    if finetune is not None:
-        request = replace(request, epochs=_epochs(finetune))
-    if method is not None:
-        request = replace(request, method=method)
+    if align is not None:
+        request = replace(request, ratios=request.ratios.model_copy(update={"align": _align(align)}))
+    request = _words(request, init=init, method=method, scope=scope, schedule=schedule)
+    asked = {"distill": distill, "rounds": rounds, "compensate": compensate}
+    asked["epochs"] = None if finetune is None else _epochs(finetune)
+    request = replace(request, **{key: value for key, value in asked.items() if value is not None})
     request = replace(request, name=check_name(name or request.init))
     result = prune_and_retrain(ws, request, policy=policy_of(resume, restart, replace=True))
     _show(ws, result)
@@ -75,31 +108,54 @@ def finetune(
     resume: ResumeOption = False,
     restart: RestartOption = False,
 ) -> None:
-    """Retrain a pruned network that `prune --finetune none` left, with the full learning-rate schedule."""
+    """Retrain a pruned network that `prune --finetune none` left.
+
+    Learning rate and teacher follow pruning.schedule and pruning.distill of the configuration.
+    """
     from cli.console import say
     from cli.options import check_name, open_workspace, policy_of
 
     ws = open_workspace(config, overrides)
     from compress.models.checkpoint import load
     from compress.steps.evaluating import evaluate_checkpoint
-    from compress.steps.pruning import default_request
+    from compress.steps.pruning import default_request, recovery_of
     from compress.steps.pruning import finetune as retrain
     from compress.steps.reporting import write_report
 
     stage = ws.run.pruned(check_name(name))
     policy = policy_of(resume, restart)
-    budget = epochs or default_request(ws).epochs or ws.config.train.parameters.num_epochs
-    final = retrain(ws, stage, load(stage.start), epochs=budget, policy=policy)
+    request = default_request(ws)
+    budget = epochs or request.epochs or ws.config.train.parameters.num_epochs
+    final = retrain(ws, stage, load(stage.start), epochs=budget, policy=policy, recovery=recovery_of(ws, request))
     report = evaluate_checkpoint(ws, final, stage.evaluation, name=f"pruned-{stage.root.name}")
     say(f"3D Dice after retraining{' (phantom)' if final.meta.phantom else ''}: {report.mean_dice:.4f}")
     _end(write_report(ws))
 
 
-def _init(word: str):
-    from compress.config import INITS
+def _words(request: PruneRequest, **asked: str | None) -> PruneRequest:
+    """The request with every word that was given, each checked against its table."""
+    from compress.config import INITS, METHOD_WORDS, SCHEDULES, SCOPES
     from compress.registry import pick
 
-    return pick("initialisation", {name: name for name in INITS}, word)
+    known: dict[str, dict[str, str]] = {
+        "init": {name: name for name in INITS},
+        "method": dict(METHOD_WORDS),
+        "scope": {name: name for name in SCOPES},
+        "schedule": {name: name for name in SCHEDULES},
+    }
+    titles = {"init": "initialisation"}
+    given = {key: word for key, word in asked.items() if word is not None}
+    return replace(request, **{key: pick(titles.get(key, key), known[key], word) for key, word in given.items()})
+
+
+def _align(word: str) -> Align:
+    from compress.config import check_align
+    from compress.errors import ConfigError
+
+    try:
+        return check_align(int(word) if word.isdigit() else word)
+    except ValueError:
+        raise ConfigError(f"--align is '{word}'; auto, none or a positive whole number is needed.") from None
 
 
 def _epochs(word: str) -> int:

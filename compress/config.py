@@ -6,9 +6,9 @@ and `--set`, and turns faults into one message.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Ratio = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -16,7 +16,26 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Init = Literal["none", "random", "rewind"]
-INITS: tuple[Init, ...] = ("none", "random", "rewind")
+INITS: tuple[Init, ...] = get_args(Init)
+Method = Literal["l1", "l2", "bn-scale", "fpgm", "taylor", "random"]
+METHOD_WORDS: dict[str, Method] = {**{name: name for name in get_args(Method)}, "l1_norm": "l1"}
+"""Every word for a criterion; the thesis says l1_norm."""
+Scope = Literal["local", "global"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+Schedule = Literal["lr-rewind", "finetune"]
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+Align = Literal["auto", "none"] | int
+
+
+def check_align(value: object) -> Align:
+    """`value` as an alignment; null means none. Raises `ValueError` for anything else than the three kinds."""
+    if value is None:
+        return "none"
+    if isinstance(value, str) and value in ("auto", "none"):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    raise ValueError(f"ratios.align is {value!r}; auto, none or a positive whole number is needed")
 
 
 class Section(BaseModel):
@@ -112,13 +131,28 @@ class Ratios(Section):
 
     default: Ratio = 0.5
     block_ratios: dict[str, Ratio] = {}
+    """By block or by convolution inside one ("encoders.0.conv1"); the more specific name wins."""
+    align: Annotated[Align, BeforeValidator(check_align)] = "auto"
+    """Widths become multiples of it; auto: of the bench provider's vector width; none: textbook rounding."""
+
+
+def _method(value: object) -> object:
+    return METHOD_WORDS.get(value, value) if isinstance(value, str) else value
 
 
 class Pruning(Section):
-    method: Literal["l1_norm", "random"] = "l1_norm"
+    method: Annotated[Method, BeforeValidator(_method)] = "l1"
+    scope: Scope = "local"
+    floor: Ratio = 0.1
+    """The share of its channels that every group keeps under the global scope."""
     reinitialize_weights: Init | None = None
     rewind_to: Literal["early", "initial"] = "early"
     finetune_epochs: Annotated[int, Field(ge=0)] | None = None
+    schedule: Schedule = "lr-rewind"
+    distill: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    distill_temperature: Annotated[float, Field(gt=0.0)] = 2.0
+    rounds: PositiveInt = 1
+    compensate: bool = False
     ckpt_path: CkptPath = CkptPath()
     save_path: SavePath = SavePath()
     ratios: Ratios = Ratios()
@@ -184,3 +218,10 @@ def block_names(levels: int) -> list[str]:
     """Every block of a U-Net with `levels` encoders, from input to output."""
     encoders = [f"encoders.{i}" for i in range(levels)]
     return [*encoders, "bottleneck", *(f"decoders.{i}" for i in range(2 * levels))]
+
+
+def ratio_names(levels: int) -> list[str]:
+    """Every name that `block_ratios` may hold: the blocks, and the convolutions inside the double ones."""
+    blocks = block_names(levels)
+    doubles = [n for n in blocks if not n.startswith("decoders.") or int(n.split(".")[1]) % 2]
+    return [*blocks, *(f"{name}.conv{index}" for name in doubles for index in (1, 2))]

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from compress.config import Config, Network, Ratios, block_names
+from compress.config import Config, Network, Ratios, block_names, ratio_names
 from compress.errors import ConfigError, PlanError
 from compress.files import write_text
 from compress.registry import nearest
@@ -51,7 +51,7 @@ def load_ratios(path: Path, *, levels: int) -> Ratios:
 
     Raises `PlanError` for an unknown block, a ratio outside [0, 1) or a file of another shape.
     """
-    document = _nested(read_yaml(path), block_names(levels))
+    document = _nested(read_yaml(path), ratio_names(levels))
     unknown = _block_faults(document, levels=levels, at="")
     try:
         ratios = Ratios.model_validate(document)
@@ -86,7 +86,7 @@ def _unknown_blocks(document: Mapping[str, Any]) -> list[str]:
 
 def _block_faults(ratios: Any, *, levels: int, at: str) -> list[str]:
     """One line per name in `block_ratios` that a U-Net with `levels` encoders does not have."""
-    known, named = block_names(levels), _dig(ratios, "block_ratios")
+    known, named = ratio_names(levels), _dig(ratios, "block_ratios")
     unknown = [n for n in named if isinstance(n, str) and n not in known] if isinstance(named, Mapping) else []
     return [f"{at}block_ratios.{name}: unknown block.{_block_hint(name, levels)}" for name in unknown]
 
@@ -187,9 +187,9 @@ def _hint(name: str, known: Sequence[str]) -> str:
 
 def _block_hint(name: str, levels: int) -> str:
     """A block of a deeper network is no typing mistake: then the hint is the depth."""
-    if name in block_names(10):
+    if name in ratio_names(10):
         return f" This network has {levels} encoders, its blocks are {', '.join(block_names(levels))}."
-    return _hint(name, block_names(levels))
+    return _hint(name, ratio_names(levels))
 
 
 def _bundle(source: str, faults: Sequence[str]) -> str:

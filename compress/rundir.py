@@ -3,9 +3,9 @@
 <save_root>/<experiment_name>/
     config.yaml environment.json data.json split.json report.json report.md cache/
     baseline/            a Stage (the dense network)
-    pruned/<init>/       a Stage with masks, plan and schematic beside it
+    pruned/<init>/       a Stage with masks, plan and schematic beside it; rounds/<i>/ of iterative pruning
     scratch/             a Stage: the pruned shape trained from scratch (control)
-    inspect/ bench/ sweep/
+    inspect/ bench/ sweep/ planning/
 """
 
 from __future__ import annotations
@@ -105,6 +105,15 @@ class Stage:
         return self.root / "checkpoints" / "start.safetensors"
 
     @property
+    def compensation(self) -> Path:
+        """Output error of every convolution before and after least-squares compensation."""
+        return self.root / "compensation.json"
+
+    def round(self, number: int) -> Stage:
+        """The network between two rounds of pruning, counted from 1; the last round is this stage itself."""
+        return Stage(self.root / "rounds" / str(number), self.final_name)
+
+    @property
     def evaluation(self) -> Path:
         """Scores on the validation patients: metrics.json, metrics.md and pictures."""
         return self.root / "eval"
@@ -113,6 +122,49 @@ class Stage:
     def evaluation_after_pruning(self) -> Path:
         """The same before any retraining."""
         return self.root / "eval_after_pruning"
+
+
+@dataclass(frozen=True)
+class Planning:
+    """What `sensitivity` and `plan` measured of the dense network, and the widths chosen for each target."""
+
+    root: Path
+
+    @property
+    def sensitivity(self) -> Path:
+        return self.root / "sensitivity.json"
+
+    @property
+    def sensitivity_plot(self) -> Path:
+        return self.root / "sensitivity.png"
+
+    def latency(self, provider: str) -> Path:
+        """The fitted latency model."""
+        return self.root / f"latency-{provider}.json"
+
+    def target(self, name: str) -> TargetFiles:
+        """`name` is the target as typed, such as latency=0.1x."""
+        return TargetFiles(self.root / name.replace("=", "-"))
+
+
+@dataclass(frozen=True)
+class TargetFiles:
+    """The plan for one target."""
+
+    root: Path
+
+    @property
+    def ratios(self) -> Path:
+        return self.root / "ratios.yaml"
+
+    @property
+    def plan(self) -> Path:
+        return self.root / "plan.json"
+
+    @property
+    def widths(self) -> Path:
+        """The table of widths, and predicted and measured cost."""
+        return self.root / "widths.json"
 
 
 @dataclass(frozen=True)
@@ -178,6 +230,10 @@ class RunDir:
     @property
     def sweep(self) -> Path:
         return self.root / "sweep"
+
+    @property
+    def planning(self) -> Planning:
+        return Planning(self.root / "planning")
 
     @property
     def report_json(self) -> Path:

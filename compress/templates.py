@@ -66,10 +66,17 @@ evaluation:
     save_root: null               # null: train.paths.save_root
 
 pruning:
-  method: l1_norm                 # l1_norm | random (the control)
+  method: l1                      # l1 | l2 | bn-scale | fpgm | taylor | random (the control)
+  scope: local                    # local: each block loses its ratio | global: the least important channels of all
+  floor: 0.1                      # global: the share of its channels that every convolution keeps
   reinitialize_weights: null      # null (keep) | random | rewind
   rewind_to: early                # early (after rewind_epoch) | initial
   finetune_epochs: null           # null: as many as num_epochs; 0: no retraining
+  schedule: lr-rewind             # lr-rewind: the full learning-rate schedule again | finetune: a constant tenth of it
+  distill: 0.0                    # share of the retraining loss that the dense network teaches, 0 (off) to 1
+  distill_temperature: 2.0        # how soft its answers are made
+  rounds: 1                       # N: prune in N steps; finetune_epochs are divided over them
+  compensate: false               # kept weights: fit each convolution again to the dense network's outputs
   ckpt_path:
     subfolder: baseline
     ckpt_name: final_model.safetensors
@@ -78,7 +85,8 @@ pruning:
     filename: pruned_model.safetensors
   ratios:                         # used by `prune` without --ratios
     default: 0.5
-    block_ratios: {{}}
+    block_ratios: {{}}              # a block (encoders.0) or a convolution inside it (encoders.0.conv1)
+    align: auto                   # widths as multiples: auto (what bench.provider computes fastest) | none | 8 | 16
 
 bench:
   provider: cpu                   # cpu | cuda
@@ -100,7 +108,9 @@ sweep:                            # `sweep` trains every combination; `run` uses
 _RATIOS_HEAD = """\
 # The fraction of each block's filters that is REMOVED, from 0 (none) to below 1.
 # `default` holds for blocks that are not listed. A transposed convolution (even decoder index)
-# follows the double convolution that it feeds unless it is listed itself.
+# follows the double convolution that it feeds unless it is listed itself. A convolution inside a block
+# may be listed too (encoders.0.conv1); the more specific name wins.
+# `align` rounds widths to what the processor computes fastest: auto, none (textbook rounding) or a number.
 """
 
 
@@ -115,7 +125,7 @@ def ratios_text(levels: int) -> str:
     names = [n for n in block_names(levels) if not n.startswith("decoders.") or int(n.split(".")[1]) % 2]
     blocks = "".join(f"  {name}: 0.5\n" for name in names)
     depth = f"# The blocks below are those of a network with {levels} entries in train.model.features.\n"
-    return f"{_RATIOS_HEAD}{depth}default: {Ratios().default}\nblock_ratios:\n{blocks}"
+    return f"{_RATIOS_HEAD}{depth}default: {Ratios().default}\nalign: {Ratios().align}\nblock_ratios:\n{blocks}"
 
 
 def demo_document(save_root: str) -> dict[str, Any]:
@@ -131,6 +141,7 @@ def demo_document(save_root: str) -> dict[str, Any]:
             "paths": {"save_root": save_root},
         },
         "evaluation": {"num_visuals": 2},
-        "pruning": {"ratios": {"default": 0.5}, "finetune_epochs": 14},
+        # So narrow a network has little to align: it shows the ratios as they are asked for.
+        "pruning": {"ratios": {"default": 0.5, "align": "none"}, "finetune_epochs": 14},
         "bench": {"rounds": 70},
     }

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from compress.config import Config, Phantom, Ratios, block_names
+from compress.config import Config, Phantom, Ratios, block_names, check_align, ratio_names
 from compress.config_io import from_document, load_config, load_ratios, save_config
 from compress.errors import ConfigError, PlanError
 from compress.templates import config_text, demo_document, ratios_text
@@ -86,6 +86,9 @@ def test_the_thesis_file_loads_as_it_stands(tmp_path: Path):
     assert config.train.parameters.learning_rate == 0.0009
     assert config.experiment.device == "cuda"
     assert config.pruning.reinitialize_weights is None
+    assert config.pruning.method == "l1", "the thesis says l1_norm"
+    assert (config.pruning.schedule, config.pruning.distill, config.pruning.rounds) == ("lr-rewind", 0.0, 1)
+    assert config.pruning.ratios.align == "auto"
     assert config.pruning.ratios.default == 0.25
     assert config.pruning.ratios.block_ratios["encoders.4"] == 0.01
     assert config.train.parameters.augmentation == "strong", "what the thesis does not name keeps its default"
@@ -149,6 +152,15 @@ def test_every_fault_is_named_at_once():
         ({"experiment": {"experiment_name": "../up"}}, "experiment.experiment_name: "),
         ({"experiment": "UNet"}, "experiment: "),
         ({"train": {"val_ratio": 1.0}}, "train.val_ratio: "),
+        ({"pruning": {"method": "l3"}}, "pruning.method: input should be 'l1', 'l2', 'bn-scale'"),
+        ({"pruning": {"schedule": "rewind"}}, "pruning.schedule: input should be 'lr-rewind' or 'finetune'"),
+        ({"pruning": {"scope": "all"}}, "pruning.scope: "),
+        ({"pruning": {"floor": 1.0}}, "pruning.floor: "),
+        ({"pruning": {"distill": 1.5}}, "pruning.distill: input should be less than or equal to 1, got 1.5."),
+        ({"pruning": {"distill_temperature": 0}}, "pruning.distill_temperature: "),
+        ({"pruning": {"rounds": 0}}, "pruning.rounds: "),
+        ({"pruning": {"ratios": {"align": 0}}}, "ratios.align is 0; auto, none or a positive whole number is needed."),
+        ({"pruning": {"ratios": {"align": "cuda"}}}, "ratios.align is 'cuda'; auto, none"),
         ({"sweep": {"seeds": [1, -1]}}, "sweep.seeds.1: "),
     ],
 )
@@ -165,6 +177,26 @@ def test_block_names_follow_the_number_of_features():
     assert block_names(2) == [
         "encoders.0", "encoders.1", "bottleneck", "decoders.0", "decoders.1", "decoders.2", "decoders.3",
     ]  # fmt: skip
+
+
+def test_ratios_may_name_the_convolutions_of_double_blocks():
+    names = ratio_names(2)
+    assert names[: len(block_names(2))] == block_names(2)
+    inner = set(names) - set(block_names(2))
+    blocks = ("encoders.0", "encoders.1", "bottleneck", "decoders.1", "decoders.3")
+    assert inner == {f"{block}.{conv}" for block in blocks for conv in ("conv1", "conv2")}
+
+
+@pytest.mark.parametrize(("value", "expected"), [("auto", "auto"), ("none", "none"), (None, "none"), (16, 16)])
+def test_alignments(value: object, expected: object):
+    assert check_align(value) == expected
+    assert from_document({"pruning": {"ratios": {"align": value}}}).pruning.ratios.align == expected
+
+
+@pytest.mark.parametrize("value", [True, 2.5, -8, "8", [8]])
+def test_other_alignments_are_refused(value: object):
+    with pytest.raises(ValueError, match="auto, none or a positive whole number"):
+        check_align(value)
 
 
 def test_values_that_do_not_fit_together_are_all_named():
@@ -310,10 +342,11 @@ class TestTemplates:
         (tmp_path / "ratios.yaml").write_text(ratios_text(levels))
         ratios = load_ratios(tmp_path / "ratios.yaml", levels=levels)
         followers = {f"decoders.{2 * i}" for i in range(levels)}
-        assert ratios.default == Ratios().default
+        assert (ratios.default, ratios.align) == (Ratios().default, "auto")
         assert ratios.block_ratios == {name: 0.5 for name in block_names(levels) if name not in followers}
 
     def test_the_demo_is_a_valid_configuration(self, tmp_path: Path):
         config = from_document(demo_document(str(tmp_path)))
         assert config.data.phantom == Phantom(patients=15, seed=7)
         assert config.train.paths.save_root == str(tmp_path)
+        assert config.pruning.ratios.align == "none", "half of the narrowest blocks is below any vector width"

@@ -7,7 +7,6 @@ a digest of the file says which network it is.
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import logging
 import warnings
@@ -21,6 +20,7 @@ from torch import nn
 
 from compress.errors import ConfigError, InputError
 from compress.files import atomic_path
+from compress.models.copying import copied
 
 _PRODUCER = "cardiocompress"
 
@@ -56,7 +56,7 @@ def export_onnx(
 
 def frozen_copy(network: nn.Module) -> nn.Module:
     """A float32 copy on the CPU in evaluation mode and plain memory layout."""
-    twin = copy.deepcopy(network).to(device="cpu", dtype=torch.float32)
+    twin = copied(network).to(device="cpu", dtype=torch.float32)
     twin.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] (torch's overloads lack it)
     return twin.eval().requires_grad_(False)
 

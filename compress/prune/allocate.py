@@ -1,40 +1,125 @@
-"""How many channels each group keeps, from ratios per block."""
+"""How many units each group keeps: from ratios, an alignment and a floor to whole numbers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from compress.errors import PlanError
 from compress.prune.groups import Group
 
 
-def block_ratio(block: str, *, default: float, ratios: Mapping[str, float]) -> float:
-    """The ratio of a block: its own, else what it follows, else the default.
+@dataclass(frozen=True)
+class Share:
+    """What one group keeps, and why that is not exactly what was asked."""
 
-    A transposed convolution (even decoder index) follows the double convolution that it feeds.
+    kept: int
+    """Units that stay."""
+    asked: float
+    """The ratio that was asked for."""
+    reason: str
+    """Empty when the asked ratio is met as well as whole units allow."""
+
+
+def ratio_of(group: Group, *, default: float, ratios: Mapping[str, float]) -> float:
+    """The ratio of a group: of the longest listed name that it lies under, else the default.
+
+    A transposed convolution of the U-Net (even decoder index) follows the double convolution that it
+    feeds unless it is listed itself.
     """
-    if block in ratios:
-        return ratios[block]
-    head, _, index = block.partition(".")
+    name = group.name
+    while name:
+        if name in ratios:
+            return ratios[name]
+        name = name.rpartition(".")[0]
+    head, _, index = group.block.partition(".")
     if head == "decoders" and index.isdigit() and int(index) % 2 == 0:
         return ratios.get(f"decoders.{int(index) + 1}", default)
     return default
 
 
-def keep_counts(groups: Sequence[Group], *, default: float, ratios: Mapping[str, float]) -> dict[str, int]:
-    """Group name -> how many channels stay: width minus ratio x width, rounded half up.
+def shares(groups: Sequence[Group], *, default: float, ratios: Mapping[str, float], align: int = 1) -> dict[str, Share]:
+    """Group name -> its share: each group by its own ratio.
 
-    Raises `PlanError` naming every block that would be emptied and the largest ratio that it allows.
+    With `align` 1, width minus ratio x width, rounded half up; else the channels that stay are rounded
+    to the nearest multiple of `align`, at least one multiple. Raises `PlanError` naming every group
+    that would be emptied with the largest ratio that it allows.
     """
-    counts = {}
-    faults = []
+    found, faults = {}, []
     for group in groups:
-        ratio = block_ratio(group.block, default=default, ratios=ratios)
-        counts[group.name] = group.width - math.floor(ratio * group.width + 0.5)
-        if counts[group.name] < 1:
+        ratio = ratio_of(group, default=default, ratios=ratios)
+        exact = group.width - math.floor(ratio * group.width + 0.5)
+        if exact < 1 and align == 1:
             limit = math.floor(1000 * (group.width - 0.5) / group.width - 1e-9) / 1000
             faults.append(f"{group.name} ({group.width} filters, ratio {ratio:g}; at most {limit:g})")
+        found[group.name] = _aligned(group, ratio, exact, align)
     if faults:
         raise PlanError(f"These ratios would remove every filter of {', '.join(faults)}.", cure="Lower them.")
-    return counts
+    return found
+
+
+def _aligned(group: Group, ratio: float, exact: int, align: int) -> Share:
+    if align == 1 or ratio == 0:
+        return Share(exact, ratio, "")
+    step = unit_step(group, align)
+    if group.width <= step:
+        return Share(group.width, ratio, f"no narrower multiple of {align}")
+    wanted = (1 - ratio) * group.width
+    kept = min(max(step, step * math.floor(wanted / step + 0.5)), group.width)
+    # A dense width that is no multiple itself may be nearer than the multiples around it.
+    if abs(group.width - wanted) < abs(kept - wanted):
+        kept = group.width
+    if kept == exact:
+        return Share(kept, ratio, "")
+    return Share(kept, ratio, f"multiple of {align}" if wanted >= step / 2 else f"at least {align}")
+
+
+def unit_step(group: Group, align: int) -> int:
+    """Units that make whole multiples of `align` channels."""
+    return align // math.gcd(align, group.per_unit)
+
+
+def global_shares(
+    groups: Sequence[Group],
+    scores: Mapping[str, np.ndarray],
+    *,
+    default: float,
+    ratios: Mapping[str, float],
+    floor: float,
+    align: int = 1,
+) -> dict[str, Share]:
+    """One ranking over all groups: the lowest share `default` of all channels leaves, wherever it lies.
+
+    Scores must be comparable between groups. A group keeps at least `floor` of its units (a collapsed
+    layer would cut the network); groups listed in `ratios` keep to their own ratio.
+    """
+    free = [g for g in groups if ratio_of(g, default=-1.0, ratios=ratios) < 0]
+    listed = shares([g for g in groups if g not in free], default=default, ratios=ratios, align=align)
+    kept = _kept_globally(free, scores, default, floor)
+    found = dict(listed)
+    for group in free:
+        share = 1 - kept[group.name] / group.width
+        aligned = _aligned(group, share, kept[group.name], align)
+        found[group.name] = Share(aligned.kept, default, aligned.reason or "global ranking")
+    return found
+
+
+def _kept_globally(
+    groups: Sequence[Group], scores: Mapping[str, np.ndarray], ratio: float, floor: float
+) -> dict[str, int]:
+    least = {g.name: max(1, math.ceil(floor * g.width)) for g in groups}
+    budget = sum(g.width * g.per_unit for g in groups) * ratio
+    candidates = []  # the protected best units of each group are no candidates
+    for group in groups:
+        order = np.sort(scores[group.name])[: group.width - least[group.name]]
+        candidates += [(float(s), group.name, group.per_unit) for s in order]
+    kept = {g.name: g.width for g in groups}
+    for _, name, channels in sorted(candidates):
+        if budget < channels / 2:
+            break
+        kept[name] -= 1
+        budget -= channels
+    return kept

@@ -1,141 +1,129 @@
-"""How channels flow through a network: which convolution made each channel of each tensor.
+"""Following the channels of any network that torch.export can trace.
 
-The network is traced with torch.fx. Every value carries its channels as a list of segments, each
-made by one convolution; normalisation and pooling keep segments, concatenation joins them.
+The network is exported in evaluation and in training mode (deep-supervision heads often exist in the
+latter only); both graphs are walked with entries instead of values (`compress.prune.values`), by the
+rules of `compress.prune.rules`. Where no rule is known, the channels that arrive are frozen with the
+operation's name as the reason: nothing is skipped silently.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from dataclasses import dataclass
+import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.fx.proxy import TraceError
+from torch.export.graph_signature import InputKind
+from torch.fx.node import map_arg
 
 from compress.errors import PlanError
+from compress.models.copying import copied
+from compress.prune.entries import Entries
+from compress.prune.rules import RULES, Call, as_ids
+from compress.prune.values import Derived, Stored, along, entries_of, unknown
+
+Example = torch.Tensor | tuple[torch.Tensor, ...]
 
 
-@dataclass(frozen=True)
-class Segment:
-    """A run of channels with one origin."""
+def follow(network: nn.Module, example: Example) -> Entries:
+    """The united and frozen entries of every channel dimension of a network.
 
-    producer: str | None
-    """Module name of the convolution that makes them; None for the network's input."""
-    width: int
-
-
-Segments = tuple[Segment, ...]
-
-
-@dataclass(frozen=True)
-class Touch:
-    """One module and the segments that arrive at it."""
-
-    module: str
-    inputs: Segments
-
-
-@dataclass(frozen=True)
-class ChannelFlow:
-    """Everything that channel groups are made from."""
-
-    convolutions: tuple[Touch, ...]
-    """In order of execution; each is producer of its outputs and consumer of `inputs`."""
-    norms: tuple[Touch, ...]
-    outputs: frozenset[str]
-    """Producers whose channels leave the network: they cannot be pruned."""
-
-
-_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
-_NORMS = (nn.BatchNorm2d,)
-_KEEPERS = (nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Identity, nn.Dropout, nn.Dropout2d, nn.Upsample)
-
-
-def trace_channels(network: nn.Module, *, in_channels: int) -> ChannelFlow:
-    """Follow the channels of a network whose only input is (N, in_channels, H, W).
-
-    Raises `PlanError` naming the first operation that cannot be followed.
+    example: input (N, C, ...) or a tuple of inputs; only shapes and types matter. Raises `PlanError`
+    with torch.export's reason when the network cannot be traced in evaluation mode.
     """
+    inputs = example if isinstance(example, tuple) else (example,)
+    entries = Entries()
+    # Tracing may leave marks in networks that keep tensors as attributes: each mode gets a copy.
+    _Walk(entries, network, _export(copied(network).eval(), inputs)).run()
+    # BatchNorm refuses to train on a single value per channel: two samples are always enough.
+    doubled = tuple(torch.cat([x, x]) if x.ndim else x for x in inputs)
     try:
-        graph = fx.symbolic_trace(network).graph
-    except (TraceError, TypeError) as fault:
-        raise PlanError(f"Channels of {type(network).__name__} cannot be followed: {fault}") from fault
-    tracer = _Tracer(dict(network.named_modules()), in_channels)
-    for node in graph.nodes:
-        tracer.visit(node)
-    return ChannelFlow(tuple(tracer.convolutions), tuple(tracer.norms), frozenset(tracer.outputs))
+        _Walk(entries, network, _export(copied(network).train(), doubled)).run()
+    except PlanError as fault:
+        entries.notes.append(f"only evaluation mode was followed: {fault}")
+    return entries
 
 
-class _Tracer:
-    def __init__(self, modules: dict[str, nn.Module], in_channels: int) -> None:
-        self.modules, self.in_channels = modules, in_channels
-        self.flow: dict[fx.Node, Segments] = {}
-        self.convolutions: list[Touch] = []
-        self.norms: list[Touch] = []
-        self.outputs: set[str] = set()
-
-    def visit(self, node: fx.Node) -> None:
-        visitors: dict[str, Callable[[fx.Node], Segments]] = {
-            "placeholder": lambda _: (Segment(None, self.in_channels),),
-            "call_module": self._module,
-            "call_function": self._function,
-            "output": self._output,
-        }
-        if node.op not in visitors:
-            raise _unknown(node)
-        self.flow[node] = visitors[node.op](node)
-
-    def _module(self, node: fx.Node) -> Segments:
-        name, module = str(node.target), self.modules[str(node.target)]
-        arriving = self._arriving(node, _first(node))
-        if isinstance(module, _CONVOLUTIONS):
-            if module.groups != 1:
-                raise PlanError(f"{name} is a grouped convolution; only groups=1 can be pruned.")
-            self._once(name, self.convolutions)
-            self.convolutions.append(Touch(name, arriving))
-            return (Segment(name, module.out_channels),)
-        if isinstance(module, _NORMS):
-            self._once(name, self.norms)
-            self.norms.append(Touch(name, arriving))
-            return arriving
-        if isinstance(module, _KEEPERS):
-            return arriving
-        raise _unknown(node, type(module).__name__)
-
-    def _once(self, name: str, seen: list[Touch]) -> None:
-        if any(touch.module == name for touch in seen):
-            raise PlanError(f"{name} is used more than once; only modules with one place in the network can be pruned.")
-
-    def _function(self, node: fx.Node) -> Segments:
-        if node.target is torch.cat:
-            dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
-            parts = _first(node)
-            if dim == 1 and isinstance(parts, list | tuple):
-                return tuple(s for part in parts for s in self._arriving(node, part))
-        if node.target in (torch.relu, nn.functional.relu, nn.functional.max_pool2d):
-            return self._arriving(node, _first(node))
-        raise _unknown(node, "addition" if node.target is operator.add else "")
-
-    def _output(self, node: fx.Node) -> Segments:
-        segments = self._arriving(node, _first(node))
-        self.outputs |= {s.producer for s in segments if s.producer is not None}
-        return segments
-
-    def _arriving(self, node: fx.Node, value: object) -> Segments:
-        if not isinstance(value, fx.Node):
-            raise _unknown(node)
-        return self.flow[value]
+def _export(network: nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.export.ExportedProgram:
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            return torch.export.export(network, inputs, strict=False)
+    except Exception as fault:  # torch.export raises dozens of types, most of them private
+        reason = next((line for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
+        raise PlanError(
+            f"{type(network).__name__} cannot be traced: {reason.strip()}",
+            cure="torch.export must be able to follow its forward; avoid control flow that depends on tensor values.",
+        ) from fault
 
 
-def _first(node: fx.Node) -> object:
-    return node.args[0] if node.args else None
+class _Walk:
+    """One pass over one exported graph."""
+
+    def __init__(self, entries: Entries, network: nn.Module, program: torch.export.ExportedProgram) -> None:
+        self.entries, self.network, self.program = entries, network, program
+        self.stored = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
+        self.values: dict[fx.Node, Any] = {}
+
+    def run(self) -> None:
+        for node in self.program.graph.nodes:
+            self.values[node] = self._visit(node)
+
+    def _visit(self, node: fx.Node) -> Any:
+        if node.op == "placeholder":
+            return self._placeholder(node)
+        if node.op == "output":
+            return self._output(node)
+        if node.op == "get_attr":
+            return Derived(())
+        args = map_arg(node.args, lambda n: self.values[n])
+        kwargs = map_arg(node.kwargs, lambda n: self.values[n])
+        if node.target is operator.getitem:
+            return args[0][int(str(args[1]))] if isinstance(args[0], list | tuple) else None
+        call = Call(self.entries, self.network, node, args, kwargs)
+        if not any(isinstance(v, torch.Tensor) for v in call.flat()):
+            return _without_channels(node)
+        rule = RULES.get(call.name)
+        return rule(call) if rule is not None else call.give_up(f"{call.name} cannot be followed")
+
+    def _placeholder(self, node: fx.Node) -> Any:
+        spec = self.stored[node.name]
+        if spec.kind is not InputKind.USER_INPUT:
+            value = node.meta.get("val")
+            shape = tuple(value.shape) if isinstance(value, torch.Tensor) else ()
+            if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER) and spec.target is not None:
+                if node.users:
+                    self.entries.used.add(spec.target)
+                return Stored(spec.target, shape)
+            return Derived(shape)
+        value = node.meta.get("val")
+        if not isinstance(value, torch.Tensor):
+            return None
+        if value.ndim < 2:
+            return unknown(value.shape)
+        ids = self.entries.fresh(value.shape[1])
+        self.entries.freeze(ids, "they are the network's input")
+        return along(ids, 1, value.shape)
+
+    def _output(self, node: fx.Node) -> None:
+        map_arg(node.args, self._leaves)
+
+    def _leaves(self, node: fx.Node) -> None:
+        for value in _flatten(self.values[node]):
+            ids = as_ids(value)
+            if ids is not None:
+                self.entries.freeze(entries_of(ids), "they leave the network")
 
 
-def _unknown(node: fx.Node, what: str = "") -> PlanError:
-    described = f" ({what})" if what else ""
-    return PlanError(
-        f"Channels cannot be followed through '{node.name}'{described}.",
-        cure="Convolutions, BatchNorm, ReLU, pooling and channel concatenation can be followed.",
-    )
+def _without_channels(node: fx.Node) -> Any:
+    """An operation on parameters and constants alone."""
+    value = node.meta.get("val")
+    if isinstance(value, list | tuple):
+        return [Derived(tuple(v.shape)) if isinstance(v, torch.Tensor) else None for v in value]
+    return Derived(tuple(value.shape)) if isinstance(value, torch.Tensor) else None
+
+
+def _flatten(value: Any) -> Sequence[Any]:
+    return [v for part in value for v in _flatten(part)] if isinstance(value, list | tuple) else [value]

@@ -2,54 +2,83 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import nn
-
 from compress.errors import PlanError
 from compress.files import digest_json, read_json, write_json
-from compress.prune.allocate import block_ratio, keep_counts
-from compress.prune.criteria import score
-from compress.prune.groups import find_groups
+from compress.prune.groups import Group, Member
 
-SCHEMA = 1
+SCHEMA = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GroupPlan:
-    """One convolution's share of a plan."""
+    """One group's share of a plan."""
 
     block: str
     width: int
+    """Units that could leave: channels, or whole groups of a grouped convolution or GroupNorm."""
     kept: tuple[int, ...]
-    """Indices that stay, ascending."""
+    """Units that stay, ascending."""
     scores: tuple[float, ...]
-    """Importance of every channel, pruned or not."""
+    """Importance of every unit, pruned or not."""
     asked: float
     """The ratio that was asked for."""
     achieved: float
-    """The ratio that whole channels allow."""
+    """The ratio that whole, aligned units allow."""
+    reason: str
+    """Why achieved differs from asked; empty when it does not."""
+    criterion: str
+    """What the scores really are, where the asked criterion does not apply."""
+    members: tuple[Member, ...]
+    """Everything that leaves with a unit."""
+
+    def group(self, name: str) -> Group:
+        return Group(name, self.width, self.members)
+
+    def to_json(self) -> dict[str, Any]:
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        lists = {"kept": list(self.kept), "scores": [round(s, 9) for s in self.scores]}
+        return {**plain, **lists, "members": [m.to_json() for m in self.members]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> GroupPlan:
+        members = tuple(Member.from_json(m, width=value["width"]) for m in value["members"])
+        return cls(**{**value, "kept": tuple(value["kept"]), "scores": tuple(value["scores"]), "members": members})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PruningPlan:
     """What to remove from one network."""
 
     criterion: str
+    scope: str
+    """local: every group by its own ratio; global: one ranking over all groups."""
+    align: int
+    """Widths are multiples of this where they were pruned; 1 is the textbook behaviour."""
     seed: int
     source: str
     """Digest of the checkpoint that the scores were computed on."""
     default: float
     block_ratios: dict[str, float]
     groups: dict[str, GroupPlan]
+    whole: dict[str, str] = field(default_factory=dict)
+    """Layer -> why none of its channels, or not all of them, can be pruned."""
+    inputs: tuple[tuple[int, ...], ...] = ()
+    """Shapes of the example that the network was followed with; rebuilding tries them."""
 
     @property
     def kept(self) -> dict[str, tuple[int, ...]]:
-        """Group name -> indices that stay."""
+        """Group name -> units that stay."""
         return {name: group.kept for name, group in self.groups.items()}
+
+    @property
+    def channel_groups(self) -> tuple[Group, ...]:
+        """The groups that the plan was made for."""
+        return tuple(group.group(name) for name, group in self.groups.items())
 
     @property
     def digest(self) -> str:
@@ -65,11 +94,9 @@ class PruningPlan:
         return result
 
     def to_json(self) -> dict[str, Any]:
-        groups = {
-            name: {**asdict(g), "kept": list(g.kept), "scores": [round(s, 9) for s in g.scores]}
-            for name, g in self.groups.items()
-        }
-        return {"schema": SCHEMA, **{k: v for k, v in asdict(self).items() if k != "groups"}, "groups": groups}
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        groups = {name: group.to_json() for name, group in self.groups.items()}
+        return {"schema": SCHEMA, **plain, "inputs": [list(s) for s in self.inputs], "groups": groups}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> PruningPlan:
@@ -78,50 +105,11 @@ class PruningPlan:
         if document.pop("schema", None) != SCHEMA:
             raise PlanError(f"The pruning plan's schema is not {SCHEMA}: it was written by another version.")
         try:
-            groups = {
-                name: GroupPlan(**{**g, "kept": tuple(g["kept"]), "scores": tuple(g["scores"])})
-                for name, g in document.pop("groups").items()
-            }
-            return cls(**document, groups=groups)
-        except (TypeError, KeyError, AttributeError) as fault:
+            groups = {name: GroupPlan.from_json(g) for name, g in document.pop("groups").items()}
+            inputs = tuple(tuple(shape) for shape in document.pop("inputs"))
+            return cls(**document, groups=groups, inputs=inputs)
+        except (TypeError, KeyError, AttributeError, ValueError) as fault:
             raise PlanError(f"The pruning plan is damaged: {fault}.") from fault
-
-
-def rank(
-    network: nn.Module,
-    *,
-    in_channels: int,
-    criterion: str,
-    default: float,
-    block_ratios: dict[str, float],
-    seed: int,
-    source: str,
-) -> PruningPlan:
-    """Score every channel group and keep the highest; raising a ratio only ever removes more.
-
-    Raises `PlanError` when a group would be emptied or the network cannot be followed.
-    """
-    groups = find_groups(network, in_channels=in_channels)
-    counts = keep_counts(groups, default=default, ratios=block_ratios)
-    tensors = network.state_dict()
-    plans = {}
-    for group in groups:
-        scores = score(criterion, group, tensors, seed=seed)
-        plans[group.name] = GroupPlan(
-            block=group.block,
-            width=group.width,
-            kept=top(scores, counts[group.name]),
-            scores=tuple(float(s) for s in scores),
-            asked=block_ratio(group.block, default=default, ratios=block_ratios),
-            achieved=1 - counts[group.name] / group.width,
-        )
-    return PruningPlan(criterion, seed, source, default, dict(block_ratios), plans)
-
-
-def top(scores: np.ndarray, count: int) -> tuple[int, ...]:
-    """Ascending indices of the `count` highest scores; ties go to the lower index."""
-    order = np.argsort(-scores, kind="stable")
-    return tuple(sorted(int(i) for i in order[:count]))
 
 
 def save_plan(plan: PruningPlan, path: Path) -> Path:

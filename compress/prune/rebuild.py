@@ -1,4 +1,4 @@
-"""The smaller network: a pure function from a checkpoint and a plan to a checkpoint."""
+"""The smaller network: a pure function from a network and a plan."""
 
 from __future__ import annotations
 
@@ -6,21 +6,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
+from torch import nn
+
 from compress.errors import PlanError
 from compress.models.build import build
 from compress.models.checkpoint import Checkpoint
-from compress.prune.groups import Group, find_groups, sliced
+from compress.models.copying import copied
+from compress.prune.groups import Group, Member, sliced
 from compress.prune.plan import PruningPlan
+from compress.prune.resize import resize
 
 
-def rebuild(source: Checkpoint, plan: PruningPlan) -> Checkpoint:
-    """The network that `plan` leaves of `source`, with the kept weights copied unchanged.
+def rebuild(network: nn.Module, plan: PruningPlan) -> nn.Module:
+    """A copy of `network` that lacks what `plan` removes; the kept weights are copied unchanged.
 
-    `source` may be the dense network or an earlier state of it (rewinding). Raises `PlanError`
-    when the plan was made for a network of another shape.
+    Works for any module that `rank` could follow. Raises `PlanError` when the plan was made for a
+    network of another shape, or when the network's own code insists on the old channel counts.
     """
-    groups = find_groups(source.network, in_channels=source.meta.arguments["in_channels"])
-    _check(groups, plan)
+    check_fits(network, plan)
+    smaller = copied(network)
+    resize(smaller, plan.channel_groups, plan.kept)
+    _try(smaller, plan)
+    return smaller
+
+
+def rebuild_checkpoint(source: Checkpoint, plan: PruningPlan) -> Checkpoint:
+    """The checkpoint that `plan` leaves of `source`, which may be an earlier state of the ranked network."""
+    check_fits(source.network, plan)
+    groups = plan.channel_groups
     arguments = {**source.meta.arguments, "widths": pruned_widths(source.meta.arguments["widths"], groups, plan.kept)}
     network = build(source.meta.architecture, arguments)
     network.load_state_dict(sliced(source.network.state_dict(), groups, plan.kept))
@@ -31,24 +45,59 @@ def rebuild(source: Checkpoint, plan: PruningPlan) -> Checkpoint:
 def pruned_widths(
     widths: Mapping[str, Sequence[int]], groups: Sequence[Group], kept: Mapping[str, Sequence[int]]
 ) -> dict[str, list[int]]:
-    """The constructor's widths after pruning: groups come in execution order within each block."""
-    by_block: dict[str, list[int]] = {}
+    """The U-Net constructor's widths after pruning: a group's last name part says which convolution it is."""
+    after = {block: list(sizes) for block, sizes in widths.items()}
     for group in groups:
-        by_block.setdefault(group.block, []).append(len(kept[group.name]))
-    return {block: by_block[block] for block in widths}
+        place = 1 if group.name.endswith(".conv2") else 0
+        after[group.block][place] = len(kept[group.name])
+    return after
 
 
-def _check(groups: Sequence[Group], plan: PruningPlan) -> None:
-    have = {g.name: g.width for g in groups}
-    want = {name: g.width for name, g in plan.groups.items()}
-    wrong = sorted(name for name in have.keys() | want.keys() if have.get(name) != want.get(name))
+def check_fits(network: nn.Module, plan: PruningPlan) -> None:
+    """Raise `PlanError` unless every tensor that the plan names is there, with the size it expects."""
+    tensors = {
+        **dict(network.named_parameters(remove_duplicate=False)),
+        **dict(network.named_buffers(remove_duplicate=False)),
+    }
+    wrong = [_mismatch(m, tensors) for g in plan.groups.values() for m in g.members if m.role != "attribute"]
+    wrong = [text for text in wrong if text]
     if wrong:
-        name = wrong[0]
+        raise PlanError(f"The plan does not fit this network: {wrong[0]} ({len(wrong)} such difference(s)).")
+
+
+def _mismatch(member: Member, tensors: Mapping[str, torch.Tensor]) -> str:
+    if member.tensor not in tensors:
+        return f"it has no {member.tensor}"
+    shape = tensors[member.tensor].shape
+    have = shape[member.dim] if member.dim < len(shape) else 0
+    expected = f"the plan expects {member.size}"
+    return "" if have == member.size else f"{member.tensor} has {have} entries along dimension {member.dim}, {expected}"
+
+
+@torch.no_grad()
+def _try(network: nn.Module, plan: PruningPlan) -> None:
+    """Run the smaller network once: code with fixed channel counts shows only then."""
+    parameter = next(network.parameters(), None)
+    like = {} if parameter is None else {"device": parameter.device, "dtype": parameter.dtype}
+    mode = network.training
+    try:
+        network.eval()(*(torch.zeros(shape, **like) for shape in plan.inputs))
+    except (RuntimeError, ValueError) as fault:
+        reason = str(fault).strip().splitlines()[0]
         raise PlanError(
-            f"The plan does not fit this network: {name} has {have.get(name, 0)} channels, "
-            f"the plan expects {want.get(name, 0)} ({len(wrong)} such difference(s))."
-        )
+            f"The pruned network does not run: {reason}",
+            cure="Some of its code insists on fixed channel counts; name those modules in `ignore`.",
+        ) from fault
+    finally:
+        network.train(mode)
 
 
 def _summary(plan: PruningPlan) -> dict[str, Any]:
-    return {"digest": plan.digest, "criterion": plan.criterion, "default": plan.default, "ratios": plan.block_ratios}
+    return {
+        "digest": plan.digest,
+        "criterion": plan.criterion,
+        "scope": plan.scope,
+        "align": plan.align,
+        "default": plan.default,
+        "ratios": plan.block_ratios,
+    }

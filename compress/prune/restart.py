@@ -9,7 +9,7 @@ from compress.models.build import build
 from compress.models.checkpoint import Checkpoint
 from compress.models.unet import initialise
 from compress.prune.plan import PruningPlan
-from compress.prune.rebuild import rebuild
+from compress.prune.rebuild import rebuild_checkpoint
 from compress.registry import pick
 
 Early = Callable[[], Checkpoint]
@@ -31,7 +31,7 @@ def randomise(pruned: Checkpoint, early: Early, plan: PruningPlan, seed: int) ->
 def rewind(pruned: Checkpoint, early: Early, plan: PruningPlan, seed: int) -> Checkpoint:
     """The same channels with the values they had early in training (Frankle 2019, arXiv:1903.01611)."""
     source = early()
-    rewound = rebuild(source, plan)
+    rewound = rebuild_checkpoint(source, plan)
     return Checkpoint(rewound.network, replace(pruned.meta, extra={"rewound_to_epoch": source.meta.epoch}))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,11 @@ from compress.config import Ratios
 from compress.files import write_json
 from compress.models.checkpoint import Checkpoint
 from compress.models.cost import LayerCost, count_parameters, layer_costs
-from compress.prune.plan import PruningPlan, rank
+from compress.prune.plan import PruningPlan
 from compress.prune.statistics import FilterStatistics, activation_statistics, filter_statistics
 from compress.report.plots import activation_distributions, filter_histograms, layer_summary
 from compress.report.schematic import unet_schematic
+from compress.steps.pruning import default_request, make_plan
 from compress.steps.workspace import Workspace
 
 _VOLUMES = 4
@@ -37,15 +38,7 @@ def inspect_network(ws: Workspace, checkpoint: Checkpoint, *, ratios: Ratios, na
     """Measure a network and write statistics.json, masks.json and pictures under inspect/<name>."""
     folder = ws.run.inspect / name
     network, phantom = checkpoint.network, checkpoint.meta.phantom
-    plan = rank(
-        network,
-        in_channels=checkpoint.meta.arguments["in_channels"],
-        criterion=ws.config.pruning.method,
-        default=ratios.default,
-        block_ratios=dict(ratios.block_ratios),
-        seed=ws.config.experiment.seed,
-        source=checkpoint.meta.digest,
-    )
+    plan = make_plan(ws, checkpoint, replace(default_request(ws), ratios=ratios))
     filters, costs = filter_statistics(network), layer_costs(network, size=ws.config.data.size)
     activations = activation_statistics(network, _images(ws))
     kept = {group: np.isin(np.arange(g.width), g.kept) for group, g in plan.groups.items()}

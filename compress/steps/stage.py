@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from compress.config import Config
+from compress.config import Config, Schedule
 from compress.data.augment import STRENGTHS
 from compress.data.dataset import SliceDataset
 from compress.errors import ConfigError
@@ -33,25 +33,55 @@ class Policy:
     """Train again even when nothing has changed."""
 
 
-def build_recipe(ws: Workspace, *, epochs: int, seed: int | None = None) -> Recipe:
-    """The training recipe of a configuration: dense training and retraining differ in epochs alone."""
+@dataclass(frozen=True)
+class Recovery:
+    """How a pruned network is retrained. The default is the dense network's own training over again."""
+
+    schedule: Schedule = "lr-rewind"
+    """lr-rewind: the full schedule (Renda 2020, arXiv:2003.02389); finetune: a constant tenth of the rate."""
+    distill: float = 0.0
+    """Share of the loss that comes from the teacher."""
+    temperature: float = 2.0
+    teacher: Checkpoint | None = None
+
+
+AS_DENSE = Recovery()
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What earlier rounds of the same network have cost."""
+
+    epochs: int = 0
+    seconds: float = 0.0
+
+
+NO_EFFORT = Effort()
+
+
+def build_recipe(ws: Workspace, *, epochs: int, seed: int | None = None, recovery: Recovery = AS_DENSE) -> Recipe:
+    """The training recipe of a configuration; retraining may change rate, schedule and loss by `recovery`."""
     config, parameters = ws.config, ws.config.train.parameters
+    tuning = recovery.schedule == "finetune"
     return Recipe(
         epochs=epochs,
         batch_size=config.train.batch_size,
-        learning_rate=parameters.learning_rate,
+        learning_rate=parameters.learning_rate / 10 if tuning else parameters.learning_rate,
         weight_decay=parameters.weight_decay,
         loss=parameters.loss_function,
-        schedule=parameters.schedule,
+        schedule="constant" if tuning else parameters.schedule,
         augmentation=STRENGTHS[parameters.augmentation],
         seed=config.experiment.seed if seed is None else seed,
         bf16=use_bf16(parameters.precision, resolve_device(config.experiment.device)),
         slices_per_volume=config.train.num_slices_per_volume,
+        distill=recovery.distill,
+        temperature=recovery.temperature,
+        teacher=recovery.teacher.meta.digest if recovery.teacher else "",
     )
 
 
 def inputs_of(ws: Workspace, network: nn.Module, meta: Meta, recipe: Recipe) -> dict[str, Any]:
-    """Everything that decides a stage's outcome, as digests and plain values."""
+    """Everything that decides a stage's outcome, as digests and plain values; the recipe names the teacher."""
     return {
         "recipe": recipe.to_json(),
         "start": weights_digest(network, meta),
@@ -76,13 +106,16 @@ def train_stage(
     policy: Policy,
     name: str,
     seed: int | None = None,
+    recovery: Recovery = AS_DENSE,
+    spent: Effort = NO_EFFORT,
 ) -> Checkpoint:
     """Train `network` as given, write every file of the stage, and return the final checkpoint.
 
-    Returns at once when the stage is already there from the same inputs. Raises `ConfigError` when
-    an unfinished or different result is there and the policy refuses to touch it.
+    Returns at once when the stage is already there from the same inputs. `spent` is added to the epochs
+    and seconds that the stage's record tells. Raises `ConfigError` when an unfinished or different result
+    is there and the policy refuses to touch it.
     """
-    recipe = build_recipe(ws, epochs=epochs, seed=seed)
+    recipe = build_recipe(ws, epochs=epochs, seed=seed, recovery=recovery)
     inputs = inputs_of(ws, network, meta, recipe)
     if not policy.force and is_current(stage, inputs):
         ws.progress.note(f"{name}: already done in {stage.root}; nothing to do (--restart trains again).")
@@ -90,17 +123,26 @@ def train_stage(
     _guard(ws, stage, policy, recipe)
     if not (policy.unfinished == "resume" and stage.resume.is_file()) or stage.final.is_file():
         _clear(stage)
-    trainer = _train(ws, stage, network, meta, recipe, name)
+    trainer = _train(ws, stage, network, meta, recipe, name, recovery.teacher)
     saved = save(stage.final, trainer.network, replace(meta, epoch=trainer.epoch))
     records = read_metrics(stage.metrics)
-    seconds = sum(r["seconds"] for r in records)
+    seconds = spent.seconds + sum(r["seconds"] for r in records)
     training_curves(stage.curves, records, phantom=ws.training.phantom)
-    write_json(stage.record, {"inputs": inputs, "digest": saved.digest, "epochs": epochs, "seconds": seconds})
+    effort = {"epochs": spent.epochs + epochs, "seconds": seconds}
+    write_json(stage.record, {"inputs": inputs, "digest": saved.digest, **effort})
     stage.resume.unlink(missing_ok=True)
     return load(stage.final)
 
 
-def _train(ws: Workspace, stage: Stage, network: nn.Module, meta: Meta, recipe: Recipe, name: str) -> Trainer:
+def _train(
+    ws: Workspace,
+    stage: Stage,
+    network: nn.Module,
+    meta: Meta,
+    recipe: Recipe,
+    name: str,
+    teacher: Checkpoint | None,
+) -> Trainer:
     config, parameters = ws.config, ws.config.train.parameters
     device = resolve_device(config.experiment.device)
     if config.experiment.deterministic:
@@ -108,7 +150,13 @@ def _train(ws: Workspace, stage: Stage, network: nn.Module, meta: Meta, recipe: 
     ws.progress.note(f"{name}: device {device}, {'bfloat16' if recipe.bf16 else 'float32'}, {recipe.epochs} epochs.")
     data = _data(ws, recipe)
     start = weights_digest(network, meta)
-    trainer = Trainer(network, recipe, steps_per_epoch=data.steps_per_epoch(recipe.batch_size), device=device)
+    trainer = Trainer(
+        network,
+        recipe,
+        steps_per_epoch=data.steps_per_epoch(recipe.batch_size),
+        device=device,
+        teacher=teacher.network if teacher else None,
+    )
     keeper = Checkpoints(
         stage,
         replace(meta, parent=start),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader
 
 from compress.data.dataset import Batch
-from compress.errors import CheckpointError
+from compress.errors import CheckpointError, ConfigError
 from compress.models.checkpoint import load_tensors, save_tensors
 from compress.progress import Task
+from compress.registry import pick
+from compress.train.distill import frozen_copy, soft_loss
 from compress.train.losses import build_loss
 
 
@@ -33,19 +36,36 @@ class Recipe:
     seed: int
     bf16: bool
     slices_per_volume: int | None = None
+    distill: float = 0.0
+    """Share of the loss that comes from the teacher, 0 to 1."""
+    temperature: float = 2.0
+    teacher: str = ""
+    """The teacher's digest: another teacher is another recipe."""
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain values; without distillation its keys are left out, as before it existed."""
+        left_out = () if self.distill else ("distill", "temperature", "teacher")
+        return {key: value for key, value in asdict(self).items() if key not in left_out}
 
 
 class Trainer:
     """Runs epochs. Two trainers with equal state and data produce equal weights."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe, *, steps_per_epoch: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        *,
+        steps_per_epoch: int,
+        device: torch.device,
+        teacher: nn.Module | None = None,
+    ) -> None:
+        """`teacher` is copied, never changed. `ConfigError` when the recipe distills and there is none."""
         self.recipe = recipe
         self.device = device
         self.epoch = 0
         self.network = network.to(device=device, memory_format=torch.channels_last)  # pyright: ignore
+        self.teacher = _teacher(recipe, teacher, device)
         self.loss = build_loss(recipe.loss)
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -67,12 +87,21 @@ class Trainer:
         images = batch.images.to(self.device, memory_format=torch.channels_last)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.bf16):
             logits = self.network(images)
-        loss = self.loss(logits.float(), batch.labels.to(self.device))
+        loss = self._loss(logits.float(), batch.labels.to(self.device), images)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         self.scheduler.step()
         return loss.detach().cpu()
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        loss = self.loss(logits, labels)
+        if self.teacher is None:
+            return loss
+        with torch.no_grad(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.bf16):
+            target = self.teacher(images)
+        share = self.recipe.distill
+        return (1 - share) * loss + share * soft_loss(logits, target.float(), temperature=self.recipe.temperature)
 
     @property
     def learning_rate(self) -> float:
@@ -114,17 +143,41 @@ class Trainer:
         return document["extra"]
 
 
-def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: int) -> LRScheduler:
-    """One learning rate per step. one_cycle: Smith 2018, linear-cosine warm-up over the first 20%."""
-    if recipe.schedule == "constant":
-        return LambdaLR(optimizer, _one)
+def _teacher(recipe: Recipe, teacher: nn.Module | None, device: torch.device) -> nn.Module | None:
+    if not recipe.distill:
+        return None
+    if teacher is None:
+        raise ConfigError(
+            f"The recipe takes {recipe.distill:g} of its loss from a teacher, but none was given.",
+            cure="Pass the dense network as teacher, or set pruning.distill to 0.",
+        )
+    return frozen_copy(teacher, device=device)
+
+
+def _one_cycle(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: int) -> LRScheduler:
+    """Smith 2018 (arXiv:1708.07120): linear-cosine warm-up over the first 20%, then down to almost nothing."""
     steps = recipe.epochs * steps_per_epoch
     # At total_steps 5 the warm-up ends on step 0, and torch divides by its length.
     return OneCycleLR(optimizer, max_lr=recipe.learning_rate, total_steps=max(steps + 1, 6), pct_start=0.2)
 
 
+def _constant(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: int) -> LRScheduler:
+    return LambdaLR(optimizer, _one)
+
+
 def _one(_: int) -> float:
     return 1.0
+
+
+RATES: dict[str, Callable[[torch.optim.Optimizer, Recipe, int], LRScheduler]] = {
+    "one_cycle": _one_cycle,
+    "constant": _constant,
+}
+
+
+def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: int) -> LRScheduler:
+    """One learning rate per step; `ConfigError` when the recipe's schedule is unknown."""
+    return pick("schedule", RATES, recipe.schedule)(optimizer, recipe, steps_per_epoch)
 
 
 def _schedule_state(scheduler: LRScheduler) -> dict[str, Any]:
@@ -151,4 +204,5 @@ def _slots(tensors: dict[str, torch.Tensor]) -> dict[int, dict[str, torch.Tensor
 
 def _difference(stored: dict[str, Any], recipe: Recipe) -> str:
     now = recipe.to_json()
-    return ", ".join(f"{k} {stored.get(k)} then, {v} now" for k, v in now.items() if stored.get(k) != v)
+    keys = [*now, *(key for key in stored if key not in now)]
+    return ", ".join(f"{k} {stored.get(k)} then, {now.get(k)} now" for k in keys if stored.get(k) != now.get(k))

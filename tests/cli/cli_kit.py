@@ -12,6 +12,7 @@ TINY = (
     "train.parameters.precision=fp32",
     "experiment.device=cpu",
     "evaluation.num_visuals=1",
+    "pruning.ratios.align=none",
     "bench.rounds=3",
     "bench.warmup=1",
     "bench.threads=1",

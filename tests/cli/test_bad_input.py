@@ -90,10 +90,11 @@ def test_bad_configuration_is_exit_code_two(fault, experiment, command):
 RATIO_FAULTS = {
     "unknown block": ("default: 0.5\nblock_ratios: {encoders.9: 0.5}\n", "encoders.9"),
     "ratio of one": ("default: 1.0\n", "less than 1"),
-    "empties a layer": ("default: 0.95\n", "remove every filter"),
+    "empties a layer": ("default: 0.95\nalign: none\n", "remove every filter"),
     "broken YAML": ("default: [0.5\n", "YAML"),
     "a list": ("- 0.5\n", "list"),
     "a word": ("default: much\n", "default"),
+    "alignment": ("align: 0\n", "ratios.align is 0; auto, none or a positive whole number"),
 }
 
 
@@ -131,6 +132,10 @@ def test_an_empty_folder(arguments, code, word, tmp_path, command, monkeypatch):
         (("prune", "--ratios", "nowhere.yaml"), "nowhere.yaml"),
         (("prune", "--init", "rewound"), "rewind"),
         (("prune", "--finetune", "some"), "none"),
+        (("prune", "--schedule", "fine-tune"), "Did you mean 'finetune'?"),
+        (("prune", "--method", "l3"), "bn-scale"),
+        (("prune", "--scope", "whole"), "global, local"),
+        (("prune", "--align", "wide"), "--align is 'wide'; auto, none or a positive"),
         (("prune", "--name", "../up"), "name"),
         (("finetune",), "No checkpoint"),
         (("inspect",), "No checkpoint"),

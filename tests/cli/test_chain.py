@@ -131,7 +131,7 @@ def test_sweep_writes_one_table_and_repeats_nothing(experiment, command):
     more = settings(
         "train.parameters.num_epochs=1",
         "sweep.inits=[none, rewind]",
-        "sweep.ratio_sets=[{name: half, ratios: {default: 0.5}}, {name: none, ratios: {default: 0.0}}]",
+        "sweep.ratio_sets=[{name: half, ratios: {default: 0.5, align: none}}, {name: none, ratios: {default: 0.0}}]",
         "sweep.seeds=[1, 2]",
     )
     done = command("sweep", *more)

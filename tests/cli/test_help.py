@@ -11,6 +11,8 @@ COMMANDS = (
     "init",
     "train",
     "inspect",
+    "sensitivity",
+    "plan",
     "prune",
     "finetune",
     "eval",

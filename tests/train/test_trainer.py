@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from training_kit import LABELS, RECIPE, recipe, trainer, training_data, volume
+from training_kit import LABELS, RECIPE, network, recipe, trainer, training_data, volume
 
 from compress.errors import CheckpointError, ConfigError
 from compress.models.checkpoint import Meta, save
@@ -55,19 +55,21 @@ def assert_same_bits(mine: dict[str, torch.Tensor], other: dict[str, torch.Tenso
         recipe(bf16=True, augmentation=0.0),
         recipe(schedule="constant", augmentation=0.0),
         recipe(loss="ce", batch_size=64, augmentation=0.0),
+        recipe(distill=0.5, teacher="wide", augmentation=0.0),
     ],
-    ids=["fp32", "bf16", "constant rate", "one step per epoch"],
+    ids=["fp32", "bf16", "constant rate", "one step per epoch", "distillation"],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(chosen: Recipe, tmp_path: Path):
-    whole, expected = trainer(chosen), []
+    teacher = network(4, (6, 6))
+    whole, expected = trainer(chosen, teacher=teacher), []
     fit(whole, training_data(chosen), callbacks=[keep_records(expected)])
 
     found: list[Record] = []
     path = tmp_path / "resume.safetensors"
     with pytest.raises(Killed):
         callbacks = [keep_records(found), keep_state(path, die_after=2)]
-        fit(trainer(chosen), training_data(chosen), callbacks=callbacks)
-    resumed = trainer(chosen, seed=9)
+        fit(trainer(chosen, teacher=teacher), training_data(chosen), callbacks=callbacks)
+    resumed = trainer(chosen, seed=9, teacher=teacher)
     torch.manual_seed(77)
     assert resumed.restore(path) == {"best": 0.25}
     assert resumed.epoch == 2
@@ -110,6 +112,11 @@ def test_one_cycle_warms_up_and_decays():
     assert max(starts) > 0.9 * RECIPE.learning_rate
     assert starts[1:] == sorted(starts[1:], reverse=True)
     assert rates[-1][1] < 1e-3 * RECIPE.learning_rate
+
+
+def test_an_unknown_schedule_is_named():
+    with pytest.raises(ConfigError, match=r"Unknown schedule 'cosine'\. Known: constant, one_cycle\."):
+        trainer(recipe(schedule="cosine"))
 
 
 @pytest.mark.parametrize("epochs", range(1, 9))

@@ -42,11 +42,22 @@ def training_data(recipe: Recipe = RECIPE) -> TrainingData:
     return TrainingData(dataset, [volume(2)], LABELS)
 
 
-def trainer(recipe: Recipe = RECIPE, *, features: tuple[int, ...] = (4, 8), seed: int = 0) -> Trainer:
-    network = UNet(1, 4, dense_widths(features))
-    initialise(network, seed=seed)
+def network(seed: int, features: tuple[int, ...] = (4, 8)) -> UNet:
+    made = UNet(1, 4, dense_widths(features))
+    initialise(made, seed=seed)
+    return made
+
+
+def trainer(
+    recipe: Recipe = RECIPE,
+    *,
+    features: tuple[int, ...] = (4, 8),
+    seed: int = 0,
+    teacher: torch.nn.Module | None = None,
+) -> Trainer:
     steps = training_data(recipe).steps_per_epoch(recipe.batch_size)
-    return Trainer(network, recipe, steps_per_epoch=steps, device=torch.device("cpu"))
+    device = torch.device("cpu")
+    return Trainer(network(seed, features), recipe, steps_per_epoch=steps, device=device, teacher=teacher)
 
 
 def recipe(**changes: object) -> Recipe:

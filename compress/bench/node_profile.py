@@ -1,0 +1,231 @@
+"""Where a network's time goes: its layers read from the ONNX graph, and ONNX Runtime's own time of every node.
+
+ONNX Runtime rewrites the graph before it runs it (it fuses activations, pads channels, inserts
+reorders), so a layer and its node share no name; `match_layers` finds them by operator and shape.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+
+from compress.bench.latency import measure_latency
+from compress.bench.model_facts import Shape, _shapes
+from compress.bench.stats import median
+from compress.errors import EnvironmentFault, ModelFileError
+from compress.runtime.modelfile import load_model
+from compress.runtime.session import open_session
+
+Kind = Literal["conv", "transposed", "linear"]
+OPERATORS: dict[Kind, frozenset[str]] = {
+    "conv": frozenset({"Conv", "FusedConv"}),
+    "transposed": frozenset({"ConvTranspose"}),
+    "linear": frozenset({"Gemm", "FusedGemm", "MatMul", "FusedMatMul"}),
+}
+"""What ONNX Runtime calls the node that computes a layer of each kind."""
+
+_WEIGHTED = frozenset().union(*OPERATORS.values())
+
+WIDEST_BLOCK = 16
+"""ONNX Runtime pads channels to blocks of at most this many."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operation with weights; two layers that differ only in name cost the same."""
+
+    name: str
+    kind: Kind
+    inputs: int
+    """Input channels."""
+    outputs: int
+    """Output channels."""
+    kernel: int
+    """Taps per input channel: 9 for 3x3."""
+    positions: int
+    """Output height x width."""
+    groups: int = 1
+
+    @property
+    def family(self) -> tuple[Kind, int, int, int]:
+        """What pruning channels does not change: (kind, kernel, positions, groups)."""
+        return self.kind, self.kernel, self.positions, self.groups
+
+
+@dataclass(frozen=True)
+class NodeTime:
+    """One node of the graph that ONNX Runtime really runs."""
+
+    name: str
+    operator: str
+    inputs: tuple[Shape, ...]
+    """Shapes of its tensors; weights that were packed beforehand are missing."""
+    outputs: tuple[Shape, ...]
+    median: float
+    """Seconds."""
+    fastest: float
+    """Seconds."""
+
+
+@dataclass(frozen=True)
+class NodeProfile:
+    """What running one file took."""
+
+    path: Path
+    nodes: tuple[NodeTime, ...]
+    """In order of execution."""
+    wall: tuple[float, ...]
+    """Seconds per run WITHOUT profiling, in order of rounds."""
+
+
+def network_layers(path: Path, *, size: tuple[int, int], batch: int = 1) -> tuple[Layer, ...]:
+    """Convolutions, transposed convolutions and linear layers in graph order, for images of `size` (H, W).
+
+    A matrix product of two activations has no weights and is none. Raises `ModelFileError`.
+    """
+    model = load_model(path)
+    stored = {t.name for t in model.graph.initializer}
+    images = [entry for entry in model.graph.input if entry.name not in stored]
+    channels = images[0].type.tensor_type.shape.dim[1].dim_value if len(images) == 1 else 0
+    shapes = _shapes(model, (batch, channels, *size), path)
+    return tuple(_layer(n, shapes) for n in model.graph.node if n.op_type in _READERS and n.input[1] in stored)
+
+
+def _layer(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> Layer:
+    attributes = {a.name: a.i for a in node.attribute}
+    name = node.input[1].removesuffix(".weight")
+    return _READERS[node.op_type](name, shapes[node.input[1]], shapes[node.output[0]], attributes)
+
+
+def _conv(name: str, weight: Shape, output: Shape, attributes: Mapping[str, int]) -> Layer:
+    groups = attributes.get("group", 1)
+    return Layer(name, "conv", weight[1] * groups, weight[0], prod(weight[2:]), prod(output[2:]), groups)
+
+
+def _transposed(name: str, weight: Shape, output: Shape, attributes: Mapping[str, int]) -> Layer:
+    groups = attributes.get("group", 1)
+    return Layer(name, "transposed", weight[0], weight[1] * groups, prod(weight[2:]), prod(output[2:]), groups)
+
+
+def _linear(name: str, weight: Shape, output: Shape, attributes: Mapping[str, int]) -> Layer:
+    inputs, outputs = reversed(weight[-2:]) if attributes.get("transB") else weight[-2:]
+    return Layer(name, "linear", inputs, outputs, 1, prod(output[1:-1]))
+
+
+_READERS = {"Conv": _conv, "ConvTranspose": _transposed, "Gemm": _linear, "MatMul": _linear}
+
+
+def profile_nodes(
+    paths: Sequence[Path],
+    *,
+    size: tuple[int, int],
+    batch: int = 1,
+    threads: int | None = None,
+    rounds: int = 40,
+) -> tuple[NodeProfile, ...]:
+    """Time every node of every file on the CPU for `batch` images of `size` (H, W).
+
+    Each file runs in turn with the first one only, twice a round (with and without profiling): that
+    leaves the caches as a benchmark of two networks does, whereas many networks in turn find them
+    cold and small ones a tenth slower. All times are scaled to the speed that the machine had during
+    the first file. Only the CPU: on a GPU a node's time is that of its launch. Raises what
+    `open_session` and `measure_latency` raise, and `EnvironmentFault` for a profile that cannot be read.
+    """
+    first = open_session(paths[0], threads=threads, spinning="per-run")
+    shape = (batch, first.channels, *size)
+    with tempfile.TemporaryDirectory(prefix="node-profile-") as folder:
+        found = []
+        for index, path in enumerate(paths):
+            plain = open_session(path, threads=threads, spinning="per-run")
+            traced = open_session(path, threads=threads, spinning="per-run", profile=Path(folder, f"{index}"))
+            sessions = {"first": first, "plain": plain, "traced": traced}
+            found.append((measure_latency(sessions, shape=shape, rounds=rounds), traced.inner.end_profiling()))
+        speeds = [median(times.samples["first"]) for times, _ in found]
+        return tuple(
+            _profile(path, Path(file), times.samples["plain"], speeds[0] / speed)
+            for path, (times, file), speed in zip(paths, found, speeds, strict=True)
+        )
+
+
+def _profile(path: Path, file: Path, wall: Sequence[float], scale: float) -> NodeProfile:
+    nodes = read_profile(file, rounds=len(wall))
+    scaled = tuple(replace(node, median=scale * node.median, fastest=scale * node.fastest) for node in nodes)
+    return NodeProfile(Path(path), scaled, tuple(scale * seconds for seconds in wall))
+
+
+def read_profile(file: Path, *, rounds: int) -> tuple[NodeTime, ...]:
+    """The nodes of ONNX Runtime's profile, each over the last `rounds` runs. Raises `EnvironmentFault`."""
+    runs = list(_runs(json.loads(file.read_text(encoding="utf-8"))))[-rounds:]
+    if len(runs) != rounds or len({tuple(e["name"] for e in run) for run in runs}) != 1 or not runs[0]:
+        raise EnvironmentFault(
+            f"{file.name} holds {len(runs)} comparable runs of the network, not {rounds}.",
+            cure="Use a version of onnxruntime that this package was tested with.",
+        )
+    return tuple(_node_time(events) for events in zip(*runs, strict=True))
+
+
+def _runs(events: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """The node events of one run after the other; an event "model_run" ends each."""
+    nodes: list[dict[str, Any]] = []
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            nodes.append(event)
+        elif event.get("name") == "model_run":
+            yield nodes
+            nodes = []
+
+
+def _node_time(events: Sequence[dict[str, Any]]) -> NodeTime:
+    details = events[0]["args"]
+    seconds = np.array([event["dur"] for event in events]) * 1e-6  # ONNX Runtime writes whole microseconds
+    return NodeTime(
+        name=events[0]["name"].removesuffix("_kernel_time"),
+        operator=details["op_name"],
+        inputs=_tensors(details["input_type_shape"]),
+        outputs=_tensors(details["output_type_shape"]),
+        median=float(np.median(seconds)),
+        fastest=float(seconds.min()),
+    )
+
+
+def _tensors(described: Sequence[Mapping[str, Sequence[int]]]) -> tuple[Shape, ...]:
+    """[{"float": [1, 32, 160, 160]}, ...] as plain shapes."""
+    return tuple(tuple(dims) for entry in described for dims in entry.values())
+
+
+def match_layers(layers: Sequence[Layer], nodes: Sequence[NodeTime]) -> tuple[int, ...]:
+    """For each layer the index of the first node not yet taken that computes its shape.
+
+    ONNX Runtime may run branches in another order than the file lists them; nodes of the same shape
+    do the same work, so which of them a layer gets does not matter. Raises `ModelFileError` naming
+    the first layer without a node.
+    """
+    free = [index for index, node in enumerate(nodes) if node.operator in _WEIGHTED]
+    found = []
+    for number, layer in enumerate(layers):
+        index = next((i for i in free if _computes(nodes[i], layer)), None)
+        if index is None:
+            left = "; ".join(f"{nodes[i].operator} {nodes[i].inputs} -> {nodes[i].outputs}" for i in free[:3])
+            raise ModelFileError(f"No profiled node computes layer {number}, {layer}; left are: {left or 'none'}.")
+        free.remove(index)
+        found.append(index)
+    return tuple(found)
+
+
+def _computes(node: NodeTime, layer: Layer) -> bool:
+    if node.operator not in OPERATORS[layer.kind]:
+        return False
+    image, output = node.inputs[0], node.outputs[0]
+    if layer.kind == "linear":
+        return output[-1] == layer.outputs and image[-1] == layer.inputs
+    kernel = prod(node.inputs[1][2:]) if len(node.inputs) > 1 and len(node.inputs[1]) > 2 else layer.kernel
+    sizes = (kernel, prod(output[2:])) == (layer.kernel, layer.positions)
+    return sizes and 0 <= image[1] - layer.inputs < WIDEST_BLOCK and 0 <= output[1] - layer.outputs < WIDEST_BLOCK

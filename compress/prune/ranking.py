@@ -1,0 +1,142 @@
+"""From a network to a pruning plan: find the groups, score them, keep the best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from compress.errors import ConfigError, PlanError
+from compress.prune.allocate import Share, global_shares, ratio_of, shares
+from compress.prune.criteria import Context, comparable, describe, needs_gradients, score
+from compress.prune.gradients import gradients
+from compress.prune.graph import Example
+from compress.prune.groups import ChannelGroups, Group, find_groups
+from compress.prune.plan import GroupPlan, PruningPlan
+from compress.runtime.providers import find_provider
+
+Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
+Loss = Callable[[Any, torch.Tensor], torch.Tensor]
+
+
+def rank(
+    network: nn.Module,
+    example: Example,
+    *,
+    ratio: float = 0.5,
+    ratios: Mapping[str, float] | None = None,
+    criterion: str = "l1",
+    scope: Literal["local", "global"] = "local",
+    floor: float = 0.1,
+    align: int | str = "cpu",
+    data: Batches | None = None,
+    loss: Loss = nn.functional.cross_entropy,
+    seed: int = 0,
+    ignore: Sequence[str] = (),
+    source: str = "",
+    groups: ChannelGroups | None = None,
+) -> PruningPlan:
+    """Score every channel group of a network and keep the highest; the network is not changed.
+
+    example: an input (N, C, ...) or a tuple of inputs, shapes alone matter. ratio: the fraction of
+    channels REMOVED; `ratios` overrides it for groups, blocks or modules by name, the most specific
+    name wins. scope: "local" applies the ratio to every group, "global" to one ranking over all, of
+    which each group keeps at least `floor`. align: pruned widths become multiples of it: a number, an
+    execution provider whose vector width counts ("cpu", "cuda"), or "none". data, loss: only for the
+    criterion "taylor". ignore: modules that stay whole. groups: what `find_groups` said of this network,
+    to save following it again.
+
+    Raises `PlanError` when the network cannot be followed, nothing can be pruned or a group would be
+    emptied, and `ConfigError` for unknown names. Raising a ratio only ever removes more (plans nest).
+    """
+    _check(ratio, ratios or {}, floor)
+    found = groups or find_groups(network, example, ignore=ignore)
+    _known(found, ratios or {})
+    grads = _gradients(network, data, loss) if needs_gradients(criterion) else None
+    context = Context(_tensors(network), grads, seed)
+    scores = {g.name: score(criterion, g, context) for g in found.groups}
+    step = alignment(align)
+    if scope == "global":
+        even = {name: comparable(values) for name, values in scores.items()}
+        counts = global_shares(found.groups, even, default=ratio, ratios=ratios or {}, floor=floor, align=step)
+    elif scope == "local":
+        counts = shares(found.groups, default=ratio, ratios=ratios or {}, align=step)
+    else:
+        raise ConfigError(f"Unknown scope '{scope}'. Known: local, global.")
+    plans = {g.name: _group_plan(g, scores[g.name], counts[g.name], criterion) for g in found.groups}
+    inputs = example if isinstance(example, tuple) else (example,)
+    return PruningPlan(
+        criterion=criterion,
+        scope=scope,
+        align=step,
+        seed=seed,
+        source=source,
+        default=ratio,
+        block_ratios=dict(ratios or {}),
+        groups=plans,
+        whole={w.name: f"{w.reason} ({w.channels} channels)" for w in found.whole},
+        inputs=tuple(tuple(x.shape) for x in inputs),
+    )
+
+
+def alignment(align: int | str | None) -> int:
+    """Channels per multiple: a number, a provider's vector width by its name, or 1 for "none"."""
+    if align is None or align == "none":
+        return 1
+    if isinstance(align, str) and not align.isdigit():
+        return find_provider(align).alignment
+    if int(align) < 1:
+        raise ConfigError(f"align is {align}; a positive number, a provider's name or none is needed.")
+    return int(align)
+
+
+def top(scores: np.ndarray, count: int) -> tuple[int, ...]:
+    """Ascending indices of the `count` highest scores; ties go to the lower index."""
+    order = np.argsort(-scores, kind="stable")
+    return tuple(sorted(int(i) for i in order[:count]))
+
+
+def _group_plan(group: Group, scores: np.ndarray, share: Share, criterion: str) -> GroupPlan:
+    return GroupPlan(
+        block=group.block,
+        width=group.width,
+        kept=top(scores, share.kept),
+        scores=tuple(float(s) for s in scores),
+        asked=share.asked,
+        achieved=1 - share.kept / group.width,
+        reason=share.reason,
+        criterion=describe(criterion, group),
+        members=group.members,
+    )
+
+
+def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Every parameter and buffer by every name that it has."""
+    return {
+        **dict(network.named_buffers(remove_duplicate=False)),
+        **dict(network.named_parameters(remove_duplicate=False)),
+    }
+
+
+def _gradients(network: nn.Module, data: Batches | None, loss: Loss) -> dict[str, torch.Tensor] | None:
+    return None if data is None else gradients(network, data, loss, each=True)
+
+
+def _check(ratio: float, ratios: Mapping[str, float], floor: float) -> None:
+    for name, value in {"ratio": ratio, "floor": floor, **ratios}.items():
+        if not 0 <= value < 1:
+            raise ConfigError(f"{name} is {value}; a fraction from 0 to below 1 is needed.")
+
+
+def _known(found: ChannelGroups, ratios: Mapping[str, float]) -> None:
+    """Every name that a ratio is given for must lead to at least one group."""
+    if not found.groups:
+        reasons = "; ".join(f"{w.name}: {w.reason}" for w in found.whole) or "it has no layers with channels"
+        raise PlanError(f"Nothing in this network can be pruned ({reasons}).")
+    for name in ratios:
+        if not any(ratio_of(g, default=-1.0, ratios={name: 0.5}) >= 0 for g in found.groups):
+            names = ", ".join(g.name for g in found.groups)
+            raise PlanError(f"No channel group lies under '{name}'. Known: {names}.")

@@ -1,0 +1,177 @@
+"""What a network costs at widths that it does not have yet, without building it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
+from compress.errors import PlanError
+from compress.prune.graph import Example
+from compress.prune.groups import Group
+
+Kind = Literal["conv", "transposed", "linear"]
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """One call of a layer with weights, for one image."""
+
+    name: str
+    """Module name."""
+    kind: Kind
+    inputs: int
+    """Input channels."""
+    outputs: int
+    """Output channels."""
+    kernel: int
+    """Taps per input channel: 9 for 3x3, 1 for a linear layer."""
+    positions: int
+    """Output height x width."""
+    groups: int
+    sweeps: int
+    """How often the whole weight is used: output positions, for a transposed convolution input positions."""
+    parameters: int
+    """Weight and bias."""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds; a bias is not counted."""
+        return self.sweeps * self.inputs * self.outputs * self.kernel // self.groups
+
+
+def layers_of(network: nn.Module, example: Example) -> tuple[LayerShape, ...]:
+    """Convolutions, transposed convolutions and linear layers in the order of execution.
+
+    The network runs once on zeros in evaluation mode; example: input (N, C, ...) or a tuple of inputs,
+    of which one sample counts. A layer that is called twice appears twice.
+    """
+    names = {module: name for name, module in network.named_modules()}
+    found: list[LayerShape] = []
+
+    def record(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        found.append(_describe(names[module], module, inputs[0], output))
+
+    watched = [module for module in names if isinstance(module, _ConvNd | nn.Linear)]
+    hooks = [module.register_forward_hook(record) for module in watched]
+    modes = {module: module.training for module in names}
+    try:
+        with torch.inference_mode():
+            network.eval()(*_zeros(network, example))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, mode in modes.items():
+            module.training = mode
+    return tuple(found)
+
+
+def _zeros(network: nn.Module, example: Example) -> list[torch.Tensor]:
+    device = next((p.device for p in network.parameters()), None)
+    inputs = example if isinstance(example, tuple) else (example,)
+    return [torch.zeros_like(x[:1] if x.ndim else x, device=device) for x in inputs]
+
+
+def _describe(name: str, module: Any, image: torch.Tensor, output: torch.Tensor) -> LayerShape:
+    if isinstance(module, nn.Linear):
+        sizes, kernel, groups = (module.in_features, module.out_features), 1, 1
+        kind, positions = "linear", prod(output.shape[1:-1])
+        sweeps = positions
+    else:
+        sizes, kernel, groups = (module.in_channels, module.out_channels), prod(module.kernel_size), module.groups
+        kind, positions = "transposed" if module.transposed else "conv", prod(output.shape[2:])
+        sweeps = prod(image.shape[2:]) if module.transposed else positions
+    parameters = sum(p.numel() for p in module.parameters(recurse=False))
+    return LayerShape(name, kind, *sizes, kernel, positions, groups, sweeps, parameters)
+
+
+class Shapes:
+    """A network's layers as functions of how many units of each group are kept."""
+
+    def __init__(self, network: nn.Module, example: Example, groups: Sequence[Group]) -> None:
+        """Raises `PlanError` when a group lives in a weight that no convolution or linear layer holds."""
+        self.layers = layers_of(network, example)
+        """Of the network as it is."""
+        self.widths = {g.name: g.width for g in groups}
+        _check_owners(network, groups)
+        row, sizes = _tensor_rows(network)
+        self._sizes = np.ones((len(sizes), max((len(s) for s in sizes), default=1)), np.int64)
+        for own, size in zip(self._sizes, sizes, strict=True):
+            own[: len(size)] = size
+        self._loss = _losses(groups, row, self._sizes.shape)
+        self._weights = [row[f"{layer.name}.weight"] for layer in self.layers]
+        self._uses = np.array([layer.sweeps * layer.kernel for layer in self.layers], np.int64)
+        self._biased = [f"{layer.name}.bias" in row for layer in self.layers]
+        self._seen: dict[tuple[int, int, int], LayerShape] = {}
+
+    def at(self, kept: Mapping[str, int]) -> tuple[LayerShape, ...]:
+        """The layers when group g keeps `kept[g]` units; groups that are not named stay whole."""
+        return tuple(self._layer(i, *pair) for i, pair in enumerate(self._pairs(kept).tolist()))
+
+    def parameters(self, kept: Mapping[str, int]) -> int:
+        """All parameters of the network, norms included, at these widths."""
+        sizes = self._sizes - np.tensordot(self._gone(kept), self._loss, axes=1)
+        return int(sizes.prod(axis=1).sum())
+
+    def macs(self, kept: Mapping[str, int]) -> int:
+        """Multiply-adds of its layers for one image at these widths."""
+        return int((self._pairs(kept).prod(axis=1) * self._uses).sum())
+
+    def _gone(self, kept: Mapping[str, int]) -> np.ndarray:
+        return np.array([width - kept.get(name, width) for name, width in self.widths.items()], np.int64)
+
+    def _pairs(self, kept: Mapping[str, int]) -> np.ndarray:
+        """(layers, 2): the first two dimensions of every layer's weight, the only ones that pruning changes."""
+        gone = np.tensordot(self._gone(kept), self._loss[:, self._weights, :2], axes=1)
+        return self._sizes[self._weights, :2] - gone
+
+    def _layer(self, number: int, first: int, second: int) -> LayerShape:
+        key = (number, first, second)
+        if key not in self._seen:
+            self._seen[key] = self._resized(self.layers[number], first, second, self._biased[number])
+        return self._seen[key]
+
+    def _resized(self, layer: LayerShape, first: int, second: int, biased: bool) -> LayerShape:
+        before = layer.inputs if layer.kind == "transposed" else layer.outputs
+        groups = layer.groups * first // before if layer.groups > 1 else 1  # of a grouped one whole groups leave
+        inputs, outputs = (first, second * groups) if layer.kind == "transposed" else (second * groups, first)
+        parameters = first * second * layer.kernel + (outputs if biased else 0)
+        return replace(layer, inputs=inputs, outputs=outputs, groups=groups, parameters=parameters)
+
+
+def _losses(groups: Sequence[Group], row: Mapping[str, int], shape: tuple[int, ...]) -> np.ndarray:
+    """(groups, tensors, dimensions): the entries that leave each dimension with one unit."""
+    loss = np.zeros((len(groups), *shape), np.int64)
+    for number, group in enumerate(groups):
+        for member in group.members:
+            if member.tensor in row and member.dim >= 0:  # buffers and counts cost nothing
+                loss[number, row[member.tensor], member.dim] = member.index.shape[1]
+    return loss
+
+
+def _tensor_rows(network: nn.Module) -> tuple[dict[str, int], list[tuple[int, ...]]]:
+    """Name (every alias) -> row, and the shape of each row's parameter; a shared one has one row."""
+    first: dict[int, int] = {}
+    row = {n: first.setdefault(id(p), len(first)) for n, p in network.named_parameters(remove_duplicate=False)}
+    return row, [tuple(p.shape) for p in network.parameters()]
+
+
+def _check_owners(network: nn.Module, groups: Sequence[Group]) -> None:
+    known = {f"{n}.weight" for n, m in network.named_modules(remove_duplicate=False) if _has_weight(m)}
+    for group in groups:
+        for member in group.members:
+            if member.role in ("filter", "consumer") and member.tensor not in known:
+                raise PlanError(
+                    f"The cost of {member.tensor} cannot be told: no convolution or linear layer holds it.",
+                    cure="Name its module in `ignore`, or call it through nn.Conv2d or nn.Linear.",
+                )
+
+
+def _has_weight(module: nn.Module) -> bool:
+    return isinstance(module, _ConvNd | nn.Linear)

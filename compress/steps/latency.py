@@ -1,0 +1,149 @@
+"""Latency of the dense network at any widths: a model fitted to a handful of exported sample networks."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from compress.bench.latency import measure_latency
+from compress.bench.layer_costs import LatencyModel, measure_latency_model, sample_widths
+from compress.bench.node_profile import Layer
+from compress.bench.stats import Interval, median
+from compress.errors import ConfigError
+from compress.export.onnx import export_onnx
+from compress.files import read_json, write_json
+from compress.models.checkpoint import Checkpoint
+from compress.prune.budget import HALF, narrowed
+from compress.prune.plan import PruningPlan
+from compress.prune.rebuild import rebuild_checkpoint
+from compress.prune.shapes import LayerShape
+from compress.runtime.machine import available_cores, cpu_model
+from compress.runtime.proof import prove
+from compress.runtime.session import open_session
+from compress.steps.exporting import divisor_of, metadata_of
+from compress.steps.workspace import Workspace
+
+_ROUNDS = 40
+TRUSTED = 0.15
+"""Left-out error of a latency model above which its user is warned."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Dense and pruned network timed in turn, in seconds per batch."""
+
+    dense: float
+    pruned: float
+    share: Interval
+    """Pruned over dense in the same round."""
+    warnings: tuple[str, ...]
+
+
+def refuse_unmeasurable(provider: str) -> None:
+    """Raise `ProviderError` when the provider is not there, `ConfigError` when its layers cannot be timed."""
+    prove(provider)
+    if provider != "cpu":
+        raise ConfigError(
+            f"Latency cannot be predicted on '{provider}': a node's time there is that of its launch.",
+            cure="Plan with --target macs=... or params=..., and measure with `cardiocompress bench`.",
+        )
+
+
+def bench_layers(layers: Iterable[LayerShape]) -> list[Layer]:
+    """The same layers in the words of `compress.bench`."""
+    return [Layer(s.name, s.kind, s.inputs, s.outputs, s.kernel, s.positions, s.groups) for s in layers]
+
+
+def latency_model(ws: Workspace, dense: Checkpoint, base: PruningPlan, *, provider: str, align: int) -> LatencyModel:
+    """The fitted model, measured unless one of the same network, machine and settings is in the run folder.
+
+    base: a plan of the dense network that removes nothing. Widths are multiples of `align` channels.
+    """
+    path = ws.run.planning.latency(provider)
+    inputs = _inputs(ws, dense, align)
+    if path.is_file() and (stored := read_json(path)).get("inputs") == inputs:
+        return LatencyModel.from_json(stored["model"])
+    model = _measure(ws, dense, base, provider, align)
+    if model.largest_error > TRUSTED:
+        ws.progress.warn(
+            f"A sample network took {model.largest_error:.0%} more or less than the others foretell: a busy machine? "
+            f"Delete {path} and plan again when it is idle."
+        )
+    write_json(path, {"inputs": inputs, "model": model.to_json()})
+    return model
+
+
+def _inputs(ws: Workspace, dense: Checkpoint, align: int) -> dict[str, Any]:
+    return {
+        "widths": dense.meta.arguments["widths"],
+        "size": list(ws.config.data.size),
+        "batch": ws.config.bench.batch_size,
+        "threads": ws.config.bench.threads or available_cores(),
+        "align": align,
+        "cpu": cpu_model(),
+        "onnxruntime": onnxruntime.__version__,
+    }
+
+
+def _measure(ws: Workspace, dense: Checkpoint, base: PruningPlan, provider: str, align: int) -> LatencyModel:
+    bench = ws.config.bench
+    settings = _sample_counts(base, align)
+    with tempfile.TemporaryDirectory(prefix="latency-samples-") as folder:
+        paths = []
+        with ws.progress.task("Exporting sample widths", len(settings)) as task:
+            for index, kept in enumerate(settings):
+                sample = rebuild_checkpoint(dense, narrowed(base, kept))
+                paths.append(export_to(sample, Path(folder, f"sample{index}.onnx")))
+                task.advance()
+        ws.progress.note(f"Timing every layer of {len(paths)} sample networks on '{provider}'.")
+        return measure_latency_model(
+            paths,
+            size=ws.config.data.size,
+            batch=bench.batch_size,
+            provider=provider,
+            threads=bench.threads,
+            rounds=min(_ROUNDS, bench.rounds),
+        )
+
+
+def _sample_counts(base: PruningPlan, align: int) -> list[dict[str, int]]:
+    """Units per group of every sample, the dense network first."""
+    groups = {g.name: g for g in base.channel_groups}
+    widths = sample_widths(
+        [g.width * g.per_unit for g in groups.values()],
+        alignment=align,
+        smallest=HALF if align == 2 * HALF else align,
+    )
+    return [{n: max(1, w // groups[n].per_unit) for n, w in zip(groups, row, strict=True)} for row in widths]
+
+
+def export_to(checkpoint: Checkpoint, path: Path) -> Path:
+    """Write a checkpoint as ONNX, without the parity check of `export_stage`."""
+    export_onnx(checkpoint.network, path, divisor=divisor_of(checkpoint), metadata=metadata_of(checkpoint.meta))
+    return path
+
+
+def time_pruned(ws: Workspace, dense: Checkpoint, pruned: Checkpoint, *, provider: str) -> Timing:
+    """Export both networks and time them in turn for `bench.rounds` rounds."""
+    bench = ws.config.bench
+    with tempfile.TemporaryDirectory(prefix="latency-check-") as folder:
+        networks: Mapping[str, Checkpoint] = {"dense": dense, "pruned": pruned}
+        sessions = {
+            name: open_session(
+                export_to(checkpoint, Path(folder, f"{name}.onnx")),
+                provider=provider,
+                threads=bench.threads,
+                spinning="per-run",
+            )
+            for name, checkpoint in networks.items()
+        }
+        shape = (bench.batch_size, 1, *ws.config.data.size)
+        found = measure_latency(sessions, shape=shape, rounds=bench.rounds, warmup=bench.warmup)
+    speedup = found.speedup("pruned")
+    share = Interval(1 / speedup.median, 1 / speedup.high, 1 / speedup.low)
+    return Timing(median(found.samples["dense"]), median(found.samples["pruned"]), share, found.warnings)

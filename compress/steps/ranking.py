@@ -1,0 +1,60 @@
+"""The plan that a request asks of a network: the configured ranking with the data that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import torch
+
+from compress.config import Method, Ratios, Scope
+from compress.data.dataset import SliceDataset, epoch_loader
+from compress.models.checkpoint import Checkpoint
+from compress.prune.criteria import needs_gradients
+from compress.prune.groups import ChannelGroups
+from compress.prune.plan import PruningPlan
+from compress.prune.ranking import rank
+from compress.steps.workspace import Workspace
+from compress.train.losses import build_loss
+
+GRADIENT_BATCHES = 8
+"""Each batch's gradients are held at once."""
+
+
+def ranked(
+    ws: Workspace,
+    source: Checkpoint,
+    *,
+    ratios: Ratios,
+    method: Method,
+    scope: Scope,
+    floor: float,
+    seed: int,
+    groups: ChannelGroups | None = None,
+) -> PruningPlan:
+    """A plan for `source`; criteria that need gradients get them from training slices without augmentation.
+
+    groups: an earlier answer of `find_groups` for this network. Raises what `rank` raises.
+    """
+    return rank(
+        source.network,
+        torch.zeros(1, source.meta.arguments["in_channels"], *ws.config.data.size),
+        ratio=ratios.default,
+        ratios=dict(ratios.block_ratios),
+        criterion=method,
+        scope=scope,
+        floor=floor,
+        align=ws.config.bench.provider if ratios.align == "auto" else ratios.align,
+        data=_batches(ws, seed) if needs_gradients(method) else None,
+        loss=build_loss(ws.config.train.parameters.loss_function),
+        seed=seed,
+        source=source.meta.digest,
+        groups=groups,
+    )
+
+
+def _batches(ws: Workspace, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    slices = SliceDataset(ws.prepared(ws.studies_of(ws.split.train)), strength=0.0, seed=seed)
+    loader = epoch_loader(slices, batch_size=ws.config.train.batch_size, epoch=1)
+    for batch in islice(loader, GRADIENT_BATCHES):
+        yield batch.images, batch.labels
