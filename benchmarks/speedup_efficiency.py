@@ -112,7 +112,7 @@ def measure(
         built = {"dense": network, **{name: make(network, example, ratio) for name, make in makers.items()}}
         paths = {n: export_onnx(m, Path(folder) / f"{n}.onnx", divisor=network.divisor) for n, m in built.items()}
         macs = {name: read_facts(path, shape=shape).macs for name, path in paths.items()}
-        sessions = {n: open_session(p, "cpu", threads=arguments.threads) for n, p in paths.items()}
+        sessions = {n: open_session(p, threads=arguments.threads, spinning="per-run") for n, p in paths.items()}
         latency = measure_latency(sessions, shape=shape, rounds=arguments.rounds)
     control = latency.control_ratio
     print(f"ratio {ratio}: A/A control {control.median:.3f} ({control.low:.3f}-{control.high:.3f})", flush=True)

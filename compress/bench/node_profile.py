@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -17,9 +18,8 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 
-from compress.bench.latency import measure_latency
+from compress.bench.latency import Runner
 from compress.bench.model_facts import Shape, _shapes
-from compress.bench.stats import median
 from compress.errors import EnvironmentFault, ModelFileError
 from compress.runtime.modelfile import load_model
 from compress.runtime.session import open_session
@@ -33,6 +33,8 @@ OPERATORS: dict[Kind, frozenset[str]] = {
 """What ONNX Runtime calls the node that computes a layer of each kind."""
 
 _WEIGHTED = frozenset().union(*OPERATORS.values())
+
+_WARMUP = 3
 
 WIDEST_BLOCK = 16
 """ONNX Runtime pads channels to blocks of at most this many."""
@@ -133,32 +135,40 @@ def profile_nodes(
 ) -> tuple[NodeProfile, ...]:
     """Time every node of every file on the CPU for `batch` images of `size` (H, W).
 
-    Each file runs in turn with the first one only, twice a round (with and without profiling): that
-    leaves the caches as a benchmark of two networks does, whereas many networks in turn find them
-    cold and small ones a tenth slower. All times are scaled to the speed that the machine had during
-    the first file. Only the CPU: on a GPU a node's time is that of its launch. Raises what
-    `open_session` and `measure_latency` raise, and `EnvironmentFault` for a profile that cannot be read.
+    Each round runs every file twice, with and without profiling, and the first file before each, so
+    that a small network finds the caches as it does beside its dense one. Only the CPU: on a GPU a
+    node's time is that of its launch. Raises what `open_session` and `Session.run` raise, and
+    `EnvironmentFault` for a profile that cannot be read.
     """
-    first = open_session(paths[0], threads=threads, spinning="per-run")
-    shape = (batch, first.channels, *size)
+    first, *plain = [open_session(path, threads=threads, spinning="per-run") for path in (paths[0], *paths)]
     with tempfile.TemporaryDirectory(prefix="node-profile-") as folder:
-        found = []
-        for index, path in enumerate(paths):
-            plain = open_session(path, threads=threads, spinning="per-run")
-            traced = open_session(path, threads=threads, spinning="per-run", profile=Path(folder, f"{index}"))
-            sessions = {"first": first, "plain": plain, "traced": traced}
-            found.append((measure_latency(sessions, shape=shape, rounds=rounds), traced.inner.end_profiling()))
-        speeds = [median(times.samples["first"]) for times, _ in found]
+        traced = [
+            open_session(path, threads=threads, spinning="per-run", profile=Path(folder, f"{index}"))
+            for index, path in enumerate(paths)
+        ]
+        images = np.random.default_rng(0).standard_normal((batch, first.channels, *size)).astype(np.float32)
+        walls = _run_in_turn(first, plain, traced, images, rounds)
+        files = [Path(session.inner.end_profiling()) for session in traced]
         return tuple(
-            _profile(path, Path(file), times.samples["plain"], speeds[0] / speed)
-            for path, (times, file), speed in zip(paths, found, speeds, strict=True)
+            NodeProfile(Path(path), read_profile(file, rounds=rounds), wall)
+            for path, file, wall in zip(paths, files, walls, strict=True)
         )
 
 
-def _profile(path: Path, file: Path, wall: Sequence[float], scale: float) -> NodeProfile:
-    nodes = read_profile(file, rounds=len(wall))
-    scaled = tuple(replace(node, median=scale * node.median, fastest=scale * node.fastest) for node in nodes)
-    return NodeProfile(Path(path), scaled, tuple(scale * seconds for seconds in wall))
+def _run_in_turn(
+    first: Runner, plain: Sequence[Runner], traced: Sequence[Runner], images: np.ndarray, rounds: int
+) -> list[tuple[float, ...]]:
+    """Seconds of each plain run, per file; the order is reversed every round."""
+    walls: list[list[float]] = [[] for _ in plain]
+    for number in range(_WARMUP + rounds):
+        order = range(len(plain)) if number % 2 == 0 else reversed(range(len(plain)))
+        for index in order:
+            first.run(images)
+            start = time.perf_counter()
+            plain[index].run(images)
+            walls[index].append(time.perf_counter() - start)
+            traced[index].run(images)
+    return [tuple(wall[_WARMUP:]) for wall in walls]
 
 
 def read_profile(file: Path, *, rounds: int) -> tuple[NodeTime, ...]:

@@ -333,7 +333,7 @@ _TABLE: list[tuple[Rule, str]] = [
     (elementwise, "dropout feature_dropout alpha_dropout feature_alpha_dropout threshold bernoulli"),
     (moved, "permute transpose swapaxes movedim t mT unsqueeze squeeze expand expand_as repeat tile"),
     (moved, "cat concat stack flip pixel_unshuffle"),
-    (reshaped, "view reshape _unsafe_view flatten unflatten"),
+    (reshaped, "view view_as reshape reshape_as _unsafe_view flatten unflatten"),
     (chunk, "chunk channel_shuffle"),
     (placed, "split split_with_sizes unsafe_split tensor_split slice select narrow index_select unbind roll"),
     (pixel_shuffle, "pixel_shuffle"),

@@ -90,7 +90,7 @@ def combine(entries: Entries, a: Ids, b: Ids, shape: Sequence[int], why: str) ->
     """The entries of an element-wise operation on two tensors that broadcast to `shape`."""
     a, b = a.expand(list(shape)), b.expand(list(shape))
     for one, other in ((a, b), (b, a)):
-        if FROZEN in entries_of(one):
+        if entries_of(one).tolist() == [FROZEN]:
             entries.freeze(entries_of(other), why)
             return unknown(shape)
     over_a, over_b = varying(a), varying(b)

@@ -10,7 +10,15 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from compress.bench.node_profile import Layer, NodeTime, match_layers, network_layers, profile_nodes, read_profile
+from compress.bench.node_profile import (
+    Layer,
+    NodeTime,
+    _run_in_turn,
+    match_layers,
+    network_layers,
+    profile_nodes,
+    read_profile,
+)
 from compress.errors import EnvironmentFault, ModelFileError
 
 TINY = (
@@ -67,6 +75,23 @@ def test_every_layer_finds_its_node_in_a_real_profile(
         kinds = [profile.nodes[i].operator for i in match_layers(TINY, profile.nodes)]
         assert kinds[1] == "ConvTranspose" and {kinds[0], kinds[2]} <= {"Conv", "FusedConv"}
     assert [node.operator for node in found[0].nodes] == [node.operator for node in found[1].nodes]
+
+
+class Runner:
+    def __init__(self, name: str, calls: list[str]) -> None:
+        self.name, self.calls = name, calls
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        self.calls.append(self.name)
+        return images
+
+
+def test_every_timed_run_follows_the_first_network() -> None:
+    calls: list[str] = []
+    first, *rest = [Runner(name, calls) for name in ("first", "a", "b", "A", "B")]
+    walls = _run_in_turn(first, rest[:2], rest[2:], np.zeros(1), 2)
+    assert [len(wall) for wall in walls] == [2, 2], "warm-up runs are not timed"
+    assert calls[:12] == ["first", "a", "A", "first", "b", "B", "first", "b", "B", "first", "a", "A"]
 
 
 def _node(operator: str, *shapes: tuple[int, ...]) -> NodeTime:
