@@ -2,7 +2,7 @@
 
     python benchmarks/frontier.py RUN --out table.md --picture frontier.png
 
-Every pruned network whose folder is called <budget>_<arm> (b25_ours, b25_random, b25_scratch, ...) is a
+Every pruned network whose folder is called <budget>_<arm> (b25_compensated, b25_random, b25_scratch, ...) is a
 point; networks of one budget have the same widths. Dense and one network per budget are exported and
 timed interleaved in one run; Dice is the run's own, in 3D on the validation patients.
 """
@@ -24,6 +24,14 @@ from compress.report.style import INK, MARKERS, SERIES_COLOURS, picture
 from compress.runtime.session import open_session
 
 SIZE = (160, 160)
+NAMES = {
+    "compensated": "L1 and least-squares compensation",
+    "plain": "L1",
+    "randomcompensated": "random channels and compensation",
+    "random": "random channels",
+    "scratch": "the same network from scratch",
+}
+"""Arm in a folder's name -> what it is, in the order of the table."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ def timed(dense: Checkpoint, networks: dict[str, Checkpoint], rounds: int) -> La
 
 
 def table(dense: Checkpoint, dense_dice: float, found: list[Point], latency: LatencySamples) -> str:
-    arms = sorted({p.arm for p in found}, key=["ours", "random", "scratch"].index)
+    arms = sorted({p.arm for p in found}, key=list(NAMES).index)
     seconds = median(latency.samples["dense"])
     lines = [
         f"| network | latency | of dense | parameters | MACs | {' | '.join(f'Dice {a}' for a in arms)} |",
@@ -89,7 +97,7 @@ def _size(checkpoint: Checkpoint) -> str:
 def draw(path: Path, dense_dice: float, found: list[Point], latency: LatencySamples) -> None:
     with picture(path, "Real ACDC: Dice against latency, one seed", size=(6.4, 4.4)) as figure:
         axes = figure.subplots()
-        for index, arm in enumerate(sorted({p.arm for p in found}, key=["ours", "random", "scratch"].index)):
+        for index, arm in enumerate(sorted({p.arm for p in found}, key=list(NAMES).index)):
             mine = [(1 / latency.speedup(p.budget).median, p.dice) for p in found if p.arm == arm]
             xs, ys = zip(*sorted(mine), strict=True)
             axes.plot(xs, ys, MARKERS[index] + "-", color=SERIES_COLOURS[index], label=NAMES[arm])
@@ -101,9 +109,6 @@ def draw(path: Path, dense_dice: float, found: list[Point], latency: LatencySamp
         axes.set_xlabel("CPU latency, share of the dense network's")
         axes.set_ylabel("3D Dice, 20 validation patients")
         axes.legend(loc="lower right")
-
-
-NAMES = {"ours": "kept channels by L1", "random": "random channels", "scratch": "same network from scratch"}
 
 
 def main() -> None:
