@@ -34,7 +34,7 @@ class ModelFacts:
 def read_facts(path: Path, *, shape: tuple[int, int, int, int]) -> ModelFacts:
     """Count at one image of `shape` (N, C, H, W); N is ignored. Raises `ModelFileError`."""
     model = load_model(path)
-    shapes = _shapes(model, (1, *shape[1:]), path)
+    shapes = tensor_shapes(model, (1, *shape[1:]), path)
     counted = [node for node in model.graph.node if node.op_type in MAC_RULES]
     convolutions = [node for node in counted if node.op_type in ("Conv", "ConvTranspose")]
     unknown = sorted({node.op_type for node in model.graph.node} & _UNCOUNTED)
@@ -89,7 +89,7 @@ def _known(shapes: Mapping[str, Shape], name: str, node: onnx.NodeProto) -> Shap
     return shape
 
 
-def _shapes(model: onnx.ModelProto, shape: Shape, path: Path) -> dict[str, Shape]:
+def tensor_shapes(model: onnx.ModelProto, shape: Shape, path: Path) -> dict[str, Shape]:
     """Every tensor's shape when the only input is fixed to `shape`."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)

@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 
 from compress.bench.latency import Runner
-from compress.bench.model_facts import Shape, _shapes
+from compress.bench.model_facts import Shape, tensor_shapes
 from compress.errors import EnvironmentFault, ModelFileError
 from compress.runtime.modelfile import load_model
 from compress.runtime.session import open_session
@@ -97,7 +97,7 @@ def network_layers(path: Path, *, size: tuple[int, int], batch: int = 1) -> tupl
     stored = {t.name for t in model.graph.initializer}
     images = [entry for entry in model.graph.input if entry.name not in stored]
     channels = images[0].type.tensor_type.shape.dim[1].dim_value if len(images) == 1 else 0
-    shapes = _shapes(model, (batch, channels, *size), path)
+    shapes = tensor_shapes(model, (batch, channels, *size), path)
     return tuple(_layer(n, shapes) for n in model.graph.node if n.op_type in _READERS and n.input[1] in stored)
 
 

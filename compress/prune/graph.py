@@ -20,8 +20,9 @@ from torch.fx.node import map_arg
 
 from compress.errors import PlanError
 from compress.models.copying import copied
+from compress.prune.call import Call, as_ids
 from compress.prune.entries import Entries
-from compress.prune.rules import RULES, Call, as_ids
+from compress.prune.rules import RULES
 from compress.prune.values import Derived, Stored, along, entries_of, unknown
 
 Example = torch.Tensor | tuple[torch.Tensor, ...]

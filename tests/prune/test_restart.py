@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from pruning_kit import IN_CHANNELS, checkpoint, plan_for
+from pruning_kit import checkpoint, plan_for
 from torch import nn
 
 from compress.errors import ConfigError
 from compress.models.checkpoint import Checkpoint
 from compress.models.unet import UNet, dense_widths, initialise
-from compress.prune.groups import find_groups, sliced
-from compress.prune.plan import PruningPlan
-from compress.prune.rebuild import rebuild
+from compress.prune import PruningPlan
+from compress.prune.groups import sliced
+from compress.prune.rebuild import rebuild_checkpoint
 from compress.prune.recalibrate import recalibrate
 from compress.prune.restart import restart
 
@@ -34,7 +34,7 @@ def plan(trained: Checkpoint) -> PruningPlan:
 
 @pytest.fixture
 def pruned(trained: Checkpoint, plan: PruningPlan) -> Checkpoint:
-    return rebuild(trained, plan)
+    return rebuild_checkpoint(trained, plan)
 
 
 def assert_same_state(mine: nn.Module, expected: dict[str, torch.Tensor]) -> None:
@@ -70,8 +70,7 @@ def test_random_is_not_the_initialisation_of_the_dense_run(pruned: Checkpoint, p
 def test_rewind_returns_exactly_the_sliced_early_weights(pruned: Checkpoint, plan: PruningPlan, trained: Checkpoint):
     early = checkpoint(dense_widths([4, 6]), seed=1)
     rewound = restart("rewind", pruned=pruned, early=lambda: early, plan=plan, seed=0)
-    groups = find_groups(trained.network, in_channels=IN_CHANNELS)
-    assert_same_state(rewound.network, sliced(early.network.state_dict(), groups, plan.kept))
+    assert_same_state(rewound.network, sliced(early.network.state_dict(), plan.channel_groups, plan.kept))
     assert rewound.meta.extra == {"rewound_to_epoch": 1}
     assert rewound.meta.parent == trained.meta.digest
 
@@ -132,7 +131,7 @@ def test_recalibration_is_a_function_of_the_seed(trained: Checkpoint):
 def test_recalibration_repairs_statistics_that_pruning_broke(trained: Checkpoint, plan: PruningPlan):
     """A norm's output has the mean that its shift says only when its statistics are those of its input."""
     recalibrate(trained.network, IMAGES, batch_size=6, seed=0)
-    small = rebuild(trained, plan).network
+    small = rebuild_checkpoint(trained, plan).network
     norm, means = small.bottleneck.norm2, []
     norm.register_forward_hook(lambda _m, _i, output: means.append(output.mean((0, 2, 3))))
 
