@@ -12,6 +12,7 @@ from cli.options import ConfigOption, RestartOption, ResumeOption, SetOption
 
 if TYPE_CHECKING:
     from compress.config import Align
+    from compress.prune.plan import PruningPlan
     from compress.steps.pruning import PruneRequest, PruneResult
     from compress.steps.workspace import Workspace
 
@@ -169,13 +170,11 @@ def _epochs(word: str) -> int:
 
 
 def _show(ws: Workspace, result: PruneResult) -> None:
-    from cli.console import say, table
+    from cli.console import say
     from compress.files import read_json
     from compress.models.checkpoint import read_meta
 
-    groups = result.plan.groups
-    rows = [[name, str(g.width), str(len(g.kept)), f"{g.asked:.3f}", f"{g.achieved:.3f}"] for name, g in groups.items()]
-    table("Channels per convolution", ["convolution", "before", "after", "ratio asked", "achieved"], rows)
+    show_widths(result.plan)
     meta = read_json(result.stage.meta)
     mark = " (phantom)" if read_meta(result.stage.final).phantom else ""
     for key, unit in (("parameters", "parameters"), ("macs", "MACs")):
@@ -183,6 +182,22 @@ def _show(ws: Workspace, result: PruneResult) -> None:
         say(f"{unit}: {before:,} -> {after:,} ({after / before:.1%})")
     say(f"3D Dice right after pruning{mark}: {result.after_pruning.mean_dice:.4f}")
     say(f"3D Dice at the end{mark}:          {result.after_retraining.mean_dice:.4f}")
+
+
+def show_widths(plan: PruningPlan) -> None:
+    """Every group's channels, its asked and achieved ratio and why they differ; and what was left whole."""
+    from cli.console import say, table
+
+    rows = []
+    for name, group in plan.groups.items():
+        stand_in = "" if group.criterion == plan.criterion else f"scored by {group.criterion}"
+        why = "; ".join(part for part in (group.reason, stand_in) if part)
+        each = len(group.members[0].index[0])
+        counts = [str(group.width * each), str(len(group.kept) * each)]
+        rows.append([name, *counts, f"{group.asked:.3f}", f"{group.achieved:.3f}", why])
+    table("Channels per convolution", ["convolution", "before", "after", "ratio asked", "achieved", "why"], rows)
+    for name, reason in plan.whole.items():
+        say(f"Left whole: {name}: {reason}")
 
 
 def _end(report: Path) -> None:

@@ -130,7 +130,7 @@ _TABLE: list[tuple[Rule, str]] = [
     (spatial, "upsample_linear1d upsample_trilinear3d _upsample_nearest_exact2d reflection_pad2d replication_pad2d"),
     (spatial, "reflection_pad1d reflection_pad3d replication_pad1d replication_pad3d avg_pool1d lp_pool2d"),
     (pad, "pad constant_pad_nd"),
-    (reduced, "mean sum amax amin max min std var norm"),
+    (reduced, "mean sum amax amin max min std var"),
     (softmax, "softmax log_softmax _softmax"),
     (same, "contiguous clone alias detach to _to_copy type_as float half lift_fresh_copy"),
     (nothing, "_assert_tensor_metadata _assert_scalar sym_size size"),

@@ -19,6 +19,7 @@ from compress.prune import PruningPlan, load, rank, rebuild, save
 
 RATIO = 0.5
 OUTPUT, GATE = "they leave the network", "each of them acts on several other channels"
+IDLE = "the example does not reach it"
 
 WHOLE: dict[str, dict[str, str]] = {
     "unet-batch": {"model.2.conv": OUTPUT},
@@ -43,15 +44,15 @@ WHOLE: dict[str, dict[str, str]] = {
     "segresnet-group": {"conv_final.2.conv": OUTPUT},
     "segresnet-batch": {"conv_final.2.conv": OUTPUT},
     "segresnet-instance": {"conv_final.2.conv": OUTPUT},
-    "plainconvunet": {"decoder.seg_layers.2": OUTPUT},
+    "plainconvunet": {f"decoder.seg_layers.{i}": OUTPUT if i == 2 else IDLE for i in range(3)},
     "plainconvunet-supervised": dict.fromkeys([f"decoder.seg_layers.{i}" for i in range(3)], OUTPUT),
-    "residualencoderunet": {"decoder.seg_layers.2": OUTPUT},
+    "residualencoderunet": {f"decoder.seg_layers.{i}": OUTPUT if i == 2 else IDLE for i in range(3)},
     "resnet-basic": {"fc": OUTPUT},
     "resnet-bottleneck": {"fc": OUTPUT},
     "resnext": {"fc": OUTPUT},
     "mobilenet": {"fc": OUTPUT},
 }
-"""Heads and one-channel attention gates; nothing else stays whole."""
+"""Heads, one-channel attention gates, and heads that only deep supervision runs; nothing else stays whole."""
 EXPORTED = [
     "unet-residual-instance",
     "basicunet-batch",
