@@ -142,9 +142,7 @@ def test_a_plan_for_another_shape_is_refused():
     plan = plan_for(checkpoint(dense_widths([4])))
     wider = checkpoint({**dense_widths([4]), "bottleneck": [16, 8]})
     for way, thing in ((rebuild, wider.network), (rebuild_checkpoint, wider)):
-        with pytest.raises(
-            PlanError, match=r"bottleneck\.conv1\.weight has 16 entries along dimension 0, .* expects 8"
-        ):
+        with pytest.raises(PlanError, match=r"conv1\.weight has 16 entries along dimension 0, .* expects 8"):
             way(thing, plan)
     with pytest.raises(PlanError, match=r"it has no encoders\.0\.conv1\.weight \(\d+ such difference"):
         rebuild(nn.Conv2d(1, 4, 1), plan)
