@@ -192,7 +192,7 @@ def show_widths(plan: PruningPlan) -> None:
     for name, group in plan.groups.items():
         stand_in = "" if group.criterion == plan.criterion else f"scored by {group.criterion}"
         why = "; ".join(part for part in (group.reason, stand_in) if part)
-        each = len(group.members[0].index[0])
+        each = group.group(name).per_unit
         counts = [str(group.width * each), str(len(group.kept) * each)]
         rows.append([name, *counts, f"{group.asked:.3f}", f"{group.achieved:.3f}", why])
     table("Channels per convolution", ["convolution", "before", "after", "ratio asked", "achieved", "why"], rows)

@@ -20,7 +20,7 @@ from torch import nn
 
 from compress.errors import ConfigError, InputError
 from compress.files import atomic_path
-from compress.models.copying import copied
+from compress.models.modules import copied
 
 _PRODUCER = "cardiocompress"
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from compress.errors import PlanError
+from compress.models.modules import evaluating
 
 Batches = Iterable[tuple[Any, torch.Tensor]]
 """(inputs, targets) on the network's device; inputs are one tensor, or a tuple for several arguments."""
@@ -38,19 +39,15 @@ def gradients(network: nn.Module, batches: Batches, loss: Loss, *, each: bool = 
 @contextmanager
 def _differentiable(network: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
     """Evaluation mode with every parameter asking for its gradient; everything is put back afterwards."""
-    modes = {module: module.training for module in network.modules()}
     frozen = [p for p in parameters if not p.requires_grad]
     try:
-        network.eval()
         for parameter in frozen:
             parameter.requires_grad_(True)
-        with torch.enable_grad():
+        with evaluating(network), torch.enable_grad():
             yield
     finally:
         for parameter in frozen:
             parameter.requires_grad_(False)
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _gradient(

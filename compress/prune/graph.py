@@ -19,7 +19,7 @@ from torch.export.graph_signature import InputKind
 from torch.fx.node import map_arg
 
 from compress.errors import PlanError
-from compress.models.copying import copied
+from compress.models.modules import copied
 from compress.prune.call import Call, as_ids
 from compress.prune.entries import Entries
 from compress.prune.rules import RULES
@@ -28,13 +28,18 @@ from compress.prune.values import Derived, Stored, along, entries_of, unknown
 Example = torch.Tensor | tuple[torch.Tensor, ...]
 
 
+def inputs_of(example: Example) -> tuple[torch.Tensor, ...]:
+    """The example as the arguments of a call."""
+    return example if isinstance(example, tuple) else (example,)
+
+
 def follow(network: nn.Module, example: Example) -> Entries:
     """The united and frozen entries of every channel dimension of a network.
 
     example: input (N, C, ...) or a tuple of inputs; only shapes and types matter. Raises `PlanError`
     with torch.export's reason when the network cannot be traced in evaluation mode.
     """
-    inputs = example if isinstance(example, tuple) else (example,)
+    inputs = inputs_of(example)
     entries = Entries()
     # Tracing may leave marks in networks that keep tensors as attributes: each mode gets a copy.
     _Walk(entries, network, _export(copied(network).eval(), inputs)).run()

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import nn
 
 from compress.errors import ConfigError, PlanError
+from compress.models.modules import named_tensors
 from compress.prune.allocate import Share, global_shares, ratio_of, shares
 from compress.prune.criteria import Context, comparable, describe, needs_gradients, score
-from compress.prune.gradients import gradients
-from compress.prune.graph import Example
+from compress.prune.gradients import Batches, Loss, gradients
+from compress.prune.graph import Example, inputs_of
 from compress.prune.groups import ChannelGroups, Group, find_groups
 from compress.prune.plan import GroupPlan, PruningPlan
 from compress.runtime.providers import find_provider
-
-Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
-Loss = Callable[[Any, torch.Tensor], torch.Tensor]
 
 
 def rank(
@@ -56,7 +54,7 @@ def rank(
     found = groups or find_groups(network, example, ignore=ignore)
     _known(found, ratios or {})
     grads = _gradients(network, data, loss) if needs_gradients(criterion) else None
-    context = Context(_tensors(network), grads, seed)
+    context = Context(named_tensors(network), grads, seed)
     scores = {g.name: score(criterion, g, context) for g in found.groups}
     step = alignment(align)
     if scope == "global":
@@ -67,7 +65,6 @@ def rank(
     else:
         raise ConfigError(f"Unknown scope '{scope}'. Known: local, global.")
     plans = {g.name: _group_plan(g, scores[g.name], counts[g.name], criterion) for g in found.groups}
-    inputs = example if isinstance(example, tuple) else (example,)
     return PruningPlan(
         criterion=criterion,
         scope=scope,
@@ -78,7 +75,7 @@ def rank(
         block_ratios=dict(ratios or {}),
         groups=plans,
         whole={w.name: f"{w.reason} ({w.channels} channels)" for w in found.whole},
-        inputs=tuple(tuple(x.shape) for x in inputs),
+        inputs=tuple(tuple(x.shape) for x in inputs_of(example)),
     )
 
 
@@ -111,14 +108,6 @@ def _group_plan(group: Group, scores: np.ndarray, share: Share, criterion: str) 
         criterion=describe(criterion, group),
         members=group.members,
     )
-
-
-def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Every parameter and buffer by every name that it has."""
-    return {
-        **dict(network.named_buffers(remove_duplicate=False)),
-        **dict(network.named_parameters(remove_duplicate=False)),
-    }
 
 
 def _gradients(network: nn.Module, data: Batches | None, loss: Loss) -> dict[str, torch.Tensor] | None:

@@ -12,7 +12,7 @@ from torch import nn
 from compress.errors import PlanError
 from compress.models.build import build
 from compress.models.checkpoint import Checkpoint
-from compress.models.copying import copied
+from compress.models.modules import copied, evaluating, named_tensors
 from compress.prune.groups import Group, Member, sliced
 from compress.prune.plan import PruningPlan
 from compress.prune.resize import resize
@@ -55,10 +55,7 @@ def pruned_widths(
 
 def check_fits(network: nn.Module, plan: PruningPlan) -> None:
     """Raise `PlanError` unless every tensor that the plan names is there, with the size it expects."""
-    tensors = {
-        **dict(network.named_parameters(remove_duplicate=False)),
-        **dict(network.named_buffers(remove_duplicate=False)),
-    }
+    tensors = named_tensors(network)
     wrong = [_mismatch(m, tensors) for g in plan.groups.values() for m in g.members if m.role != "attribute"]
     wrong = [text for text in wrong if text]
     if wrong:
@@ -79,17 +76,15 @@ def _try(network: nn.Module, plan: PruningPlan) -> None:
     """Run the smaller network once: code with fixed channel counts shows only then."""
     parameter = next(network.parameters(), None)
     like = {} if parameter is None else {"device": parameter.device, "dtype": parameter.dtype}
-    mode = network.training
     try:
-        network.eval()(*(torch.zeros(shape, **like) for shape in plan.inputs))
+        with evaluating(network):
+            network(*(torch.zeros(shape, **like) for shape in plan.inputs))
     except (RuntimeError, ValueError) as fault:
         reason = str(fault).strip().splitlines()[0]
         raise PlanError(
             f"The pruned network does not run: {reason}",
             cure="Some of its code insists on fixed channel counts; name those modules in `ignore`.",
         ) from fault
-    finally:
-        network.train(mode)
 
 
 def _summary(plan: PruningPlan) -> dict[str, Any]:

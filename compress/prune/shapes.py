@@ -13,7 +13,8 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from compress.errors import PlanError
-from compress.prune.graph import Example
+from compress.models.modules import evaluating
+from compress.prune.graph import Example, inputs_of
 from compress.prune.groups import Group
 
 Kind = Literal["conv", "transposed", "linear"]
@@ -60,22 +61,18 @@ def layers_of(network: nn.Module, example: Example) -> tuple[LayerShape, ...]:
 
     watched = [module for module in names if isinstance(module, _ConvNd | nn.Linear)]
     hooks = [module.register_forward_hook(record) for module in watched]
-    modes = {module: module.training for module in names}
     try:
-        with torch.inference_mode():
-            network.eval()(*_zeros(network, example))
+        with evaluating(network), torch.inference_mode():
+            network(*_zeros(network, example))
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
     return tuple(found)
 
 
 def _zeros(network: nn.Module, example: Example) -> list[torch.Tensor]:
     device = next((p.device for p in network.parameters()), None)
-    inputs = example if isinstance(example, tuple) else (example,)
-    return [torch.zeros_like(x[:1] if x.ndim else x, device=device) for x in inputs]
+    return [torch.zeros_like(x[:1] if x.ndim else x, device=device) for x in inputs_of(example)]
 
 
 def _describe(name: str, module: Any, image: torch.Tensor, output: torch.Tensor) -> LayerShape:

@@ -11,7 +11,6 @@ from compress.config import Method, Ratios, Scope
 from compress.data.dataset import SliceDataset, epoch_loader
 from compress.models.checkpoint import Checkpoint
 from compress.prune.criteria import needs_gradients
-from compress.prune.groups import ChannelGroups
 from compress.prune.plan import PruningPlan
 from compress.prune.ranking import rank
 from compress.steps.workspace import Workspace
@@ -30,11 +29,10 @@ def ranked(
     scope: Scope,
     floor: float,
     seed: int,
-    groups: ChannelGroups | None = None,
 ) -> PruningPlan:
     """A plan for `source`; criteria that need gradients get them from training slices without augmentation.
 
-    groups: an earlier answer of `find_groups` for this network. Raises what `rank` raises.
+    Raises what `rank` raises.
     """
     return rank(
         source.network,
@@ -49,7 +47,6 @@ def ranked(
         loss=build_loss(ws.config.train.parameters.loss_function),
         seed=seed,
         source=source.meta.digest,
-        groups=groups,
     )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from compress.errors import ConfigError
 from compress.files import write_json
 from compress.models.checkpoint import Checkpoint, load, save, weights_digest
 from compress.models.cost import count_macs, count_parameters
+from compress.models.modules import copied
 from compress.prune.compensate import compensate
 from compress.prune.plan import PruningPlan, save_plan
 from compress.prune.rebuild import rebuild_checkpoint
@@ -133,7 +133,7 @@ def realise(
 
 def recalibrated(ws: Workspace, checkpoint: Checkpoint) -> Checkpoint:
     """A copy whose BatchNorm statistics were measured again on training slices."""
-    network = deepcopy(checkpoint.network)
+    network = copied(checkpoint.network)
     recalibrate(network, _training_images(ws), batch_size=ws.config.train.batch_size, seed=ws.config.experiment.seed)
     return Checkpoint(network, replace(checkpoint.meta, digest=weights_digest(network, checkpoint.meta)))
 
@@ -147,7 +147,7 @@ def _compensated(ws: Workspace, stage: Stage, cut: Cut, pruned: Checkpoint, titl
     images, seed = _training_images(ws), ws.config.experiment.seed
     chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:_COMPENSATION_SLICES])
     ws.progress.note(f"Compensating {title}: fitting convolutions on {len(chosen)} training slices.")
-    network = deepcopy(pruned.network)
+    network = copied(pruned.network)
     repairs = compensate(cut.source.network, network, cut.step.kept, images[chosen], seed=seed)
     write_json(stage.compensation, [asdict(repair) for repair in repairs])
     return Checkpoint(network, replace(pruned.meta, digest=weights_digest(network, pruned.meta)))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-
 import torch
 from torch import nn
 from torch.nn.functional import kl_div, log_softmax
+
+from compress.models.modules import copied
 
 
 def soft_loss(student: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
@@ -20,5 +20,5 @@ def soft_loss(student: torch.Tensor, teacher: torch.Tensor, *, temperature: floa
 
 def frozen_copy(network: nn.Module, *, device: torch.device) -> nn.Module:
     """A copy that never trains: evaluation mode, no gradients, in the memory format of training."""
-    copy = deepcopy(network).to(device=device, memory_format=torch.channels_last)  # pyright: ignore
+    copy = copied(network).to(device=device, memory_format=torch.channels_last)  # pyright: ignore
     return copy.requires_grad_(False).eval()

@@ -1,9 +1,10 @@
-"""Copies of networks that survive what training leaves behind."""
+"""What pruning, training and export need of any nn.Module: copies, modes, tensors by name."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -20,6 +21,26 @@ def copied(network: Network) -> Network:
     """
     memo: dict[int, Any] = {id(t): t.detach().clone() for t in _activations(network)}
     return copy.deepcopy(network, memo)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards every module has the mode that it had, frozen norms included."""
+    modes = {module: module.training for module in network.modules()}
+    try:
+        network.eval()
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def named_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Every parameter and buffer by every name that it has."""
+    return {
+        **dict(network.named_buffers(remove_duplicate=False)),
+        **dict(network.named_parameters(remove_duplicate=False)),
+    }
 
 
 def _activations(network: nn.Module) -> Iterator[torch.Tensor]:
