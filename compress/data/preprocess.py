@@ -1,4 +1,4 @@
-"""From a native volume to network slices and back, in numpy and scipy alone.
+"""From a native volume to network slices and back, in numpy alone.
 
 Training, evaluation and benchmark all go through this one module, so they cannot drift apart.
 Forward: resample every slice to the target spacing, take the centred window, clip the intensities
@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
+from compress.data.resample import cubic, linear
 from compress.data.volume import Volume
 from compress.errors import CheckpointError, DataError
 
@@ -79,8 +79,7 @@ class Preprocessing:
         """Bring a volume onto the network's grid. Raises `DataError` for a constant image."""
         geometry = self.geometry(volume.image.shape[1:], volume.spacing[1:])
         source, window = geometry.slices()
-        resampled = np.stack([_zoom(image, geometry.resampled, order=3) for image in volume.image])
-        cropped = self._normalise(resampled[(slice(None), *source)], volume.study.name)
+        cropped = self._normalise(cubic(volume.image, geometry.resampled, source), volume.study.name)
         images = np.full((len(cropped), *self.size), cropped.min(), np.float32)
         images[(slice(None), *window)] = cropped
         mask = None if volume.mask is None else _forward_mask(volume.mask, geometry)
@@ -108,7 +107,7 @@ def inverse(logits: np.ndarray, geometry: Geometry) -> np.ndarray:
         grid = np.zeros((len(scores), *geometry.resampled), np.float32)
         grid[0] = 1.0
         grid[(slice(None), *source)] = softmax(scores)[(slice(None), *window)]
-        labels[index] = np.stack([_zoom(channel, geometry.native, order=1) for channel in grid]).argmax(0)
+        labels[index] = linear(grid, geometry.native).argmax(0)
     return labels
 
 
@@ -124,19 +123,9 @@ def _forward_mask(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
     classes = int(mask.max()) + 1
     result = np.zeros((len(mask), *geometry.window), np.uint8)
     for index, labels in enumerate(mask):
-        shares = [_zoom((labels == c).astype(np.float32), geometry.resampled, order=1) for c in range(classes)]
-        result[index][window] = np.stack(shares).argmax(0)[source]
+        shares = np.stack([labels == c for c in range(classes)])
+        result[index][window] = linear(shares, geometry.resampled).argmax(0)[source]
     return result
-
-
-def _zoom(image: np.ndarray, shape: tuple[int, int], *, order: int) -> np.ndarray:
-    """Resample (rows, columns) to `shape`, pixel edges aligned, never beyond the input's range."""
-    if image.shape == shape:
-        return image.astype(np.float32)
-    factors = [new / old for new, old in zip(shape, image.shape, strict=True)]
-    zoomed = np.asarray(ndimage.zoom(image.astype(np.float32), factors, order=order, mode="nearest", grid_mode=True))
-    assert zoomed.shape == shape, "ndimage rounds n * (m / n) to m"
-    return np.clip(zoomed, image.min(), image.max())
 
 
 def _overlap(have: int, want: int) -> tuple[slice, slice]:
