@@ -16,14 +16,14 @@ from compress.errors import DataError
 LOOKS_LIKE = "ACDC: patientNNN/ folders (or training/ with them), each with Info.cfg and patientNNN_frameXX.nii.gz"
 
 _PATIENT = re.compile(r"patient\d+")
-_TRAINING = ("training", "database/training")  # database/ is how the official archive unpacks
-_TESTING = ("testing", "database/testing")
+TRAINING = ("training", "database/training")  # database/ is how the official archive unpacks
+TESTING = ("testing", "database/testing")
 _PHASES = ("ED", "ES")
 
 
 def matches(folder: Path) -> bool:
     """Whether `folder` is an ACDC root, its training or testing half, or one patient."""
-    return any(_patients(folder / sub) for sub in ("", *_TRAINING, *_TESTING))
+    return any(patients(folder / sub) for sub in ("", *TRAINING, *TESTING))
 
 
 def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
@@ -91,14 +91,14 @@ def _existing(folder: Path, stem: str) -> Path | None:
 
 
 def _choose_half(folder: Path) -> list[Path]:
-    for sub in ("", *_TRAINING):
-        if patients := _patients(folder / sub):
-            return patients
-    half = next((folder / sub for sub in _TESTING if _patients(folder / sub)), folder)
+    for sub in ("", *TRAINING):
+        if found := patients(folder / sub):
+            return found
+    half = next((folder / sub for sub in TESTING if patients(folder / sub)), folder)
     raise DataError(f"{folder} holds no training/ patients.", cure=f"To use the testing half give {half}.")
 
 
-def _patients(folder: Path) -> list[Path]:
+def patients(folder: Path) -> list[Path]:
     """`folder` itself when it is one patient, else the patient folders in it."""
     if not folder.is_dir():
         return []

@@ -49,7 +49,7 @@ def detect_layout(image_dir: Path) -> str:
         if layout.matches(folder):
             return name
     known = "; ".join(layout.looks_like for layout in LAYOUTS.values())
-    raise DataError(f"{folder} is in no known layout: it holds {_contents(folder)}.", cure=f"Known: {known}.")
+    raise DataError(f"{folder} is in no known layout: it holds {contents(folder)}.", cure=f"Known: {known}.")
 
 
 def scan_studies(image_dir: Path, *, label_dir: Path | None = None, require_masks: bool = True) -> Scan:
@@ -131,7 +131,8 @@ def _axes(codes: tuple[str | None, ...]) -> str:
     return "".join(code or "?" for code in codes)
 
 
-def _contents(folder: Path) -> str:
+def contents(folder: Path) -> str:
+    """What a folder holds, in a few words for a message."""
     names = sorted(f"{child.name}/" if child.is_dir() else child.name for child in folder.iterdir())
     if not names:
         return "nothing"

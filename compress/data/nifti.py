@@ -1,7 +1,8 @@
-"""Reading and writing 3D NIfTI files, checked before anything is allocated; nibabel's exceptions stay inside.
+"""Reading 3D NIfTI files, checked before anything is allocated; nibabel's exceptions stay inside.
 
 The header alone is parsed by nibabel (unchecked): its image classes quietly repair a bad header, for example a
-voxel size of 0 becomes 1 mm, and a wrong millimetre is worse here than an error.
+voxel size of 0 becomes 1 mm, and a wrong millimetre is worse here than an error. `compress.data.frames` reads cines
+with the same checks.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ import gzip
 import io
 import math
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import nibabel as nib
 import numpy as np
 from nibabel.nifti1 import data_type_codes
 from nibabel.spatialimages import HeaderDataError
+from nibabel.volumeutils import apply_read_scaling
 
 from compress.errors import DataError
-from compress.files import atomic_path
 
 MAX_VOXELS = 2**28
 """A header that asks for more than this (1 GiB as float32) is taken for damaged."""
@@ -30,20 +32,10 @@ GZIP_MAX_RATIO = 1032
 
 _UNREADABLE = (OSError, EOFError, ValueError, OverflowError, zlib.error, HeaderDataError)
 _WRONG_UNITS = {1: "metres", 3: "micrometres"}
-_ENDINGS = (".nii", ".nii.gz")
+_COPY_AGAIN = "Copy or download the file again."
 
 Header = nib.Nifti1Header | nib.Nifti2Header
 Stream = gzip.GzipFile | io.BufferedReader
-
-
-class Geometry(Protocol):
-    """Where voxels lie: a `NiftiArray` or a `Volume`."""
-
-    @property
-    def spacing(self) -> tuple[float, float, float]: ...
-
-    @property
-    def affine(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -57,11 +49,6 @@ class NiftiArray:
     affine: np.ndarray
     """(4, 4), kept as found; in ACDC it does not hold the spacing."""
 
-    @property
-    def spacing(self) -> tuple[float, float, float]:
-        """`spacing_mm`, under the name that `Volume` uses."""
-        return self.spacing_mm
-
 
 def read_image(path: Path) -> NiftiArray:
     """Read a 3D image as float32 (Z, Y, X).
@@ -69,10 +56,7 @@ def read_image(path: Path) -> NiftiArray:
     Raises `DataError`, one line that names the file, for anything that is not a whole, finite, 3D NIfTI file.
     """
     array, header = _read(Path(path))
-    with np.errstate(over="ignore"):  # what overflows float32 becomes infinite and is refused below
-        array = array.astype(np.float32)
-    _refuse_non_finite(array, Path(path))
-    return NiftiArray(array, _spacing(header), _affine(header, Path(path)))
+    return NiftiArray(finite_float32(array, str(path)), spacing_of(header), affine_of(header, Path(path)))
 
 
 def read_mask(path: Path) -> NiftiArray:
@@ -81,7 +65,7 @@ def read_mask(path: Path) -> NiftiArray:
     Raises `DataError` as `read_image` does, and for values that are not integers from 0 to 255.
     """
     array, header = _read(Path(path))
-    _refuse_non_finite(array, Path(path))
+    _refuse_non_finite(array, str(path))
     labels = np.unique(array)
     bad = [float(v) for v in labels if v != np.rint(v) or not 0 <= v <= 255]
     if bad:
@@ -90,47 +74,32 @@ def read_mask(path: Path) -> NiftiArray:
             f"{path} is not a label map: it holds {shown}; labels are whole numbers from 0 to 255.",
             cure="Resample masks with nearest neighbour, or give the mask's folder instead of the images'.",
         )
-    return NiftiArray(array.astype(np.uint8), _spacing(header), _affine(header, Path(path)))
-
-
-def write_mask(path: Path, mask: np.ndarray, *, like: Geometry) -> Path:
-    """Write a (Z, Y, X) integer mask as uint8 NIfTI with both the affine and the zooms of `like`; returns `path`.
-
-    The file appears whole or not at all, and equal masks give equal bytes.
-    Raises `DataError` for a mask that is not 3D and integer from 0 to 255, or a name without .nii or .nii.gz.
-    """
-    target, mask = Path(path), np.asarray(mask)
-    if not target.name.endswith(_ENDINGS):
-        raise DataError(f"Cannot write a mask to {target}.", cure="Give a name that ends in .nii.gz or .nii.")
-    if mask.ndim != 3 or mask.dtype.kind not in "bui" or not mask.size or mask.min() < 0 or mask.max() > 255:
-        raise DataError(
-            f"Expected a (Z, Y, X) mask of integers from 0 to 255, got shape {mask.shape}, dtype {mask.dtype}."
-        )
-    content = _mask_bytes(mask, like)
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(gzip.compress(content, mtime=0) if target.suffix == ".gz" else content)
-    return target
-
-
-def _mask_bytes(mask: np.ndarray, like: Geometry) -> bytes:
-    image = nib.Nifti1Image(np.ascontiguousarray(mask.T, dtype=np.uint8), np.asarray(like.affine, dtype=np.float64))
-    image.header.set_zooms(tuple(reversed(like.spacing)))  # after the affine, which would overwrite them
-    image.header.set_xyzt_units("mm")
-    return image.to_bytes()
+    return NiftiArray(array.astype(np.uint8), spacing_of(header), affine_of(header, Path(path)))
 
 
 def _read(path: Path) -> tuple[np.ndarray, Header]:
     """The scaled array (Z, Y, X) and the header of one file, or a `DataError` that names it."""
+    with opened(path) as stream:
+        header = read_header(stream, path)
+        shape = check_header(header, path)
+        if shape[3] > 1:
+            raise DataError(f"{path} is 4D (a cine): shape {shape}.", cure="Extract the ED and ES frames as 3D files.")
+        check_size(stream, header, shape, path)
+        stream.seek(header.get_data_offset())
+        return read_frame(stream, header, shape, last=True), header
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Stream]:
+    """The bytes of a file, unpacked when they are gzip; whatever goes wrong inside becomes a one-line `DataError`."""
     try:
         with _open(path) as stream:
-            header = _read_header(stream, path)
-            shape = _check_header(header, path)
-            return _read_array(stream, header, shape, path), header
+            yield stream
     except FileNotFoundError:
         raise DataError(f"No such file: {path}.") from None
     except _UNREADABLE as fault:
         reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
-        raise DataError(f"{path} cannot be read: {reason}.", cure="Copy or download the file again.") from fault
+        raise DataError(f"{path} cannot be read: {reason}.", cure=_COPY_AGAIN) from fault
 
 
 def _open(path: Path) -> Stream:
@@ -138,11 +107,12 @@ def _open(path: Path) -> Stream:
     with path.open("rb") as stream:
         magic = stream.read(2)
     if not magic:
-        raise DataError(f"{path} is empty (0 bytes).", cure="Copy or download the file again.")
+        raise DataError(f"{path} is empty (0 bytes).", cure=_COPY_AGAIN)
     return gzip.open(path, "rb") if magic == b"\x1f\x8b" else path.open("rb")
 
 
-def _read_header(stream: Stream, path: Path) -> Header:
+def read_header(stream: Stream, path: Path) -> Header:
+    """The header as it stands, unchecked, NIfTI-1 or -2 of either byte order; `DataError` for other files."""
     block = stream.read(348)
     cls = nib.Nifti1Header if len(block) == 348 and block[344:348] == b"n+1\0" else nib.Nifti2Header
     if cls is nib.Nifti2Header:
@@ -152,29 +122,35 @@ def _read_header(stream: Stream, path: Path) -> Header:
     return cls(block, check=False)
 
 
-def _check_header(header: Header, path: Path) -> tuple[int, int, int]:
-    """The three spatial sizes (X, Y, Z); `DataError` for everything that should not be allocated or trusted."""
-    shape = tuple(int(n) for n in header.get_data_shape())
+def check_header(header: Header, path: Path) -> tuple[int, int, int, int]:
+    """The sizes (X, Y, Z, frames), 1 frame for 3D; `DataError` for what should not be allocated or trusted."""
+    shape = _claimed_shape(header)
     if min(shape, default=0) < 1:
         raise DataError(f"{path} has an empty or negative dimension: shape {shape}.")
-    if math.prod(shape[3:]) > 1:
-        raise DataError(f"{path} is 4D (a cine): shape {shape}.", cure="Extract the ED and ES frames as 3D files.")
+    if math.prod(shape[4:]) > 1:
+        raise DataError(f"{path} is {len(shape)}D: shape {shape}; expected 3D.", cure="Split it into 3D files.")
     if len(shape) < 3:
         raise DataError(f"{path} is {len(shape)}D: shape {shape}; expected 3D (X, Y, Z).", cure="Stack the slices.")
-    if math.prod(shape) > MAX_VOXELS:
+    if math.prod(shape[:3]) > MAX_VOXELS:
         raise DataError(f"{path} claims {math.prod(shape)} voxels, shape {shape}: its header looks damaged.")
     code = int(header["datatype"])
     if code not in data_type_codes.code or header.get_data_dtype().kind not in "iuf":
         raise DataError(f"{path} has NIfTI voxel type {code}; expected plain numbers (no colour, no complex).")
     _check_spacing(header, path)
-    return shape[0], shape[1], shape[2]
+    return shape[0], shape[1], shape[2], math.prod(shape[3:])
+
+
+def _claimed_shape(header: Header) -> tuple[int, ...]:
+    """`dim` itself: `get_data_shape` reads some images as FreeSurfer surfaces."""
+    dims = [int(n) for n in header["dim"]]
+    return tuple(dims[1 : 1 + max(dims[0], 0)])
 
 
 def _check_spacing(header: Header, path: Path) -> None:
     units = _WRONG_UNITS.get(int(header["xyzt_units"]) & 7)
     if units:
         raise DataError(f"{path} gives its voxel size in {units}; expected millimetres.")
-    spacing = _spacing(header)
+    spacing = spacing_of(header)
     if not all(math.isfinite(s) and s > 0 for s in spacing):
         shown = tuple(round(s, 4) for s in spacing)
         raise DataError(
@@ -182,31 +158,48 @@ def _check_spacing(header: Header, path: Path) -> None:
         )
 
 
-def _read_array(stream: Stream, header: Header, shape: tuple[int, int, int], path: Path) -> np.ndarray:
-    offset = int(header.get_data_offset())
+def check_size(stream: Stream, header: Header, shape: tuple[int, ...], path: Path) -> None:
+    """Refuse, before anything is allocated, a file too small for the voxels (X, Y, Z, frames) of its header."""
+    offset = header.get_data_offset()
     if offset < len(header.binaryblock):
         raise DataError(f"{path} says that its voxels start at byte {offset}, inside the header: it looks damaged.")
     needed = offset + math.prod(shape) * header.get_data_dtype().itemsize
-    packed = isinstance(stream, gzip.GzipFile)
-    if path.stat().st_size * (GZIP_MAX_RATIO if packed else 1) < needed:
-        raise DataError(f"{path} is truncated: too small for shape {shape}.", cure="Copy or download the file again.")
-    stream.seek(0)
+    most = path.stat().st_size * (GZIP_MAX_RATIO if isinstance(stream, gzip.GzipFile) else 1)
+    if most < needed:
+        raise DataError(f"{path} is truncated: too small for shape {_claimed_shape(header)}.", cure=_COPY_AGAIN)
+
+
+def read_frame(stream: Stream, header: Header, shape: tuple[int, ...], *, last: bool) -> np.ndarray:
+    """The next frame (Z, Y, X), scaled as the header says; shape is (X, Y, Z, ...). EOFError when it is cut short."""
+    dtype = header.get_data_dtype()
+    needed = math.prod(shape[:3]) * dtype.itemsize
     content = stream.read(needed)
     if len(content) < needed:
-        raise DataError(
-            f"{path} is truncated: {len(content)} of {needed} bytes.", cure="Copy or download the file again."
-        )
-    stream.read(1)  # at its end, gzip compares the checksum
-    array = np.asarray(header.data_from_fileobj(io.BytesIO(content)))
-    return np.ascontiguousarray(array.reshape(shape, order="F").T)
+        raise EOFError(f"it is truncated, {needed - len(content)} bytes are missing")
+    if last:
+        stream.read(1)  # at its end, gzip compares the checksum
+    array = np.frombuffer(content, dtype).reshape(shape[2::-1])
+    slope, inter = header.get_slope_inter()
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by the callers
+        return np.asarray(apply_read_scaling(array, slope, inter))
 
 
-def _spacing(header: Header) -> tuple[float, float, float]:
+def finite_float32(array: np.ndarray, where: str) -> np.ndarray:
+    """A copy as float32; `DataError`, beginning with `where`, for NaN, infinity and what overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows float32 becomes infinite, refused below
+        array = array.astype(np.float32)
+    _refuse_non_finite(array, where)
+    return array
+
+
+def spacing_of(header: Header) -> tuple[float, float, float]:
+    """Voxel size in mm along (z, y, x), from the zooms."""
     x, y, z = (float(size) for size in header["pixdim"][1:4])
     return z, y, x
 
 
-def _affine(header: Header, path: Path) -> np.ndarray:
+def affine_of(header: Header, path: Path) -> np.ndarray:
+    """(4, 4) float64 from sform, else qform, else the zooms; `DataError` when it is damaged."""
     try:
         affine = np.asarray(header.get_best_affine(), dtype=np.float64)
     except _UNREADABLE as fault:
@@ -216,7 +209,7 @@ def _affine(header: Header, path: Path) -> np.ndarray:
     return affine
 
 
-def _refuse_non_finite(array: np.ndarray, path: Path) -> None:
+def _refuse_non_finite(array: np.ndarray, where: str) -> None:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         count = int(array.size - np.isfinite(array).sum())
-        raise DataError(f"{path} holds {count} NaN or infinite voxels.", cure="Export the image again.")
+        raise DataError(f"{where} holds {count} NaN or infinite voxels.", cure="Export the image again.")

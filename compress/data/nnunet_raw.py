@@ -23,14 +23,14 @@ STRUCTURE_NAMES: dict[str, tuple[str, ...]] = {
 }
 """Spellings in dataset.json, lower case, without spaces and signs."""
 
-_CASE = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})\.nii(\.gz)?")
+CASE = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})\.nii(\.gz)?")
 _FRAME = re.compile(r"_frame\d+$")
 _NIFTI = (".nii.gz", ".nii")
 
 
 def matches(folder: Path) -> bool:
     """Whether `folder` is a raw data set's root (it has imagesTr) or a folder of `CASE_0000.nii.gz` images."""
-    return (folder / "imagesTr").is_dir() or any(_CASE.fullmatch(path.name) for path in folder.iterdir())
+    return (folder / "imagesTr").is_dir() or any(CASE.fullmatch(path.name) for path in folder.iterdir())
 
 
 def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
@@ -48,7 +48,7 @@ def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
     found = Scan()
     for path in sorted(images.iterdir()):
         if path.name.endswith(_NIFTI) and not path.name.startswith("."):
-            _add_case(found, path, masks, labels, require_masks)
+            add_case(found, path, masks, labels, require_masks)
     return Scan(_with_phases(found.studies), found.problems)
 
 
@@ -102,8 +102,9 @@ def _label_folder(folder: Path, images: Path, label_dir: Path | None) -> Path | 
     return sibling if sibling.is_dir() else None
 
 
-def _add_case(found: Scan, path: Path, masks: Path | None, labels: dict[str, int], require_masks: bool) -> None:
-    named = _CASE.fullmatch(path.name)
+def add_case(found: Scan, path: Path, masks: Path | None, labels: dict[str, int], require_masks: bool) -> None:
+    """Add the image at `path`, with its mask from the folder `masks`, or what is wrong with its name or mask."""
+    named = CASE.fullmatch(path.name)
     if named is None:
         found.fault(path, DataError(f"{path} lacks a channel number.", cure="Name it CASE_0000.nii.gz."))
     elif named["channel"] != "0000":

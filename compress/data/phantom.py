@@ -13,23 +13,18 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.loadsave import load
 
 from compress.data.phantom_anatomy import GROUPS, Heart, sample_heart
 from compress.data.phantom_imaging import acquire, paint_heart, sample_coil
+from compress.data.phantom_marker import DESCRIPTION, MARKER
+from compress.data.phantom_marker import is_phantom as is_phantom  # re-exported
+from compress.data.phantom_marker import is_phantom_image as is_phantom_image
 from compress.data.phantom_paint import smooth_noise
 from compress.data.phantom_scan import SUBSLICES, Scan, heart_box, heart_cover, label, sample_scan, scene_grid
 from compress.data.phantom_shape import Phase, solve_phases
 from compress.data.phantom_thorax import paint_thorax, sample_build, sample_contrast
 from compress.errors import ConfigError
 from compress.files import atomic_path, write_json, write_text
-
-MARKER = "PHANTOM.json"
-"""The file that says that a data folder is synthetic."""
-
-_DESCRIPTION = b"cardiocompress phantom"
-"""In every image's header."""
 
 VERSION = 1
 """Raised whenever the same seed gives other images."""
@@ -76,21 +71,6 @@ def write_phantom(
         if progress is not None:
             progress(done, patients)
     return folder
-
-
-def is_phantom(folder: Path) -> bool:
-    """Whether `folder`, its parent or its grandparent carries the marker of synthetic data."""
-    here = Path(folder).resolve()
-    return any((place / MARKER).is_file() for place in (here, *list(here.parents)[:2]))
-
-
-def is_phantom_image(path: Path) -> bool:
-    """Whether a NIfTI file's header says that the image is synthetic; False for a file that cannot be read."""
-    try:
-        header = load(path).header
-    except (OSError, EOFError, ImageFileError):
-        return False
-    return isinstance(header, nib.Nifti1Header) and header["descrip"].item() == _DESCRIPTION
 
 
 def make_patient(number: int, *, seed: int) -> PhantomPatient:
@@ -162,6 +142,6 @@ def _write_nifti(path: Path, array: np.ndarray, spacing: tuple[float, float, flo
     """Write (slice, row, column) as NIfTI (x, y, z); no time of day and no file name enters the gzip header."""
     image = nib.Nifti1Image(np.ascontiguousarray(array.transpose(2, 1, 0)), AFFINE)
     image.header.set_zooms(spacing[::-1])
-    image.header["descrip"] = _DESCRIPTION  # survives copying, where the marker file does not
+    image.header["descrip"] = DESCRIPTION
     with atomic_path(path) as temporary:
         temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -66,3 +67,25 @@ def nnunet_case(root: Path, case: str, *, lv: int = 6, values: tuple[int, int, i
 def dataset_json(root: Path, labels: object) -> None:
     root.mkdir(parents=True, exist_ok=True)
     (root / "dataset.json").write_text(json.dumps({"labels": labels, "file_ending": ".nii.gz"}))
+
+
+def raw_file(path: Path, array: np.ndarray, *, version: int = 1, endian: str = "<", **fields: object) -> Path:
+    """(Z, Y, X) or (T, Z, Y, X) as NIfTI with any header fields, wrong ones too; packed when the name says .gz."""
+    header = {1: nib.Nifti1Header, 2: nib.Nifti2Header}[version](endianness=endian)
+    header.set_data_dtype(array.dtype)
+    header.set_data_shape(array.T.shape)
+    header["vox_offset"] = len(header.binaryblock) + 4
+    for name, value in fields.items():
+        header[name] = value
+    content = header.binaryblock + b"\0\0\0\0" + array.astype(array.dtype.newbyteorder(endian)).tobytes()
+    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+    return path
+
+
+def raw_header(path: Path) -> nib.Nifti1Header:
+    """The header as it stands in the file, not repaired as `nibabel.load` would."""
+    content = path.read_bytes()
+    content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    if content[344:348] == b"n+1\0":
+        return nib.Nifti1Header(content[:348], check=False)
+    return nib.Nifti2Header(content[:540], check=False)
