@@ -1,0 +1,217 @@
+"""What is odd about a predicted mask or the values computed from it: data for a person to look at, never an error.
+
+Every limit was set on the reference masks of ACDC's 100 training patients, so that experts are almost never flagged:
+of 200 volumes 3 have "rv-pieces" and none has any other flag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from compress.errors import DataError
+from compress.evaluate.metrics import check_spacing, volume_ml
+
+PIECE_ML = 0.5
+"""A second piece of a ventricle below this is a speck: it changes no volume by more than the experts differ."""
+GAP_MM = 4.0
+"""How much of a cavity's outline in one slice may lack myocardium. Ragged edges in the experts' basal slices come
+to 3.1 mm at most, an open ring to 24 mm."""
+EF_PERCENT = (5.0, 85.0)
+"""Ejection fractions outside are hardly compatible with life. Experts' masks of ACDC give 10 to 82 for the LV, and
+for three RVs of 100 values outside: 2, 4 and 86."""
+MASS_G = (20.0, 600.0)
+"""Myocardium of a living adult with a very generous margin; experts' masks give 34 to 272 g."""
+STROKE_RATIO = 3.0
+"""Both ventricles pump the same blood; a valve that leaks half of it, or a large shunt, makes a ratio of 2 to 3.
+Three of 100 patients exceed it in the experts' masks, each with an RV that hardly changes."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One oddity, as data."""
+
+    kind: str
+    """Of a mask: "empty", "missing", "no-lv", "open-ring", "lv-pieces", "rv-pieces", "gap" or "touches-border"; of
+    a study: "ef-range", "negative-stroke", "stroke-mismatch" or "mass-range"."""
+    message: str
+    """One sentence; slices are counted from 1."""
+
+
+def mask_flags(mask: np.ndarray, *, labels: Mapping[str, int], spacing_mm: Sequence[float]) -> list[Flag]:
+    """Oddities of a (Z, Y, X) label mask with voxels of `spacing_mm` (z, y, x); at most one flag of each kind.
+
+    Structures are looked up in `labels` by the names LV, RV and MYO; checks of others are left out. Mid slices are
+    the middle third of the slices with any structure: at base and apex rings are open and ventricles end.
+    Raises `DataError` for a mask that is not 3D or a spacing that is not positive.
+    """
+    if mask.ndim != 3:
+        raise DataError(f"The mask has shape {mask.shape}; (slices, rows, columns) is needed.")
+    z, y, x = check_spacing(spacing_mm)
+    if not mask.any():
+        return [Flag("empty", "No structure was found in any slice.")]
+    structures = {name: mask == value for name, value in labels.items()}
+    middle = _middle(mask)
+    return [
+        *_missing(structures),
+        *_no_lv(structures, middle),
+        *_open_ring(structures, middle, (y, x)),
+        *_pieces(structures, (z, y, x)),
+        *_gaps(structures),
+        *_touches_border(mask),
+    ]
+
+
+def study_flags(values: Mapping[str, float | None]) -> list[Flag]:
+    """Oddities of one study's clinical values, named as in `compress.evaluate.clinical.QUANTITIES`.
+
+    Values that are None or left out are not looked at; at most one flag of each kind.
+    """
+    known = {name: value for name, value in values.items() if value is not None}
+    return [*_ef_range(known), *_negative_stroke(known), *_stroke_mismatch(known), *_mass_range(known)]
+
+
+def _middle(mask: np.ndarray) -> range:
+    found = np.flatnonzero(mask.any(axis=(1, 2)))
+    first, last = int(found[0]), int(found[-1])
+    third = (last - first + 1) // 3
+    return range(first + third, last + 1 - third)
+
+
+def _missing(structures: Mapping[str, np.ndarray]) -> Iterable[Flag]:
+    absent = [name for name, voxels in structures.items() if name != "LV" and not voxels.any()]
+    if absent:
+        yield Flag("missing", f"No {' and no '.join(absent)} in any slice.")
+
+
+def _no_lv(structures: Mapping[str, np.ndarray], middle: range) -> Iterable[Flag]:
+    if "LV" not in structures:
+        return
+    if not structures["LV"].any():
+        yield Flag("no-lv", "No LV in any slice.")
+    elif without := [z for z in middle if not structures["LV"][z].any()]:
+        yield Flag("no-lv", f"No LV in mid {_slices(without)}.")
+
+
+def _open_ring(structures: Mapping[str, np.ndarray], middle: range, pixel_mm: tuple[float, float]) -> Iterable[Flag]:
+    if "LV" not in structures or "MYO" not in structures:
+        return
+    lv, myo = structures["LV"], structures["MYO"]
+    bare = [z for z in middle if _bare_mm(lv[z], lv[z] | myo[z], pixel_mm) > GAP_MM]
+    if bare:
+        yield Flag("open-ring", f"The myocardium does not close around the LV in mid {_slices(bare)}.")
+
+
+def _bare_mm(cavity: np.ndarray, covered: np.ndarray, pixel_mm: tuple[float, float]) -> float:
+    """Length in mm of the (Y, X) cavity's outline along pixel edges that has something not `covered` behind it."""
+    above = (cavity[1:] & ~covered[:-1]).sum() + (cavity[:-1] & ~covered[1:]).sum()
+    beside = (cavity[:, 1:] & ~covered[:, :-1]).sum() + (cavity[:, :-1] & ~covered[:, 1:]).sum()
+    return float(above * pixel_mm[1] + beside * pixel_mm[0])
+
+
+def _pieces(structures: Mapping[str, np.ndarray], spacing_mm: tuple[float, float, float]) -> Iterable[Flag]:
+    """Ventricles only: the myocardium of an oblique apex often falls apart in experts' masks (13 of 200)."""
+    for name in ("LV", "RV"):
+        if name in structures and len(found := _piece_sizes(structures[name], spacing_mm)) > 1:
+            shown = ", ".join(f"{size:.1f}" for size in found[:4]) + (", ..." if len(found) > 4 else "")
+            yield Flag(f"{name.lower()}-pieces", f"The {name} is in {len(found)} separate pieces of {shown} ml.")
+
+
+def _piece_sizes(voxels: np.ndarray, spacing_mm: tuple[float, float, float]) -> list[float]:
+    """Volumes in ml of the sizeable pieces, largest first. Corners connect: slices shift between breath-holds."""
+    counts = np.unique(label_pieces(voxels)[voxels], return_counts=True)[1]
+    sizes = counts * volume_ml(np.ones(1, bool), spacing_mm)
+    return sorted((float(size) for size in sizes if size >= PIECE_ML), reverse=True)
+
+
+def label_pieces(voxels: np.ndarray) -> np.ndarray:
+    """(Z, Y, X) int32: one number per piece whose voxels meet at least at corners, 0 outside.
+
+    The largest number spreads through each piece until nothing changes; scipy.ndimage.label gives the same pieces,
+    but takes longer to import than a network to segment the volume.
+    """
+    labels = np.zeros(voxels.shape, np.int32)
+    places = np.nonzero(voxels)
+    if not len(places[0]):
+        return labels
+    box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in places)
+    inside = voxels[box]
+    numbers = np.where(inside, np.arange(1, inside.size + 1, dtype=np.int32).reshape(inside.shape), 0)
+    while True:
+        spread = np.where(inside, _largest_around(numbers), 0)
+        if np.array_equal(spread, numbers):
+            break
+        numbers = spread
+    labels[box] = numbers
+    return labels
+
+
+def _largest_around(numbers: np.ndarray) -> np.ndarray:
+    """The largest number in the 3 x 3 x 3 cube around each voxel, axis by axis."""
+    for axis in range(3):
+        moved = np.moveaxis(numbers.copy(), axis, 0)
+        old = np.moveaxis(numbers, axis, 0)
+        np.maximum(moved[1:], old[:-1], out=moved[1:])
+        np.maximum(moved[:-1], old[1:], out=moved[:-1])
+        numbers = np.moveaxis(moved, 0, axis)
+    return numbers
+
+
+def _gaps(structures: Mapping[str, np.ndarray]) -> Iterable[Flag]:
+    parts = []
+    for name, voxels in structures.items():
+        present = np.flatnonzero(voxels.any(axis=(1, 2)))
+        if len(present) and (gaps := sorted({*range(present[0], present[-1])} - {*present.tolist()})):
+            parts.append(f"no {name} in {_slices(gaps)}")
+    if parts:
+        yield Flag("gap", f"There is {' and '.join(parts)}, between slices that have it.")
+
+
+def _touches_border(mask: np.ndarray) -> Iterable[Flag]:
+    edges = mask[:, [0, -1]].any(axis=(1, 2)) | mask[:, :, [0, -1]].any(axis=(1, 2))
+    if edges.any():
+        touching = _slices(np.flatnonzero(edges).tolist())
+        yield Flag("touches-border", f"The heart touches the image border in {touching}: a part may be missing.")
+
+
+def _slices(indices: Sequence[int]) -> str:
+    """Slice indices for people, counted from 1: "slice 4" or "slices 2-5, 8"."""
+    runs: list[list[int]] = []
+    for number in (index + 1 for index in indices):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    shown = ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+    return f"slice{'s' if len(indices) > 1 else ''} {shown}"
+
+
+def _ef_range(values: Mapping[str, float]) -> Iterable[Flag]:
+    low, high = EF_PERCENT
+    fractions = {name: values[f"{name} EF"] for name in ("LV", "RV") if f"{name} EF" in values}
+    odd = [f"{name} {value:.1f}%" for name, value in fractions.items() if not low <= value <= high]
+    if odd:
+        yield Flag("ef-range", f"Ejection fraction outside {low:g}-{high:g}%: {', '.join(odd)}.")
+
+
+def _negative_stroke(values: Mapping[str, float]) -> Iterable[Flag]:
+    odd = [f"{name} by {-value:.1f} ml" for name in ("LV", "RV") if (value := values.get(f"{name} SV", 0.0)) < 0]
+    if odd:
+        yield Flag("negative-stroke", f"Larger at ES than at ED: {', '.join(odd)}; are the phases swapped?")
+
+
+def _stroke_mismatch(values: Mapping[str, float]) -> Iterable[Flag]:
+    left, right = values.get("LV SV", 0.0), values.get("RV SV", 0.0)
+    if min(left, right) > 0 and max(left, right) > STROKE_RATIO * min(left, right):
+        yield Flag(
+            "stroke-mismatch",
+            f"Stroke volumes differ more than {STROKE_RATIO:g}-fold: LV {left:.1f} ml, RV {right:.1f} ml.",
+        )
+
+
+def _mass_range(values: Mapping[str, float]) -> Iterable[Flag]:
+    low, high = MASS_G
+    if "MYO mass" in values and not low <= values["MYO mass"] <= high:
+        yield Flag("mass-range", f"Myocardial mass outside {low:g}-{high:g} g: {values['MYO mass']:.1f} g.")

@@ -1,0 +1,52 @@
+"""Clinical values of one study from its predicted masks alone, without a reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from compress.errors import DataError
+from compress.evaluate.clinical import QUANTITIES
+from compress.evaluate.metrics import check_spacing, volume_ml
+
+
+def structure_volumes(mask: np.ndarray, *, labels: Mapping[str, int], spacing_mm: Sequence[float]) -> dict[str, float]:
+    """Millilitres per structure of a (Z, Y, X) label mask with voxels of `spacing_mm` (z, y, x).
+
+    Raises `DataError` for a mask that is not 3D or a spacing that is not positive.
+    """
+    if mask.ndim != 3:
+        raise DataError(f"The mask has shape {mask.shape}; (slices, rows, columns) is needed.")
+    spacing = check_spacing(spacing_mm)
+    return {name: volume_ml(mask == value, spacing) for name, value in labels.items()}
+
+
+def clinical_values(phases: Mapping[str, Mapping[str, float]]) -> dict[str, float | None]:
+    """Every quantity of `QUANTITIES` that these phases ("ED", "ES") and structures allow, in `QUANTITIES[name].unit`.
+
+    `phases` maps a phase to the millilitres of each structure. A quantity whose phase or structure is not there is
+    left out; one that is undefined (the ejection fraction of an empty ventricle) is None.
+    """
+    values = {}
+    for name, quantity in QUANTITIES.items():
+        try:
+            values[name] = quantity.compute(phases)
+        except KeyError:  # a phase or a structure is not there
+            continue
+    return values
+
+
+def find_phases(lv_ml: Sequence[float]) -> tuple[int, int]:
+    """Indices of ED (largest) and ES (smallest) in a series of LV volumes in ml; of equal ones the first.
+
+    Raises `DataError` for fewer than two frames, a volume that is negative or not finite, or volumes all equal.
+    """
+    volumes = np.asarray(lv_ml, dtype=float)
+    if volumes.ndim != 1 or len(volumes) < 2:
+        raise DataError(f"ED and ES cannot be told from {volumes.size} LV volumes; at least two frames are needed.")
+    if not np.isfinite(volumes).all() or volumes.min() < 0:
+        raise DataError("ED and ES cannot be told: an LV volume is negative or not finite.")
+    if volumes.min() == volumes.max():
+        raise DataError(f"ED and ES cannot be told: the LV has {volumes[0]:g} ml in all {len(volumes)} frames.")
+    return int(volumes.argmax()), int(volumes.argmin())

@@ -1,0 +1,188 @@
+"""Is this the kind of image that the network was trained on? Asked of every volume before it is segmented.
+
+Concerns are doubts that a person may overrule (`force`); what no network can use is always refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from compress.errors import DataError
+from compress.runtime.card import TrainingRange
+
+CLEARLY = 1.5
+"""A spacing is clearly coarser than another above this ratio. Short-axis slices lie at least 2.8 pixels apart in
+ACDC, and reconstructed MR pixels are square."""
+FAR = 2.0
+"""Pixels or slices this many times finer or coarser than any in training are another kind of scan. Slices are
+resampled before the network sees them, so other hospitals' scans must pass: M&Ms (pixels of 0.68 to 1.8 mm, slices
+5 to 13 mm apart) after training on ACDC (0.70 to 1.92 mm, 5 to 10 mm), and each half of ACDC after training on the
+other (at 1.5, halves without fine pixels refuse the two patients with 0.70 and 0.83 mm)."""
+ROUNDING = 1.01
+"""Slack for voxel sizes that a file stores as 4.9999."""
+FIELD_MM = (100.0, 600.0)
+"""Side of a slice: a heart with its surroundings is above 100 mm, no magnet's bore shows more than 600 mm."""
+MIN_PIXELS = 32
+"""A slice with fewer rows or columns shows no heart, or is not a slice."""
+MAX_SLICES = 60
+"""ACDC's stacks have at most 18 slices and are at most 110 mm tall, where 60 slices would be 2 mm apart."""
+SLICES_FACTOR = 3
+"""A network trained on taller stacks takes up to this many times its largest."""
+MAX_LABELS = 8
+"""An image has hundreds of grey levels; a label map of the heart has about four."""
+
+_SAMPLE = 2**16
+"""Pixels looked at when counting grey levels."""
+_AXES = ("Z", "Y", "X")
+_FORCE = "or pass --force (force=True in Python) if you know better."
+_CURES = {
+    "swapped-axes": "reorder axes and voxel sizes to (X, Y, slice)",
+    "spacing": "correct the voxel size in its header",
+    "field-of-view": "give whole slices with their true pixel size",
+    "slices": "give one short-axis stack",
+    "label-map": "give the image that belongs to this mask",
+}
+
+
+@dataclass(frozen=True)
+class Concern:
+    """One doubt about an image, as data."""
+
+    kind: str
+    """"swapped-axes", "spacing", "field-of-view", "slices" or "label-map"."""
+    message: str
+    """What was got and what is expected."""
+
+
+def check_image(
+    image: np.ndarray, spacing_mm: Sequence[float], *, name: str, expected: TrainingRange | None, force: bool
+) -> list[Concern]:
+    """The concerns about a (Z, Y, X) image with voxels of `spacing_mm` (z, y, x), for a caller that says `force`.
+
+    Raises `DataError`, one line with all concerns, without `force`; and always for an image that is not 3D, has a
+    voxel size that is not positive, is constant, or holds NaN or infinite values.
+    """
+    _refuse_unusable(image, spacing_mm, name)
+    concerns = find_concerns(image, spacing_mm, expected=expected)
+    if concerns and not force:
+        message = f"{name}: {'; '.join(concern.message for concern in concerns)}."
+        cure = "; ".join([*(_CURES[concern.kind] for concern in concerns), _FORCE])
+        raise DataError(message, cure=cure[0].upper() + cure[1:])
+    return concerns
+
+
+def find_concerns(image: np.ndarray, spacing_mm: Sequence[float], *, expected: TrainingRange | None) -> list[Concern]:
+    """Doubts about a finite (Z, Y, X) image; without an `expected` range only those that need none.
+
+    When another axis looks like the slice axis, the other checks see the image as if it were reordered (or are left
+    out when it is not clear how), so that one fault gives one concern.
+    """
+    shape, spacing = list(image.shape), [float(size) for size in spacing_mm]
+    clues = _slice_axes(shape, spacing)
+    concerns = list(_swapped(shape, spacing, clues))
+    if len(clues) == 1:
+        shape.insert(0, shape.pop(clues[0]))
+        spacing.insert(0, spacing.pop(clues[0]))
+    if len(clues) < 2:
+        concerns += _far_spacing(spacing, expected)
+        concerns += _field_of_view(shape, spacing)
+        concerns += _many_slices(shape[0], expected)
+    concerns += _few_values(image)
+    return concerns
+
+
+def _refuse_unusable(image: np.ndarray, spacing_mm: Sequence[float], name: str) -> None:
+    if image.ndim != 3 or not image.size or image.dtype.kind not in "fiu":
+        raise DataError(
+            f"{name} has shape {image.shape} and dtype {image.dtype}; expected plain numbers, 3D (slice, row, column)."
+        )
+    if len(spacing_mm) != 3 or not all(np.isfinite(size) and size > 0 for size in spacing_mm):
+        raise DataError(f"{name} has spacing {tuple(spacing_mm)}; expected three positive lengths in mm (z, y, x).")
+    low, high = float(image.min()), float(image.max())  # NaN and infinity come through both
+    if not np.isfinite([low, high]).all():
+        count = int(np.count_nonzero(~np.isfinite(image)))
+        raise DataError(f"{name} holds {count} NaN or infinite voxels.", cure="Export the image again.")
+    if low == high:
+        raise DataError(f"{name} is constant: every voxel is {low:g}.", cure="Export the image again.")
+
+
+def _swapped(shape: list[int], spacing: list[float], clues: list[int]) -> Iterable[Concern]:
+    named = [f"{_AXES[axis]} ({shape[axis]} samples, {spacing[axis]:.3g} mm apart)" for axis in clues]
+    y, x = spacing[1:]
+    if len(clues) == 2:
+        yield Concern("swapped-axes", f"both {named[0]} and {named[1]} look like the slice axis, expected Z alone")
+    elif any(clues):
+        yield Concern("swapped-axes", f"the slice axis looks like {named[0]}, expected Z")
+    elif max(y, x) > CLEARLY * min(y, x):
+        size = f"{x:.3g} x {y:.3g}"
+        yield Concern("swapped-axes", f"pixels are {size} mm, expected square ones: is the third axis the slice?")
+
+
+def _slice_axes(shape: list[int], spacing: list[float]) -> list[int]:
+    """The axes that look like the slice axis: none, one, or two when spacing and samples contradict each other."""
+    return sorted({axis for axis in (_coarse_axis(spacing), _short_axis(shape)) if axis is not None})
+
+
+def _coarse_axis(spacing: list[float]) -> int | None:
+    """The one axis with clearly coarser spacing than both others."""
+    axis = int(np.argmax(spacing))
+    return axis if all(spacing[axis] > CLEARLY * spacing[other] for other in range(3) if other != axis) else None
+
+
+def _short_axis(shape: list[int]) -> int | None:
+    """The one axis with as few samples as a stack has slices, and less than half of either other."""
+    axis = int(np.argmin(shape))
+    few = all(2 * shape[axis] < shape[other] for other in range(3) if other != axis)
+    return axis if few and shape[axis] <= MAX_SLICES else None
+
+
+def _far_spacing(spacing: list[float], expected: TrainingRange | None) -> Iterable[Concern]:
+    if expected is None:
+        return
+    z, y, x = spacing
+    parts = []
+    if not (_near(y, expected.pixel_mm, FAR) and _near(x, expected.pixel_mm, FAR)):
+        parts.append(f"pixels are {x:.3g} x {y:.3g} mm, expected about {_shown(expected.pixel_mm)} mm as in training")
+    if not _near(z, expected.slice_mm, FAR):
+        parts.append(f"slices are {z:.3g} mm apart, expected about {_shown(expected.slice_mm)} mm as in training")
+    if parts:
+        yield Concern("spacing", " and ".join(parts))
+
+
+def _near(value: float, limits: tuple[float, float], factor: float) -> bool:
+    slack = factor * ROUNDING
+    return limits[0] / slack <= value <= limits[1] * slack
+
+
+def _shown(limits: tuple[float, float]) -> str:
+    return " to ".join(dict.fromkeys(f"{limit:.3g}" for limit in limits))
+
+
+def _field_of_view(shape: list[int], spacing: list[float]) -> Iterable[Concern]:
+    (rows, columns), (y, x) = shape[1:], spacing[1:]
+    sides, (low, high) = (rows * y, columns * x), FIELD_MM
+    if min(rows, columns) < MIN_PIXELS or min(sides) < low or max(sides) > high:
+        yield Concern(
+            "field-of-view",
+            f"slices are {columns} x {rows} pixels, {sides[1]:.0f} x {sides[0]:.0f} mm, expected at least "
+            f"{MIN_PIXELS} pixels and {low:g} to {high:g} mm a side",
+        )
+
+
+def _many_slices(slices: int, expected: TrainingRange | None) -> Iterable[Concern]:
+    limit = MAX_SLICES if expected is None else max(MAX_SLICES, SLICES_FACTOR * expected.slices[1])
+    if slices > limit:
+        yield Concern("slices", f"it has {slices} slices, expected a short-axis stack of at most {limit}")
+
+
+def _few_values(image: np.ndarray) -> Iterable[Concern]:
+    step = max(1, round((image.size / _SAMPLE) ** 0.5))
+    if len(np.unique(image[:, ::step, ::step])) > MAX_LABELS:
+        return
+    values = np.unique(image)  # the whole volume only when the sample looks like labels
+    if len(values) <= MAX_LABELS:
+        shown = ", ".join(f"{value:g}" for value in values)
+        yield Concern("label-map", f"it holds only the values {shown} like a label map, expected grey levels")
