@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,22 @@ def atomic_path(target: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+_PARTIAL = re.compile(r"\.(?P<stem>.+)\.[a-z0-9_]{8}(?P<suffix>(\.[^.]+)?)")
+
+
+def remove_partials(targets: Iterable[Path]) -> None:
+    """Delete what `atomic_path` left beside these targets when its process was killed."""
+    wanted: dict[Path, set[str]] = {}
+    for target in targets:
+        wanted.setdefault(target.parent, set()).add(target.name)
+    for folder, names in wanted.items():
+        for path in folder.iterdir() if folder.is_dir() else ():
+            found = _PARTIAL.fullmatch(path.name)
+            if found and found["stem"] + found["suffix"] in names:
+                with suppress(OSError):  # a folder that cannot be written says so when a result is
+                    path.unlink()
+
+
 def write_text(target: Path, text: str) -> Path:
     """Write `text` to `target` atomically and return `target`."""
     with atomic_path(Path(target)) as temporary:
@@ -63,7 +80,7 @@ def read_json(source: Path) -> Any:
         raise InputError(f"{source} is not readable JSON: {fault}.") from fault
 
 
-def digest_bytes(*parts: bytes) -> str:
+def digest_bytes(*parts: bytes | memoryview) -> str:
     """SHA-256 of the parts, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for part in parts:

@@ -13,6 +13,15 @@ from hypothesis import settings
 from onnx import numpy_helper
 
 from compress.data.phantom import write_phantom
+from compress.data.preprocess import Preprocessing
+from compress.data.volume import ACDC_LABELS
+from compress.export.metadata import make_card
+from compress.export.onnx import export_onnx
+from compress.export.seal import seal
+from compress.models.build import build
+from compress.models.checkpoint import Checkpoint, Meta
+from compress.models.unet import dense_widths
+from compress.runtime.card import TrainingRange
 
 # The same examples every time: a failure seen once is seen by everyone.
 settings.register_profile("reproducible", derandomize=True, deadline=None)
@@ -47,6 +56,23 @@ def acdc_dir() -> Path:
 def tiny_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six synthetic patients in ACDC's layout; tests must not write into the folder."""
     return write_phantom(tmp_path_factory.mktemp("phantom"), patients=6, seed=11)
+
+
+@pytest.fixture(scope="session")
+def sealed_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny U-Net with random weights as a finished export: model card, self-test, 32 x 32 pixels of 6 mm.
+
+    Tests must not write to it.
+    """
+    arguments = {"in_channels": 1, "out_channels": 4, "widths": dense_widths([4, 8])}
+    torch.manual_seed(0)
+    network = build("unet", arguments).eval()
+    rules = Preprocessing((6.0, 6.0), (32, 32), (0.5, 99.5))
+    meta = Meta("unet", arguments, dict(ACDC_LABELS), rules.to_json(), phantom=True, digest="d" * 64)
+    seen = TrainingRange((0.7, 2.0), (5.0, 10.0), (6, 18), (200.0, 500.0))
+    card = make_card(Checkpoint(network, meta), training_range=seen, licence="none", intended_use="Tests.")
+    path = tmp_path_factory.mktemp("sealed") / "model.onnx"
+    return seal(export_onnx(network, path, divisor=4), card)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import onnx
 
+from compress.bench.onnx_graph import load_graph
 from compress.errors import ModelFileError
-from compress.runtime.modelfile import load_model
 
 Shape = tuple[int, ...]
 _FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE}
@@ -33,7 +33,7 @@ class ModelFacts:
 
 def read_facts(path: Path, *, shape: tuple[int, int, int, int]) -> ModelFacts:
     """Count at one image of `shape` (N, C, H, W); N is ignored. Raises `ModelFileError`."""
-    model = load_model(path)
+    model = load_graph(path)
     shapes = tensor_shapes(model, (1, *shape[1:]), path)
     counted = [node for node in model.graph.node if node.op_type in MAC_RULES]
     convolutions = [node for node in counted if node.op_type in ("Conv", "ConvTranspose")]

@@ -20,8 +20,8 @@ import onnx
 
 from compress.bench.latency import Runner
 from compress.bench.model_facts import Shape, tensor_shapes
+from compress.bench.onnx_graph import load_graph
 from compress.errors import EnvironmentFault, ModelFileError
-from compress.runtime.modelfile import load_model
 from compress.runtime.session import open_session
 
 Kind = Literal["conv", "transposed", "linear"]
@@ -93,7 +93,7 @@ def network_layers(path: Path, *, size: tuple[int, int], batch: int = 1) -> tupl
 
     A matrix product of two activations has no weights and is none. Raises `ModelFileError`.
     """
-    model = load_model(path)
+    model = load_graph(path)
     stored = {t.name for t in model.graph.initializer}
     images = [entry for entry in model.graph.input if entry.name not in stored]
     channels = images[0].type.tensor_type.shape.dim[1].dim_value if len(images) == 1 else 0

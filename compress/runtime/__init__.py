@@ -1,1 +1,23 @@
-"""Running ONNX files; never imports torch."""
+"""Running exported models; never imports torch.
+
+from compress.runtime import Segmenter
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from compress.runtime.segmenter import Segmentation as Segmentation
+    from compress.runtime.segmenter import Segmenter as Segmenter
+
+_PUBLIC = ("Segmentation", "Segmenter")
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when first used: modules of this package stay cheap to import alone."""
+    if name in _PUBLIC:
+        from compress.runtime import segmenter
+
+        return getattr(segmenter, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

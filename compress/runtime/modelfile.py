@@ -1,58 +1,71 @@
-"""Reading an ONNX file with suspicion, without torch and without building a session."""
+"""Reading an ONNX file with suspicion: without torch, without the onnx package, without building a session."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
 
 from compress.errors import ModelFileError
+from compress.files import digest_bytes
+from compress.runtime.wire import Outline, WireError, read_outline
 
-if TYPE_CHECKING:
-    import onnx
+MAX_BYTES = 2**31 - 1
+"""Protobuf's own limit for one message."""
+
+MAX_DIVISOR = 1024
+"""Ten poolings; a forged rule must not ask for images that fill the memory."""
 
 _CURE = "Export the model again."
+_CONTROL_FLOW = ("If", "Loop", "Scan")
 
 
-def load_model(path: Path) -> onnx.ModelProto:
-    """Parse one self-contained ONNX file; external data is never followed.
+@dataclass(frozen=True)
+class ModelFile:
+    """What one self-contained ONNX file says of itself, and its digests."""
+
+    path: Path
+    size: int
+    """Bytes."""
+    sha256: str
+    """Of the whole file."""
+    graph_sha256: str
+    """Of the graph alone, weights included: unchanged when only metadata changes."""
+    metadata: dict[str, str]
+    opset: int
+    """Version of ONNX's own operators; 0 when it uses none."""
+    operators: dict[str, int]
+    """Operator -> number of nodes."""
+
+
+def read_model_file(path: Path) -> ModelFile:
+    """Look at one ONNX file; external data is never followed.
 
     Raises `ModelFileError` when the file is missing, empty, truncated, not ONNX, or keeps its
     weights in other files.
     """
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(_read_bytes(Path(path)))
-    except DecodeError:
-        raise ModelFileError(f"{path} is not an ONNX file, or it is truncated.", cure=_CURE) from None
-    if not model.ir_version or not model.opset_import or not model.graph.node or not model.graph.output:
-        raise ModelFileError(f"{path} holds no complete ONNX graph.", cure=_CURE)
-    outside = sum(t.data_location == onnx.TensorProto.EXTERNAL for t in _tensors(model))
-    if outside:
-        raise ModelFileError(
-            f"{path} keeps {outside} tensor(s) in other files; only self-contained models are opened.",
-            cure="Save it with the weights inside (onnx.save_model with save_as_external_data=False).",
-        )
-    return model
+    path = Path(path)
+    content = _read(path)
+    outline = _outline(content, path)
+    return ModelFile(
+        path=path,
+        size=len(content),
+        sha256=digest_bytes(content),
+        graph_sha256=digest_bytes(*outline.graph),
+        metadata=outline.metadata,
+        opset=outline.opsets.get("", 0),
+        operators=dict(sorted(outline.operators.items())),
+    )
 
 
 def refuse_external_data(path: Path) -> None:
-    """Raise `ModelFileError` when the file is missing, empty, or keeps weights in other files.
-
-    Costs no memory on a file without external data: such data needs the word "location" in the
-    file, so only a file that has it is parsed.
-    """
-    if _contains(Path(path), b"location"):
-        load_model(path)
+    """Raise `ModelFileError` as `read_model_file` does."""
+    _outline(_read(Path(path)), Path(path))
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The file's `metadata_props` by key. Raises `ModelFileError` as `load_model` does."""
-    return {entry.key: entry.value for entry in load_model(path).metadata_props}
+    """The file's `metadata_props` by key. Raises `ModelFileError` as `read_model_file` does."""
+    return read_model_file(path).metadata
 
 
 def read_divisor(metadata: Mapping[str, str], path: Path) -> int | None:
@@ -60,55 +73,54 @@ def read_divisor(metadata: Mapping[str, str], path: Path) -> int | None:
     text = metadata.get("divisor")
     if text is None:
         return None
-    if not text.isdecimal() or int(text) < 1:
-        raise ModelFileError(f"{path} says divisor '{text}'; a positive whole number is needed.", cure=_CURE)
+    if not text.isdecimal() or len(text) > 4 or not 1 <= int(text) <= MAX_DIVISOR:
+        raise ModelFileError(
+            f"{path} says divisor '{text[:40]}'; a positive whole number is needed, {MAX_DIVISOR} at most.", cure=_CURE
+        )
     return int(text)
 
 
-def _read_bytes(path: Path) -> bytes:
-    with _opened(path) as stream:
-        return stream.read()
+def refuse_control_flow(model: ModelFile) -> None:
+    """Raise `ModelFileError` for loops and branches: a segmentation network has none, a forged file may never end."""
+    found = [name for name in _CONTROL_FLOW if name in model.operators]
+    if found:
+        raise ModelFileError(
+            f"{model.path} uses {', '.join(found)}; a network that segments images has no control flow.", cure=_CURE
+        )
 
 
-def _contains(path: Path, word: bytes) -> bool:
-    tail = b""
-    with _opened(path) as stream:
-        while piece := stream.read(1 << 20):
-            if word in tail + piece:
-                return True
-            tail = piece[1 - len(word) :]
-    return False
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _outline(content: bytes, path: Path) -> Outline:
     try:
-        with path.open("rb") as stream:
-            if not stream.read(1):
-                raise ModelFileError(f"{path} is empty.", cure=_CURE)
-            stream.seek(0)
-            yield stream
-    except OSError as fault:
-        raise ModelFileError(f"Cannot read the ONNX file {path}: {fault.strerror or fault}.") from None
+        outline = read_outline(memoryview(content))
+    except WireError as fault:
+        raise ModelFileError(f"{path} is not an ONNX file, or it is truncated ({fault}).", cure=_CURE) from None
+    if not outline.ir_version or not outline.opsets or not outline.operators or not outline.outputs:
+        raise ModelFileError(f"{path} holds no complete ONNX graph.", cure=_CURE)
+    if outline.external:
+        raise ModelFileError(
+            f"{path} keeps {outline.external} tensor(s) in other files; only self-contained models are opened.",
+            cure="Save it with the weights inside (onnx.save_model with save_as_external_data=False).",
+        )
+    return outline
 
 
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every stored tensor: initializers and attribute values, in subgraphs and functions too."""
-    yield from _graph_tensors(model.graph)
-    for function in model.functions:
-        yield from _node_tensors(function.node)
+def _read(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise OSError(2, _what_instead(path))
+        if path.stat().st_size > MAX_BYTES:
+            raise OSError(27, f"{path.stat().st_size} bytes are more than protobuf allows")
+        content = path.read_bytes()
+    except (OSError, ValueError) as fault:
+        reason = getattr(fault, "strerror", None) or fault
+        raise ModelFileError(f"Cannot read the ONNX file {path}: {reason}.", cure="Check the path.") from None
+    if not content:
+        raise ModelFileError(f"{path} is empty (0 bytes).", cure=_CURE)
+    return content
 
 
-def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    yield from _node_tensors(graph.node)
-
-
-def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
-    for node in nodes:
-        for attribute in node.attribute:
-            yield from (attribute.t, *attribute.tensors)
-            for graph in (attribute.g, *attribute.graphs):
-                yield from _graph_tensors(graph)
+def _what_instead(path: Path) -> str:
+    """Pipes and devices are refused: reading them may never end."""
+    if path.is_dir():
+        return "it is a folder"
+    return "it is no regular file" if path.exists() else "no such file"

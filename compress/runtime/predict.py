@@ -14,10 +14,18 @@ Run = Callable[[np.ndarray], np.ndarray]
 
 
 def predict_mask(run: Run, prepared: Prepared, *, batch_size: int) -> np.ndarray:
-    """Labels (Z, Y, X) uint8 on the native grid. Raises `DataError` when logits are not finite."""
-    images = prepared.images
-    starts = range(0, len(images), batch_size)
-    logits = np.concatenate([run(images[i : i + batch_size, None]) for i in starts])
-    if not np.isfinite(logits).all():
-        raise DataError("The network returned values that are not finite.", cure="Its weights or the image are broken.")
-    return inverse(logits, prepared.geometry)
+    """Labels (Z, Y, X) uint8 on the native grid; only one batch of logits is held at a time.
+
+    Raises `DataError` when logits are not finite.
+    """
+    images, geometry = prepared.images, prepared.geometry
+    labels = np.empty((len(images), *geometry.native), np.uint8)
+    for start in range(0, len(images), batch_size):
+        part = slice(start, start + batch_size)
+        logits = run(images[part, None])
+        if not np.isfinite(logits).all():
+            raise DataError(
+                "The network returned values that are not finite.", cure="Its weights or the image are broken."
+            )
+        labels[part] = inverse(logits, geometry)
+    return labels

@@ -32,6 +32,11 @@ class Provider:
     find_alignment: Callable[[], int]
     cure: str
     """What to do when it is missing."""
+    logit_bound: float
+    """Largest difference of a logit from torch's in float32 on the CPU that counts as equal, TF32 off.
+
+    Logits that move by at most d move no softmax probability by more than d / 2.
+    """
     prepare: Callable[[], object] = str
     """Called before a session is created: loads what the provider needs."""
     options: Callable[[bool], dict[str, str]] = lambda tf32: {}
@@ -92,12 +97,14 @@ PROVIDERS: dict[str, Provider] = {
         ort_name="CPUExecutionProvider",
         find_alignment=cpu_alignment,
         cure="Reinstall onnxruntime.",
+        logit_bound=1e-3,  # 0.05 points of probability; both sides sum in almost the same order
     ),
     "cuda": Provider(
         name="cuda",
         ort_name="CUDAExecutionProvider",
         find_alignment=lambda: 8,
         cure="Install an NVIDIA driver and 'onnxruntime-gpu[cuda,cudnn]', or choose the provider 'cpu'.",
+        logit_bound=5e-3,  # 0.25 points; Winograd and FFT convolutions round float32 more coarsely
         prepare=_preload_cuda,
         options=lambda tf32: {"use_tf32": str(int(tf32))},
         explain=_why_no_cuda,

@@ -12,7 +12,7 @@ import onnxruntime as ort
 from compress.errors import ConfigError, DataError, EnvironmentFault, ModelFileError
 from compress.registry import pick
 from compress.runtime.machine import available_cores
-from compress.runtime.modelfile import read_divisor, refuse_external_data
+from compress.runtime.modelfile import ModelFile, read_divisor, read_model_file
 from compress.runtime.proof import ORT_ERRORS, create, run_once
 from compress.runtime.providers import find_provider
 
@@ -31,11 +31,11 @@ SPINNING: dict[str, dict[str, str]] = {
 class Session:
     """An opened model. Build it with `open_session`."""
 
-    path: Path
+    file: ModelFile
+    """What the file says of itself, and its digests."""
     provider_asked: str
     provider_proven: str
     """The provider that owns every node and ran the model once; equal to the one asked, or opening raised."""
-    metadata: dict[str, str]
     divisor: int | None
     """Image height and width must be multiples of this; None when the file does not tell."""
     channels: int
@@ -43,6 +43,16 @@ class Session:
     details: dict[str, Any]
     """ONNX Runtime version, threads, spinning, TF32 (None on the CPU) and graph nodes seen (None if not told)."""
     inner: ort.InferenceSession = field(repr=False)
+
+    @property
+    def path(self) -> Path:
+        """Where the model lies."""
+        return self.file.path
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The file's `metadata_props`."""
+        return self.file.metadata
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """images (N, C, H, W) float32 -> logits (N, classes, H, W) float32.
@@ -78,7 +88,7 @@ class Session:
 
 
 def open_session(
-    path: Path,
+    model: Path | ModelFile,
     *,
     provider: str = "cpu",
     threads: int | None = None,
@@ -88,6 +98,7 @@ def open_session(
 ) -> Session:
     """Open an exported model on `provider` ("cpu", "cuda") and prove that this provider computes it.
 
+    `model` is a path, or what `read_model_file` found at it.
     `threads` defaults to the cores that this process may use. `tf32` lets CUDA round products to 10
     bits, faster and less exact. With `profile` ONNX Runtime times every node of every run, and
     `inner.end_profiling()` writes them to a JSON file whose path begins with it. Raises `ConfigError`
@@ -95,16 +106,15 @@ def open_session(
     truly there: never another one in its place.
     """
     row = find_provider(provider)
-    path = Path(path)
     options = _options(threads, spinning)
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
-    refuse_external_data(path)
+    file = model if isinstance(model, ModelFile) else read_model_file(Path(model))
+    path = file.path
     inner, nodes = create(str(path), row, options, tf32=tf32)
     channels = _input_channels(inner, path)
-    metadata = dict(inner.get_modelmeta().custom_metadata_map)
-    divisor = read_divisor(metadata, path)
-    run_once(inner, row, side=2 * (divisor or 32))
+    divisor = read_divisor(file.metadata, path)
+    run_once(inner, row, side=divisor or 32)
     details = {
         "onnxruntime": ort.__version__,
         "threads": options.intra_op_num_threads,
@@ -112,7 +122,7 @@ def open_session(
         "tf32": tf32 if row.options(tf32) else None,
         "nodes": nodes,
     }
-    return Session(path, provider, row.name, metadata, divisor, channels, details, inner)
+    return Session(file, provider, row.name, divisor, channels, details, inner)
 
 
 def _options(threads: int | None, spinning: str) -> ort.SessionOptions:

@@ -1,0 +1,262 @@
+"""The model card: the JSON document inside an exported ONNX file that says all that running it takes.
+
+It holds no time stamp and no path, so equal networks give equal files. `SCHEMA` is raised whenever a
+field changes its meaning; a file of another schema is refused, never guessed at.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from compress.data.preprocess import Preprocessing
+from compress.errors import CheckpointError, ModelFileError
+
+SCHEMA = 1
+KEY = "cardiocompress"
+"""The key in the file's `metadata_props`."""
+
+MAX_SIDE = 1024
+"""Largest window in pixels; a forged card must not ask for images that fill the memory."""
+
+_DAMAGED = "Export the model again."
+
+
+@dataclass(frozen=True)
+class TrainingRange:
+    """What the training images looked like: (smallest, largest) of each."""
+
+    pixel_mm: tuple[float, float]
+    """Pixel size within a slice."""
+    slice_mm: tuple[float, float]
+    """Distance between slices."""
+    slices: tuple[int, int]
+    """Slices of a volume."""
+    width_mm: tuple[float, float]
+    """Side of the field of view."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """How to run one segmentation network, and where it comes from."""
+
+    labels: dict[str, int]
+    """Structure name -> label value = channel of the logits; 0 is background."""
+    colours: dict[str, str]
+    """Structure name -> "#RRGGBB"."""
+    preprocessing: Preprocessing
+    multiple_of: int
+    """Image height and width must be multiples of this."""
+    channels: int = 1
+    architecture: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    """"data" (digest of the training data), "phantom" (true: synthetic images)."""
+    range: TrainingRange | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """"network" (digest of the weights), "parent" (of those that it was pruned from), "stage", "versions"."""
+    pruning: dict[str, Any] | None = None
+    """Criterion, ratios and digest of the plan; None for a dense network."""
+    licence: str = ""
+    intended_use: str = ""
+
+    @property
+    def phantom(self) -> bool:
+        """Whether the network was trained on synthetic images."""
+        return self.training.get("phantom") is True
+
+    def to_json(self) -> dict[str, Any]:
+        """The document as it is stored, every rule spelt out for readers that are not this package."""
+        return {
+            "schema": SCHEMA,
+            "task": _TASK,
+            "labels": self.labels,
+            "colours": self.colours,
+            "input": _describe_input(self.channels, self.multiple_of, self.preprocessing.size),
+            "output": {**_OUTPUT, "classes": ["background", *sorted(self.labels, key=self.labels.__getitem__)]},
+            "preprocessing": {**self.preprocessing.to_json(), **_FORWARD},
+            "postprocessing": _INVERSE,
+            "tta": "none",
+            "training": {**self.training, "range": _listed(self.range)},
+            "architecture": self.architecture,
+            "provenance": self.provenance,
+            "pruning": self.pruning,
+            "licence": self.licence,
+            "intended_use": self.intended_use,
+        }
+
+    def dumps(self) -> str:
+        """The document as text, equal for equal cards."""
+        return json.dumps(self.to_json(), sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def loads(cls, text: str, path: Path) -> ModelCard:
+        """The card in `text`; `ModelFileError` names `path` and the first field that is missing or wrong."""
+        reader = _Reader(_parse(text, path), path)
+        _check_schema(reader)
+        card = cls(
+            labels=reader.labels(),
+            colours=reader.table("colours", str),
+            preprocessing=reader.preprocessing(),
+            multiple_of=reader.count("input", "multiple_of"),
+            channels=reader.count("input", "channels"),
+            architecture=reader.get(dict, "architecture"),
+            training={k: v for k, v in reader.get(dict, "training").items() if k != "range"},
+            range=reader.range(),
+            provenance=reader.get(dict, "provenance"),
+            pruning=reader.get((dict, type(None)), "pruning"),
+            licence=reader.get(str, "licence"),
+            intended_use=reader.get(str, "intended_use"),
+        )
+        _check_rules(card, reader)
+        return card
+
+
+def read_card(metadata: Mapping[str, str], path: Path) -> ModelCard:
+    """The card among an ONNX file's metadata; `ModelFileError` when there is none that this version can follow."""
+    if KEY not in metadata:
+        raise ModelFileError(
+            f"{path} does not say how its images are prepared and what its labels mean.",
+            cure="Export it with `cardiocompress export`.",
+        )
+    return ModelCard.loads(metadata[KEY], path)
+
+
+_TASK = "segmentation of short-axis cine cardiac MRI, one 2D slice at a time"
+_OUTPUT = {"name": "logits", "type": "float32", "layout": "slice, class, row, column"}
+_FORWARD: dict[str, Any] = {
+    "axes": "spacing and size are (row, column); the volume is (slice, row, column) = NIfTI (z, y, x)",
+    "resample": {"order": 3, "mode": "nearest", "grid_mode": True, "limited_to_input_range": True, "per": "slice"},
+    "crop_pad": {"anchor": "centre", "pad_value": "minimum of the normalised window"},
+    "normalise": {"clip": "percentiles of the window of the volume", "then": "z-score over the window of the volume"},
+}
+_INVERSE: dict[str, Any] = {
+    "activation": "softmax",
+    "resample": {"order": 1, "mode": "nearest", "grid_mode": True, "per": "slice and class", "of": "probabilities"},
+    "decision": "largest probability",
+    "outside_window": "background",
+}
+"""What `compress.data.preprocess` does in words; a file that asks for anything else is refused."""
+
+
+def _describe_input(channels: int, multiple_of: int, size: tuple[int, int]) -> dict[str, Any]:
+    fixed = {"name": "image", "type": "float32", "layout": "slice, channel, row, column"}
+    return {**fixed, "channels": channels, "multiple_of": multiple_of, "size": list(size)}
+
+
+def _listed(found: TrainingRange | None) -> dict[str, list[float]] | None:
+    return None if found is None else {name: list(pair) for name, pair in asdict(found).items()}
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as fault:
+        raise ModelFileError(f"The model card in {path} is not JSON: {fault}.", cure=_DAMAGED) from None
+    if not isinstance(document, dict):
+        raise ModelFileError(f"The model card in {path} is not a JSON object.", cure=_DAMAGED)
+    return document
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a number")
+
+
+def _check_schema(reader: _Reader) -> None:
+    schema = reader.document.get("schema")
+    if schema == SCHEMA and not isinstance(schema, bool):
+        return
+    newer = isinstance(schema, int) and schema > SCHEMA
+    cure = "Update cardiocompress." if newer else _DAMAGED
+    raise ModelFileError(
+        f"{reader.path} has a model card of schema {json.dumps(schema)[:40]}; this version reads schema {SCHEMA}.",
+        cure=cure,
+    )
+
+
+def _check_rules(card: ModelCard, reader: _Reader) -> None:
+    """Every rule in the file must be the rule that this version follows."""
+    written = card.to_json()
+    for key in ("task", "input", "output", "preprocessing", "postprocessing", "tta"):
+        if reader.document.get(key) != written[key]:
+            raise ModelFileError(
+                f"{reader.path} asks for rules under '{key}' that this version does not implement.",
+                cure="Use the version that exported it, or export the model again.",
+            )
+    if card.channels != 1:
+        raise ModelFileError(f"{reader.path} takes {card.channels} channels; this version segments one.")
+    if any(side % card.multiple_of for side in card.preprocessing.size):
+        raise reader.fault("input.size", f"no multiple of {card.multiple_of}")
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Typed access to a document that may have been damaged or forged."""
+
+    document: dict[str, Any]
+    path: Path
+
+    def fault(self, place: str, got: str) -> ModelFileError:
+        return ModelFileError(f"The model card in {self.path} is damaged: '{place}' is {got}.", cure=_DAMAGED)
+
+    def get(self, kind: type | tuple[type, ...], *place: str) -> Any:
+        value: Any = self.document
+        for key in place:
+            if not isinstance(value, dict) or key not in value:
+                raise self.fault(".".join(place), "missing")
+            value = value[key]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise self.fault(".".join(place), json.dumps(value)[:60])
+        return value
+
+    def count(self, *place: str) -> int:
+        value = self.get(int, *place)
+        if not 1 <= value <= MAX_SIDE:
+            raise self.fault(".".join(place), f"{value}, not from 1 to {MAX_SIDE}")
+        return value
+
+    def table(self, place: str, kind: type) -> dict[str, Any]:
+        table = self.get(dict, place)
+        for key, value in table.items():
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise self.fault(f"{place}.{key}", json.dumps(value)[:60])
+        return table
+
+    def labels(self) -> dict[str, int]:
+        labels = self.table("labels", int)
+        if sorted(labels.values()) != list(range(1, len(labels) + 1)) or not labels:
+            raise self.fault("labels", f"{json.dumps(labels)[:60]}, not 1 to the number of structures")
+        if bad := [name for name in labels if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_ -]{0,30}", name)]:
+            raise self.fault("labels", f"holding the name {bad[0][:40]!r}")
+        return labels
+
+    def preprocessing(self) -> Preprocessing:
+        rules = self.get(dict, "preprocessing")
+        try:
+            found = Preprocessing.from_json({k: v for k, v in rules.items() if k not in _FORWARD})
+        except CheckpointError as fault:
+            raise self.fault("preprocessing", f"not usable: {fault.message}") from None
+        limits = {"spacing_mm": (0.1, 20.0), "size": (8, MAX_SIDE), "clip_percentiles": (0.0, 100.0)}
+        for name, (low, high) in limits.items():
+            self.pair(getattr(found, name), f"preprocessing.{name}", low, high)
+        low, high = found.clip_percentiles
+        if low >= high or not all(isinstance(side, int) for side in found.size):
+            raise self.fault("preprocessing", "contradictory")
+        return found
+
+    def range(self) -> TrainingRange | None:
+        if self.get((dict, type(None)), "training", "range") is None:
+            return None
+        names = TrainingRange.__dataclass_fields__
+        pairs = {name: tuple(self.get(list, "training", "range", name)) for name in names}
+        for name, pair in pairs.items():
+            self.pair(pair, f"training.range.{name}", 0, 1e5)
+        return TrainingRange(**pairs)
+
+    def pair(self, value: tuple[Any, ...], place: str, low: float, high: float) -> None:
+        plain = len(value) == 2 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+        if not plain or not all(low <= v <= high for v in value):
+            raise self.fault(place, f"{json.dumps(value)[:60]}, not two numbers from {low:g} to {high:g}")

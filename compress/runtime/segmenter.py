@@ -1,0 +1,140 @@
+"""One exported model that segments volumes: the file's own rules, from native image to native mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from compress.data.frames import ImageFile, open_image
+from compress.data.label_file import write_labels
+from compress.data.volume import Study, Volume
+from compress.errors import DataError, ModelFileError
+from compress.runtime.card import ModelCard, read_card
+from compress.runtime.guards import Concern, check_image
+from compress.runtime.modelfile import read_model_file, refuse_control_flow
+from compress.runtime.predict import predict_mask
+from compress.runtime.session import Session, open_session
+
+BATCH_SIZE = 8
+"""Slices per run of the network: few enough to bound memory, many enough to keep all cores busy."""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What the model found in one volume."""
+
+    mask: np.ndarray
+    """(Z, Y, X) uint8 label values on the image's own grid."""
+    labels: dict[str, int]
+    """Structure name -> label value; 0 is background."""
+    spacing_mm: tuple[float, float, float]
+    """Voxel size along (z, y, x)."""
+    concerns: tuple[Concern, ...] = ()
+    """Doubts about the image that `force` overruled."""
+    file: ImageFile | None = None
+    """The 3D image file that was segmented, None for an array or a frame of a cine."""
+
+    @property
+    def volumes_ml(self) -> dict[str, float]:
+        """Volume of each structure in millilitres."""
+        millilitres = float(np.prod(self.spacing_mm)) / 1000.0
+        return {name: int((self.mask == value).sum()) * millilitres for name, value in self.labels.items()}
+
+    def save(self, path: str | Path) -> Path:
+        """Write the mask as NIfTI (.nii.gz or .nii) with every spatial field of the image file's header kept.
+
+        Raises `DataError` for another name, or when what was segmented was no file.
+        """
+        if self.file is None:
+            raise DataError("Only the mask of a 3D image file can be saved as NIfTI.", cure="Use segment_file.")
+        return write_labels(Path(path), self.mask, like=self.file)
+
+
+class Segmenter:
+    """Segments volumes with one exported model.
+
+        segmenter = Segmenter("model.onnx")
+        found = segmenter.segment_file("patient001_frame01.nii.gz")
+        found.mask, found.volumes_ml, found.save("mask.nii.gz")
+
+    Raises `ModelFileError` for a file that is not one of ours, `ProviderError` when the provider is
+    not truly there, `ConfigError` for an unknown provider or a batch size below 1.
+    """
+
+    def __init__(
+        self, model: str | Path, *, provider: str = "cpu", threads: int | None = None, batch_size: int = BATCH_SIZE
+    ) -> None:
+        check_batch_size(batch_size)
+        self.batch_size = batch_size
+        file = read_model_file(Path(model))
+        refuse_control_flow(file)  # before anything runs: opening a session runs the graph once
+        self.card: ModelCard = read_card(file.metadata, file.path)
+        self.session: Session = open_session(file, provider=provider, threads=threads)
+        _check_fit(self.session, self.card)
+
+    def segment(
+        self, image: np.ndarray, *, spacing_mm: tuple[float, float, float], force: bool = False, name: str = "image"
+    ) -> Segmentation:
+        """Segment one volume (Z, Y, X) of any number type, voxel size in mm along (z, y, x).
+
+        Raises `DataError` for an image that cannot be segmented, or is unlike those of the training unless
+        `force`; `name` is what the message calls it.
+        """
+        image = _as_volume(image, name)
+        spacing = _as_spacing(spacing_mm, name)
+        concerns = check_image(image, spacing, name=name, expected=self.card.range, force=force)
+        volume = Volume(Study(name, "", Path(name), None), image, None, spacing, np.eye(4))
+        prepared = self.card.preprocessing.forward(volume)
+        mask = predict_mask(self.session.run, prepared, batch_size=self.batch_size)
+        return Segmentation(mask, dict(self.card.labels), spacing, tuple(concerns))
+
+    def segment_file(self, path: str | Path, *, force: bool = False) -> Segmentation:
+        """Segment a 3D NIfTI image. Raises `DataError` as `segment` does, for unreadable files, and for a cine."""
+        file = open_image(Path(path))
+        if file.is_cine:
+            raise DataError(f"{path} is a cine of {file.frames} frames.", cure="Use segment_frames.")
+        return replace(next(self.segment_frames(file, force=force)), file=file)
+
+    def segment_frames(self, image: str | Path | ImageFile, *, force: bool = False) -> Iterator[Segmentation]:
+        """Segment a cine frame by frame (a 3D image: its one frame), with one frame in memory. Raises as `segment`."""
+        file = image if isinstance(image, ImageFile) else open_image(Path(image))
+        for number, frame in enumerate(file.volumes(), start=1):
+            name = f"Frame {number} of {file.path}" if file.is_cine else str(file.path)
+            yield self.segment(frame, spacing_mm=file.spacing, force=force, name=name)
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raise `DataError` below 1."""
+    if batch_size < 1:
+        raise DataError(f"The batch size is {batch_size}; at least 1 slice is needed.")
+
+
+def _as_volume(image: np.ndarray, name: str) -> np.ndarray:
+    array = np.asarray(image)
+    if array.ndim != 3 or array.dtype.kind not in "iuf" or not array.size:
+        raise DataError(
+            f"{name}: expected a volume (slice, row, column) of numbers, got shape {array.shape}, dtype {array.dtype}."
+        )
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _as_spacing(spacing_mm: tuple[float, float, float], name: str) -> tuple[float, float, float]:
+    sizes = tuple(float(size) for size in spacing_mm)
+    if len(sizes) != 3 or not all(np.isfinite(size) and size > 0 for size in sizes):
+        raise DataError(f"{name}: expected three positive voxel sizes in mm along (z, y, x), got {spacing_mm}.")
+    return sizes[0], sizes[1], sizes[2]
+
+
+def _check_fit(session: Session, card: ModelCard) -> None:
+    """The graph must be what the card says."""
+    classes = session.inner.get_outputs()[0].shape[1]
+    said = (card.channels, card.multiple_of, len(card.labels) + 1)
+    if (session.channels, session.divisor or card.multiple_of, classes) != said:
+        raise ModelFileError(
+            f"{session.path}: its graph takes {session.channels} channel(s) in multiples of {session.divisor} "
+            f"and gives {classes} classes; its model card says {said[0]}, {said[1]} and {said[2]}.",
+            cure="Export the model again.",
+        )

@@ -1,0 +1,122 @@
+"""Does this machine still compute what was computed where the file was made?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compress.data.volume import Study, Volume
+from compress.errors import DataError
+from compress.files import digest_bytes
+from compress.runtime.golden import Computed, Golden, card_digest, read_golden, thin
+from compress.runtime.predict import predict_mask
+from compress.runtime.providers import PROVIDERS
+from compress.runtime.segmenter import Segmenter
+from compress.runtime.versions import versions
+
+BIT_EQUAL, WITHIN, BROKEN = "bit-equal", "within tolerance", "broken"
+
+FLIPPED_VOXELS = 1e-3
+"""Largest share of the self-test's voxels that may change their label within tolerance: ties at contours."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The verdict with its numbers."""
+
+    verdict: str
+    """"bit-equal", "within tolerance" or "broken"."""
+    reasons: tuple[str, ...]
+    """Why it is broken; empty otherwise."""
+    differing_voxels: int
+    voxels: int
+    max_logit_difference: float | None
+    """Over the stored logits; None when the model returned none that are finite."""
+    logit_bound: float
+    provider: str
+    """The provider that was proven to compute."""
+    model: str
+    """SHA-256 of the file."""
+    versions: dict[str, str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the model may be used here."""
+        return self.verdict != BROKEN
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field and `ok`, ready for `json.dumps`."""
+        return {**asdict(self), "ok": self.ok}
+
+
+def verify(path: Path, *, provider: str = "cpu", threads: int | None = None) -> Verification:
+    """Run the file's self-test on this machine.
+
+    Raises `ModelFileError` for a file without one, `ProviderError` when the provider is not truly there.
+    A self-test that fails is no error: its verdict is "broken".
+    """
+    segmenter = Segmenter(path, provider=provider, threads=threads)
+    session = segmenter.session
+    golden = read_golden(session.file, segmenter.card)
+    bound = PROVIDERS[provider].logit_bound
+    reasons = _altered(golden, segmenter)
+    try:
+        computed = compute(segmenter, golden.image, golden.spacing_mm)
+    except DataError as fault:
+        return _verdict(BROKEN, (*reasons, str(fault)), golden.mask.size, None, segmenter, golden, bound)
+    flipped = int(np.count_nonzero(computed.mask != golden.mask))
+    difference = float(np.abs(thin(computed.logits) - golden.logits).max())
+    if difference > bound:
+        reasons += (f"logits differ by {difference:.2g}, at most {bound:g} is accepted",)
+    if flipped > FLIPPED_VOXELS * golden.mask.size:
+        reasons += (f"{flipped} of {golden.mask.size} voxels have another label",)
+    equal = flipped == 0 and digest_bytes(computed.logits.tobytes()) == golden.logits_sha256
+    verdict = BROKEN if reasons else BIT_EQUAL if equal else WITHIN
+    return _verdict(verdict, reasons, flipped, difference, segmenter, golden, bound)
+
+
+def compute(segmenter: Segmenter, image: np.ndarray, spacing_mm: tuple[float, float, float]) -> Computed:
+    """Mask and logits of one volume (Z, Y, X), through the whole chain."""
+    volume = Volume(Study("self-test", "", Path("self-test"), None), image, None, spacing_mm, np.eye(4))
+    prepared = segmenter.card.preprocessing.forward(volume)
+    kept: list[np.ndarray] = []
+
+    def run(images: np.ndarray) -> np.ndarray:
+        kept.append(segmenter.session.run(images))
+        return kept[-1]
+
+    mask = predict_mask(run, prepared, batch_size=1)  # the same batches everywhere: sums keep their order
+    return Computed(mask, np.concatenate(kept), segmenter.session.file.graph_sha256)
+
+
+def _altered(golden: Golden, segmenter: Segmenter) -> tuple[str, ...]:
+    file = segmenter.session.file
+    found = {"weights or graph": (file.graph_sha256, golden.graph_sha256)}
+    found["model card"] = (card_digest(file), golden.card_sha256)
+    return tuple(f"its {what} changed after export" for what, (now, then) in found.items() if now != then)
+
+
+def _verdict(
+    verdict: str,
+    reasons: tuple[str, ...],
+    flipped: int,
+    difference: float | None,
+    segmenter: Segmenter,
+    golden: Golden,
+    bound: float,
+) -> Verification:
+    session = segmenter.session
+    return Verification(
+        verdict=verdict,
+        reasons=reasons,
+        differing_voxels=flipped,
+        voxels=golden.mask.size,
+        max_logit_difference=difference,
+        logit_bound=bound,
+        provider=session.provider_proven,
+        model=session.file.sha256,
+        versions=versions(),
+    )
