@@ -12,12 +12,15 @@ from cli.chain import demo, run, sweep
 from cli.data import data
 from cli.evaluate import evaluate
 from cli.export import export
+from cli.info import info
 from cli.init import init
 from cli.inspect import inspect
 from cli.plan import plan
+from cli.predict import predict
 from cli.prune import finetune, prune
 from cli.sensitivity import sensitivity
 from cli.train import train
+from cli.verify import verify
 
 _INTERRUPTED = 130
 """What typer turns Ctrl-C into."""
@@ -28,11 +31,28 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Train, prune, export and measure cardiac MRI segmentation networks.",
+    help="Train, prune, export, run and measure cardiac MRI segmentation networks.",
     epilog="A first run: cardiocompress init; cardiocompress train; cardiocompress prune --ratios ratios.yaml; "
-    "cardiocompress bench --provider cpu. Exit codes: 2 bad input, 3 missing environment, 4 gate failed.",
+    "cardiocompress bench --provider cpu; cardiocompress predict model.onnx images -o masks. "
+    "Exit codes: 2 bad input, 3 missing environment, 4 gate failed.",
 )
-for command in (init, train, inspect, sensitivity, plan, prune, finetune, export, bench, sweep, run, demo):
+for command in (
+    init,
+    train,
+    inspect,
+    sensitivity,
+    plan,
+    prune,
+    finetune,
+    export,
+    predict,
+    info,
+    verify,
+    bench,
+    sweep,
+    run,
+    demo,
+):
     app.command()(command)
 app.command("eval")(evaluate)
 app.add_typer(data, name="data")
@@ -63,10 +83,21 @@ def main() -> None:
         app()
     except CardioCompressError as fault:
         _fail(f"error: {fault}", fault.exit_code)
+    except ModuleNotFoundError as fault:
+        _fail(f"error: {_missing(fault)}", 3)
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:
-            _fail("interrupted: nothing half-written was kept; --resume continues a training run", _INTERRUPTED)
+            _fail("interrupted: nothing half-written was kept; --resume continues", _INTERRUPTED)
         raise
+
+
+def _missing(fault: ModuleNotFoundError) -> str:
+    """What to install. A package of our own that is missing is a defect, and keeps its traceback."""
+    package = (fault.name or "").partition(".")[0]
+    if package in ("", "compress", "cli"):
+        raise fault
+    extra = {"matplotlib": "overlays", "onnxruntime": "runtime"}.get(package, "train")
+    return f"This needs the package '{package}', which is not installed. Install 'cardiocompress[{extra}]'."
 
 
 def _fail(line: str, code: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,12 +47,30 @@ class RichProgress(Progress):
         console.print(escape(text), style="dim", highlight=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        errors.print(f"warning: {escape(text)}", style="yellow", highlight=False, soft_wrap=True)
+        warn(text)
 
 
 def say(text: str) -> None:
     """One line of result."""
     console.print(escape(text), highlight=False, soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """One line that the user must see, on standard error."""
+    errors.print(f"warning: {escape(text)}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def page(title: str, sections: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> None:
+    """A page of facts: headings with lines of name and value, colours shown where a value is one."""
+    drawn = Table(title=escape(title), title_justify="left", show_header=False, box=None, padding=(0, 1))
+    drawn.add_column(no_wrap=True)
+    drawn.add_column(overflow="fold")
+    for heading, lines in sections:
+        drawn.add_row(f"[bold]{escape(heading)}[/bold]", "")
+        for name, value in lines:
+            swatch = f"[{value}]██[/{value}] " if re.fullmatch(r"#[0-9A-Fa-f]{6}", value) else ""
+            drawn.add_row(f"  {escape(name)}", swatch + escape(value))
+    console.print(drawn)
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from cli.options import ConfigOption, SetOption
+
+if TYPE_CHECKING:
+    from compress.rundir import Stage
+    from compress.steps.parity import ParityDocument
+
+_HEADS = (
+    "network",
+    "provider",
+    "file",
+    "MiB",
+    "max |logit difference|",
+    "bound",
+    "flipped voxels",
+    "of",
+    "min Dice torch-ONNX",
+    "max volume delta ml",
+    "max EF delta points",
+)
 
 
 def export(config: ConfigOption = None, overrides: SetOption = None) -> None:
     """Write the dense and every pruned network of the run as ONNX, checked against torch.
 
-    One self-contained file each (dynamic batch, height and width), the same bytes every time, with the largest
-    difference between torch and ONNX Runtime on validation slices.
+    One self-contained file each (dynamic batch, height and width), the same bytes every time, and what differs
+    between torch and every provider on validation volumes: logits, voxels, Dice, volumes and ejection fractions.
     """
     from cli.console import say, table
     from cli.options import open_workspace
@@ -22,13 +44,37 @@ def export(config: ConfigOption = None, overrides: SetOption = None) -> None:
     stages = stages_of(ws)
     if not stages:
         raise CheckpointError(f"{ws.run.root} holds no trained network.", cure="Run `cardiocompress train` first.")
-    rows = []
-    for name, stage in stages.items():
-        parity = export_stage(ws, stage)
-        size = stage.onnx.stat().st_size
-        difference = [f"{parity.max_abs_difference:.1e}", f"{parity.bound:g}", f"{parity.differing_voxels}"]
-        rows.append([name, str(stage.onnx), f"{size / 2**20:.2f}", *difference, f"{parity.voxels:,}"])
-    heads = ["network", "file", "MiB", "max difference", "bound", "differing voxels", "of"]
-    table("ONNX files and their parity with torch", heads, rows, left=2)
+    found = {name: export_stage(ws, stage) for name, stage in stages.items()}
+    rows = [row for name, stage in stages.items() for row in parity_rows(name, stage, found[name], root=ws.run.root)]
+    mark = " (phantom)" if any(document.phantom for document in found.values()) else ""
+    table(f"ONNX files in {ws.run.root} and their parity with torch{mark}", _HEADS, rows, left=3)
+    for line in unmeasured_lines(found):
+        say(line)
     ws.describe()
     say(f"Report: {write_report(ws)}")
+
+
+def parity_rows(name: str, stage: Stage, document: ParityDocument, *, root: Path) -> list[list[str]]:
+    """One row of the table per measured provider; the file is named from the run folder `root` on."""
+    file = stage.onnx.relative_to(root)
+    size = f"{stage.onnx.stat().st_size / 2**20:.2f}"
+    rows = []
+    for found in document.measured:
+        logits, masks = found.logits, found.masks
+        ef = masks.largest_ef_delta
+        row = [name, found.provider, str(file), size, f"{logits.max_abs_difference:.1e}", f"{logits.bound:g}"]
+        row += [f"{masks.differing_voxels:,}", f"{masks.voxels:,}", f"{masks.smallest_dice:.6f}"]
+        rows.append([*row, f"{masks.largest_ml_delta:.3f}", "-" if ef is None else f"{ef:.3f}"])
+    return rows
+
+
+def unmeasured_lines(found: Mapping[str, ParityDocument]) -> list[str]:
+    """One line per provider and reason that it was not measured for, with the networks concerned."""
+    networks: dict[tuple[str, str], list[str]] = {}
+    for name, document in found.items():
+        for row in document.unmeasured:
+            networks.setdefault((row.provider, row.reason), []).append(name)
+    return [
+        f"Parity on '{provider}' was not measured for {', '.join(names)}: {reason}"
+        for (provider, reason), names in networks.items()
+    ]

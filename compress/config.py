@@ -158,6 +158,14 @@ class Pruning(Section):
     ratios: Ratios = Ratios()
 
 
+class Export(Section):
+    licence: Annotated[str, Field(max_length=500)] = "not stated"
+    intended_use: Annotated[str, Field(max_length=2000)] = (
+        "Research use only; not a medical device. Segments RV, myocardium and LV in short-axis cine cardiac MRI; "
+        "every result needs the eyes of a qualified reader."
+    )
+
+
 class Bench(Section):
     provider: str = "cpu"
     threads: PositiveInt | None = None
@@ -185,6 +193,7 @@ class Config(Section):
     train: Train = Train()
     evaluation: Evaluation = Evaluation()
     pruning: Pruning = Pruning()
+    export: Export = Export()
     bench: Bench = Bench()
     sweep: Sweep = Sweep()
 

@@ -88,6 +88,12 @@ pruning:
     block_ratios: {{}}              # a block (encoders.0) or a convolution inside it (encoders.0.conv1)
     align: auto                   # widths as multiples: auto (what bench.provider computes fastest) | none | 8 | 16
 
+export:                           # what exported files say of themselves
+  licence: not stated             # of the weights; those trained on ACDC inherit CC BY-NC-SA 4.0
+  intended_use: >-
+    Research use only; not a medical device. Segments RV, myocardium and LV in short-axis cine cardiac MRI;
+    every result needs the eyes of a qualified reader.
+
 bench:
   provider: cpu                   # cpu | cuda
   threads: null                   # null: every core that the process may use

@@ -1,8 +1,11 @@
-"""Does the exported file compute what the network computes? Logits and masks, batch by batch."""
+"""Does the exported file compute what the network computes? Logits on the network's grid.
+
+What this means for masks, volumes and ejection fractions is measured in `compress.export.mask_parity`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +14,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from compress.errors import InputError
+from compress.errors import DataError, InputError
 from compress.export.onnx import frozen_copy
-from compress.runtime.session import open_session
+from compress.runtime.predict import Run
+from compress.runtime.providers import find_provider
+from compress.runtime.session import Session, open_session
 
 
 @dataclass(frozen=True)
 class ParityReport:
-    """Torch float32 on the CPU against one ONNX session on the same images."""
+    """Logits of torch in float32 on the CPU against one ONNX session on the same images."""
 
     provider: str
     """The provider that was proven to compute the ONNX side."""
@@ -27,19 +32,104 @@ class ParityReport:
     max_abs_difference: float
     mean_abs_difference: float
     differing_voxels: int
-    """Voxels whose most likely class differs. Under the bound, only near-ties can flip."""
+    """Voxels of the network's grid whose most likely class differs."""
+    unexplained_voxels: int
+    """Those among them that were no near-tie in torch: equal logits (under the bound) cannot flip them."""
+    near_ties: int
+    """Voxels whose two best logits in torch are at most 2 x bound apart: all that could flip under the bound."""
     voxels: int
     images: int
     batches: int
+    versions: dict[str, str]
+    """Of torch and onnxruntime."""
 
     @property
     def ok(self) -> bool:
-        """True when no logit differs by more than the bound."""
-        return self.max_abs_difference <= self.bound
+        """True when no logit differs by more than the bound and only near-ties flipped."""
+        return self.max_abs_difference <= self.bound and self.unexplained_voxels == 0
 
     def to_json(self) -> dict[str, Any]:
         """Every field and the verdict, ready for `json.dumps`."""
         return {**asdict(self), "ok": self.ok}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ParityReport:
+        """The report that `to_json` wrote; `DataError` when it is not one."""
+        try:
+            return cls(**{key: item for key, item in value.items() if key != "ok"})
+        except (TypeError, AttributeError) as fault:
+            raise DataError(f"Not a parity report: {fault}.", cure="Export again.") from fault
+
+
+@dataclass(frozen=True)
+class LogitDifference:
+    """One batch's part of a `ParityReport`."""
+
+    worst: float
+    total: float
+    logits: int
+    flips: int
+    unexplained: int
+    near_ties: int
+    voxels: int
+    images: int
+
+
+def compare_logits(
+    ours: np.ndarray, theirs: np.ndarray, *, bound: float, file: str = "The ONNX file"
+) -> LogitDifference:
+    """Torch's logits (N, C, H, W) against ONNX Runtime's. `InputError` for other shapes or values that are not finite.
+
+    A flip from class a to class b is explained when torch's logits of a and b are at most 2 x `bound` apart:
+    each side may move by `bound`. So unexplained flips exist only where the bound is broken; they tell an error
+    that changes masks from one that does not.
+    """
+    _check_comparable(ours, theirs, file)
+    exact = ours.astype(np.float64)
+    difference = np.abs(exact - theirs)
+    here, there = (side.argmax(axis=1)[:, None] for side in (ours, theirs))
+    lost = np.take_along_axis(exact, here, axis=1) - np.take_along_axis(exact, there, axis=1)
+    best_two = np.sort(exact, axis=1)[:, -2:]
+    return LogitDifference(
+        worst=float(difference.max()),
+        total=float(difference.sum()),
+        logits=difference.size,
+        flips=int(np.count_nonzero(here != there)),
+        unexplained=int(np.count_nonzero(lost > 2 * bound)),
+        near_ties=int(np.count_nonzero(np.ptp(best_two, axis=1) <= 2 * bound)),
+        voxels=here.size,
+        images=len(ours),
+    )
+
+
+def join_logits(parts: Sequence[LogitDifference], session: Session, *, bound: float) -> ParityReport:
+    """The report over all batches that `session` computed. Raises `InputError` without any."""
+    if not parts:
+        raise InputError("Parity needs at least one batch of images, got none.")
+    return ParityReport(
+        provider=session.provider_proven,
+        bound=bound,
+        max_abs_difference=max(part.worst for part in parts),
+        mean_abs_difference=sum(part.total for part in parts) / sum(part.logits for part in parts),
+        differing_voxels=sum(part.flips for part in parts),
+        unexplained_voxels=sum(part.unexplained for part in parts),
+        near_ties=sum(part.near_ties for part in parts),
+        voxels=sum(part.voxels for part in parts),
+        images=sum(part.images for part in parts),
+        batches=len(parts),
+        versions={"torch": torch.__version__, "onnxruntime": session.details["onnxruntime"]},
+    )
+
+
+def reference_run(network: nn.Module) -> Run:
+    """A float32 CPU copy of `network` in evaluation mode, as a function from images to logits."""
+    twin = frozen_copy(network)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return twin(torch.tensor(images)).numpy()
+
+    return run
 
 
 def check_parity(
@@ -48,44 +138,28 @@ def check_parity(
     batches: Iterable[np.ndarray],
     *,
     provider: str = "cpu",
-    tolerance: float = 1e-3,
+    tolerance: float | None = None,
     threads: int | None = None,
 ) -> ParityReport:
     """Compare `network` with its export on `batches` of images (N, C, H, W) float32.
 
-    The network is compared through a float32 CPU copy in evaluation mode. Exceeding `tolerance` is
-    a fact in the report (`ok`), not an error. Raises `InputError` without batches or when either
-    side gives other shapes or non-finite logits, and what `open_session` and `Session.run` raise.
+    The network is compared through a float32 CPU copy in evaluation mode. Exceeding `tolerance`
+    (None: the provider's `logit_bound`) is a fact in the report (`ok`), not an error. Raises `InputError`
+    without batches or when either side gives other shapes or non-finite logits, and what `open_session`
+    and `Session.run` raise.
     """
-    session = open_session(onnx_path, provider=provider, threads=threads)
-    twin = frozen_copy(network)
-    worst = total = 0.0
-    logits = flips = voxels = images = count = 0
+    bound = find_provider(provider).logit_bound if tolerance is None else tolerance
+    session, reference = open_session(onnx_path, provider=provider, threads=threads), reference_run(network)
+    parts = []
     for batch in batches:
-        theirs, ours = session.run(batch), _torch_logits(twin, batch)  # the session checks the batch
-        _check_comparable(ours, theirs, onnx_path)
-        difference = np.abs(ours.astype(np.float64) - theirs)
-        worst = max(worst, float(difference.max()))
-        total += float(difference.sum())
-        logits += difference.size
-        masks = ours.argmax(axis=1), theirs.argmax(axis=1)
-        flips += int(np.count_nonzero(masks[0] != masks[1]))
-        voxels += masks[0].size
-        images += len(batch)
-        count += 1
-    if not count:
-        raise InputError("Parity needs at least one batch of images, got none.")
-    return ParityReport(session.provider_proven, tolerance, worst, total / logits, flips, voxels, images, count)
+        theirs = session.run(batch)  # first: the session checks the batch
+        parts.append(compare_logits(reference(batch), theirs, bound=bound, file=str(onnx_path)))
+    return join_logits(parts, session, bound=bound)
 
 
-def _torch_logits(twin: nn.Module, batch: np.ndarray) -> np.ndarray:
-    with torch.inference_mode():
-        return twin(torch.tensor(batch)).numpy()
-
-
-def _check_comparable(ours: np.ndarray, theirs: np.ndarray, onnx_path: Path) -> None:
+def _check_comparable(ours: np.ndarray, theirs: np.ndarray, file: str) -> None:
     if ours.shape != theirs.shape:
-        raise InputError(f"The network gives logits {ours.shape}, {onnx_path} gives {theirs.shape}.")
-    for name, logits in (("The network", ours), (str(onnx_path), theirs)):
+        raise InputError(f"The network gives logits {ours.shape}, {file} gives {theirs.shape}.")
+    for name, logits in (("The network", ours), (file, theirs)):
         if not np.isfinite(logits).all():
             raise InputError(f"{name} gives non-finite logits.", cure="Check the weights and the images.")

@@ -13,9 +13,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from compress.data.colours import structure_colours
 from compress.errors import DataError
 from compress.evaluate.metrics import foreground_dice
-from compress.report.style import CONFUSED, EXTRA, MISSED, MUTED, picture, structure_colours
+from compress.report.style import CONFUSED, EXTRA, MISSED, MUTED, picture
 
 COLUMNS = ("Image", "Reference", "Prediction", "Disagreement")
 
@@ -134,7 +135,7 @@ def disagreement(reference: np.ndarray, prediction: np.ndarray) -> dict[str, np.
 
 def _draw_row(row: Sequence[Axes], item: SliceItem, labels: Mapping[str, int], colours: Mapping[str, str]) -> None:
     box = crop_box(item)
-    image, reference, prediction = _grey(item.image[box]), item.reference[box], item.prediction[box]
+    image, reference, prediction = grey_levels(item.image[box]), item.reference[box], item.prediction[box]
     aspect = item.spacing_mm[0] / item.spacing_mm[1]
     for axes in row:
         axes.set(xticks=[], yticks=[])
@@ -144,20 +145,20 @@ def _draw_row(row: Sequence[Axes], item: SliceItem, labels: Mapping[str, int], c
         axes.imshow(image, cmap="gray", vmin=0, vmax=1, aspect=aspect, interpolation="bilinear")
     for axes, mask in ((row[1], reference), (row[2], prediction)):
         for name, value in labels.items():
-            _contour(axes, mask == value, colours[name])
+            draw_contour(axes, mask == value, colours[name])
     row[3].imshow(_disagreement_picture(image, reference, prediction), aspect=aspect, interpolation="nearest")
     row[0].set_ylabel(f"{item.caption}\nDice {item.dice:.3f}", rotation=0, ha="right", va="center", labelpad=8)
     if not any(mask.any() for mask in disagreement(reference, prediction).values()):
         row[3].set_xlabel("no difference", color=MUTED)
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
+def grey_levels(image: np.ndarray) -> np.ndarray:
     """The image scaled to [0, 1] between its 1st and 99.5th percentiles."""
     low, high = np.percentile(image, [1, 99.5])
     return np.clip((image - low) / max(float(high - low), 1e-6), 0, 1)
 
 
-def _contour(axes: Axes, mask: np.ndarray, colour: str) -> None:
+def draw_contour(axes: Axes, mask: np.ndarray, colour: str) -> None:
     """Outline a mask; a border of background closes outlines at the picture's edge."""
     if mask.any():
         padded = np.pad(mask.astype(float), 1)

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from compress.data.colours import structure_colours
 from compress.errors import DataError
 from compress.evaluate.clinical import agreement
 from compress.report.style import (
@@ -26,7 +27,6 @@ from compress.report.style import (
     bars,
     picture,
     si,
-    structure_colours,
 )
 
 Row = Mapping[str, Any]

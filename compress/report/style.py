@@ -23,11 +23,6 @@ from compress.files import atomic_path
 
 DPI = 150
 
-STRUCTURE_COLOURS: dict[str, str] = {"RV": "#1E88E5", "MYO": "#F0A30A", "LV": "#D81B60"}
-"""Chosen so that any two differ by more than 40 CIELAB units with any of the three dichromatic colour blindnesses."""
-OTHER_COLOURS = ("#00A087", "#7A5195", "#8C564B", "#17BECF")
-"""For structures of other data sets, in the label map's order."""
-
 SERIES_COLOURS = ("#1E88E5", "#D81B60", "#F0A30A", "#00A087", "#7A5195", "#5F6B73")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 """Series differ in marker as well as in colour."""
@@ -61,13 +56,6 @@ _RC: dict[Any, Any] = {
     "ytick.color": MUTED,
     "text.color": INK,
 }
-
-
-def structure_colours(names: list[str]) -> dict[str, str]:
-    """Structure name to colour: the fixed ones, and for unknown names the next of `OTHER_COLOURS`."""
-    unknown = [name for name in names if name not in STRUCTURE_COLOURS]
-    spare = {name: OTHER_COLOURS[index % len(OTHER_COLOURS)] for index, name in enumerate(unknown)}
-    return {name: STRUCTURE_COLOURS.get(name) or spare[name] for name in names}
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from compress.errors import CheckpointError, ConfigError, ModelFileError
 from compress.evaluate.summary import EvaluationReport
 from compress.files import write_json, write_text
 from compress.report.plots import comparison_plot
+from compress.runtime.card import KEY, read_card
 from compress.runtime.modelfile import read_metadata
 from compress.runtime.proof import prove
 from compress.runtime.session import Session, open_session
@@ -112,13 +112,13 @@ def score_session(ws: Workspace, session: Session, name: str) -> EvaluationRepor
 
 def preprocessing_of(path: Path) -> Preprocessing:
     """The rules inside an ONNX file. `ModelFileError` when it carries none."""
-    text = read_metadata(path).get("cardiocompress.preprocessing")
-    if text is None:
+    metadata = read_metadata(path)
+    if KEY not in metadata:
         raise ModelFileError(
             f"{path} does not say how its images are prepared, so its Dice cannot be measured.",
             cure="Export it with `cardiocompress export`, or pass --no-dice.",
         )
-    return Preprocessing.from_json(json.loads(text))
+    return read_card(metadata, path).preprocessing
 
 
 def _write(ws: Workspace, report: BenchReport, scores: Mapping[str, EvaluationReport], provider: str) -> None:

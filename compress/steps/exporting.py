@@ -1,83 +1,77 @@
-"""Export a stage's network to ONNX and prove that the file computes the same."""
+"""Export a stage's network to ONNX, seal it with its card and self-test, and prove that it computes the same."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from pathlib import Path
 
-import numpy as np
-
-from compress import __version__
+from compress.data.frames import open_image
 from compress.errors import GateError
+from compress.export.metadata import divisor_of, make_card
 from compress.export.onnx import export_onnx
-from compress.export.parity import ParityReport, check_parity
-from compress.files import digest_file, read_json, write_json
-from compress.models.checkpoint import Checkpoint, Meta, load
+from compress.export.seal import seal
+from compress.files import digest_file, digest_json, read_json, write_json
+from compress.models.checkpoint import Checkpoint, load
 from compress.rundir import Stage
+from compress.runtime.card import ModelCard, TrainingRange
+from compress.steps.parity import ParityDocument, measure_parity, restore_parity
 from compress.steps.workspace import Workspace
 
-PARITY_BOUND = 1e-3
-"""Largest logit difference between torch and ONNX Runtime, both float32, that counts as equal."""
-_PARITY_VOLUMES = 4
 
-
-def export_stage(ws: Workspace, stage: Stage) -> ParityReport:
+def export_stage(ws: Workspace, stage: Stage) -> ParityDocument:
     """Write the stage's ONNX file and parity.json; an up-to-date pair is left as it is.
 
-    Parity is measured on slices of validation patients. Raises `CheckpointError` without a finished
-    network and `GateError` when torch and ONNX Runtime disagree beyond `PARITY_BOUND`.
+    Parity is measured on volumes of validation patients. Raises `CheckpointError` without a finished
+    network and `GateError` when torch and ONNX Runtime disagree.
     """
     checkpoint = load(stage.final)
-    stored = _stored(stage, checkpoint)
+    card = card_of(ws, checkpoint)
+    inputs = {"network": checkpoint.meta.digest, "card": digest_json(card.to_json())}
+    stored = _stored(stage, inputs)
     if stored is not None:
         return stored
-    export_onnx(checkpoint.network, stage.onnx, divisor=divisor_of(checkpoint), metadata=metadata_of(checkpoint.meta))
-    report = check_parity(checkpoint.network, stage.onnx, _batches(ws), tolerance=PARITY_BOUND)
+    stage.parity.unlink(missing_ok=True)
+    _write(checkpoint, card, stage.onnx)
+    report = measure_parity(ws, checkpoint, stage.onnx)
     if not report.ok:
         stage.onnx.unlink()
-        raise GateError(
-            f"{stage.onnx.name} differs from torch by {report.max_abs_difference:.2g} in its logits; "
-            f"at most {PARITY_BOUND:g} is accepted. The file was removed."
-        )
-    write_json(stage.parity, {"network": checkpoint.meta.digest, "onnx": digest_file(stage.onnx), **report.to_json()})
+        raise GateError(f"{stage.onnx.name} differs from torch: {report.failure}. The file was removed.")
+    write_json(stage.parity, {**inputs, "onnx": digest_file(stage.onnx), "report": report.to_json()})
     return report
 
 
-def divisor_of(checkpoint: Checkpoint) -> int:
-    """Image height and width must be multiples of this."""
-    return int(getattr(checkpoint.network, "divisor", 1))
+def card_of(ws: Workspace, checkpoint: Checkpoint) -> ModelCard:
+    """The model card of one of the workspace's networks."""
+    told = ws.config.export
+    return make_card(
+        checkpoint, training_range=training_range(ws), licence=told.licence, intended_use=told.intended_use
+    )
 
 
-def metadata_of(meta: Meta) -> dict[str, str]:
-    """What travels inside the ONNX file, as text: no times, no paths."""
-    facts = {
-        "labels": meta.labels,
-        "preprocessing": meta.preprocessing,
-        "architecture": {"name": meta.architecture, **meta.arguments},
-        "provenance": {
-            "cardiocompress": __version__,
-            "network": meta.digest,
-            "parent": meta.parent,
-            "stage": meta.stage,
-            "data": meta.data_digest,
-            "phantom": meta.phantom,
-            "plan": meta.plan,
-        },
-    }
-    return {f"cardiocompress.{key}": json.dumps(value, sort_keys=True) for key, value in facts.items()}
+def training_range(ws: Workspace) -> TrainingRange:
+    """What the training patients' images look like, from their headers alone."""
+    files = [open_image(study.image_path) for study in ws.studies_of(ws.split.train)]
+    pixels = [size for file in files for size in file.spacing[1:]]
+    sides = [n * size for file in files for n, size in zip(file.shape[1:], file.spacing[1:], strict=True)]
+    gaps = [file.spacing[0] for file in files]
+    counts = [file.shape[0] for file in files]
+    ranges = [(round(min(v), 4), round(max(v), 4)) for v in (pixels, gaps, sides)]
+    return TrainingRange(ranges[0], ranges[1], (min(counts), max(counts)), ranges[2])
 
 
-def _stored(stage: Stage, checkpoint: Checkpoint) -> ParityReport | None:
+def _write(checkpoint: Checkpoint, card: ModelCard, path: Path) -> None:
+    """A file appears under its name only when it is sealed."""
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        export_onnx(checkpoint.network, partial, divisor=divisor_of(checkpoint), channels=card.channels)
+        seal(partial, card).replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _stored(stage: Stage, inputs: dict[str, str]) -> ParityDocument | None:
     if not (stage.onnx.is_file() and stage.parity.is_file()):
         return None
     document = read_json(stage.parity)
-    if document.pop("network", "") != checkpoint.meta.digest or document.pop("onnx", "") != digest_file(stage.onnx):
-        return None
-    document.pop("ok")
-    return ParityReport(**document)
-
-
-def _batches(ws: Workspace) -> Iterator[np.ndarray]:
-    """Slices of the first validation volumes, (N, 1, H, W) float32 each."""
-    for prepared in ws.prepared(ws.studies_of(ws.split.val)[:_PARITY_VOLUMES]):
-        yield np.ascontiguousarray(prepared.images[:, None])
+    if {**inputs, "onnx": digest_file(stage.onnx)}.items() <= document.items():
+        return restore_parity(document["report"])
+    return None

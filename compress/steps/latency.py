@@ -15,6 +15,7 @@ from compress.bench.layer_costs import LatencyModel, measure_latency_model, samp
 from compress.bench.node_profile import Layer
 from compress.bench.stats import Interval, median
 from compress.errors import ConfigError
+from compress.export.metadata import divisor_of
 from compress.export.onnx import export_onnx
 from compress.files import read_json, write_json
 from compress.models.checkpoint import Checkpoint
@@ -25,7 +26,6 @@ from compress.prune.shapes import LayerShape
 from compress.runtime.machine import available_cores, cpu_model
 from compress.runtime.proof import prove
 from compress.runtime.session import open_session
-from compress.steps.exporting import divisor_of, metadata_of
 from compress.steps.workspace import Workspace
 
 _ROUNDS = 40
@@ -124,7 +124,7 @@ def _sample_counts(base: PruningPlan, align: int) -> list[dict[str, int]]:
 
 def export_to(checkpoint: Checkpoint, path: Path) -> Path:
     """Write a checkpoint as ONNX, without the parity check of `export_stage`."""
-    export_onnx(checkpoint.network, path, divisor=divisor_of(checkpoint), metadata=metadata_of(checkpoint.meta))
+    export_onnx(checkpoint.network, path, divisor=divisor_of(checkpoint))
     return path
 
 

@@ -4,9 +4,10 @@ import matplotlib
 import numpy as np
 import pytest
 
+from compress.data.colours import OTHER_COLOURS, STRUCTURE_COLOURS, structure_colours
 from compress.errors import DataError, InputError
 from compress.report import plots
-from compress.report.style import OTHER_COLOURS, STRUCTURE_COLOURS, si, structure_colours
+from compress.report.style import si
 
 RNG = np.random.default_rng(0)
 RECORDS = [

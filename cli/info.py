@@ -1,0 +1,109 @@
+"""`cardiocompress info`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.model_options import ModelArgument
+
+if TYPE_CHECKING:
+    from compress.runtime.card import ModelCard
+    from compress.runtime.modelfile import ModelFile
+
+
+def info(
+    model: ModelArgument,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the model card's JSON as it stands in the file.")
+    ] = False,
+) -> None:
+    """Show what an exported model says of itself: labels, input, rules, training, pruning, provenance, licence."""
+    import json
+
+    from compress.runtime.card import read_card
+    from compress.runtime.modelfile import read_model_file
+
+    file = read_model_file(model)
+    card = read_card(file.metadata, model)
+    if as_json:
+        typer.echo(json.dumps(card.to_json(), indent=2))
+        return
+    _show(file, card)
+
+
+def _show(file: ModelFile, card: ModelCard) -> None:
+    from cli.console import page
+
+    page(file.path.name, [(head, list(lines)) for head, lines in _sections(file, card)])
+
+
+def _sections(file: ModelFile, card: ModelCard) -> Iterator[tuple[str, Iterator[tuple[str, str]]]]:
+    yield "File", _file(file)
+    yield "Labels", ((f"{value}  {name}", card.colours.get(name, "")) for name, value in card.labels.items())
+    yield "Input", _input(card)
+    yield "Network", _network(card)
+    yield "Training", _training(card)
+    yield "Use", iter([("licence", card.licence), ("intended use", card.intended_use)])
+
+
+def _file(file: ModelFile) -> Iterator[tuple[str, str]]:
+    from compress.runtime.golden import GOLDEN_KEY
+
+    yield "size", f"{file.size / 2**20:.2f} MiB"
+    yield "SHA-256", file.sha256
+    yield "ONNX opset", str(file.opset)
+    yield "operators", ", ".join(f"{count} {name}" for name, count in file.operators.items())
+    yield "self-test", "inside (`cardiocompress verify`)" if GOLDEN_KEY in file.metadata else "none"
+
+
+def _input(card: ModelCard) -> Iterator[tuple[str, str]]:
+    rules = card.preprocessing
+    rows, columns = rules.size
+    yield "slices", f"{rows} x {columns} pixels of {rules.spacing_mm[0]:g} x {rules.spacing_mm[1]:g} mm (row, column)"
+    yield "sides", f"any multiple of {card.multiple_of}"
+    yield "resampling", "cubic spline per slice; back to the native grid linearly, on probabilities"
+    low, high = rules.clip_percentiles
+    yield "intensities", f"clipped to percentiles {low:g} and {high:g} of the window, then z-scored, per volume"
+    yield "crop and pad", "centred; padded with the smallest value"
+    yield "test-time augmentation", "none"
+
+
+def _network(card: ModelCard) -> Iterator[tuple[str, str]]:
+    yield "architecture", str(card.architecture.get("name", "unknown"))
+    widths = card.architecture.get("widths")
+    if isinstance(widths, dict):
+        yield "widths", ", ".join(f"{name} {'-'.join(map(str, _listed(width)))}" for name, width in widths.items())
+    yield "stage", str(card.provenance.get("stage", "unknown"))
+    yield "weights digest", str(card.provenance.get("network", "unknown"))
+    if card.provenance.get("parent"):
+        yield "pruned or tuned from", str(card.provenance["parent"])
+    if card.pruning:
+        yield (
+            "pruning",
+            ", ".join(f"{key} {card.pruning[key]}" for key in ("criterion", "scope", "align") if key in card.pruning),
+        )
+        yield "pruning plan digest", str(card.pruning.get("digest", "unknown"))
+    versions = card.provenance.get("versions")
+    if isinstance(versions, dict):
+        yield "made with", ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _training(card: ModelCard) -> Iterator[tuple[str, str]]:
+    yield "data", "PHANTOM: generated images, no patient" if card.phantom else "images of patients"
+    yield "data digest", str(card.training.get("data", "unknown"))
+    if card.range is not None:
+        named = {
+            "pixel": card.range.pixel_mm,
+            "slice distance": card.range.slice_mm,
+            "field of view": card.range.width_mm,
+        }
+        for name, (low, high) in named.items():
+            yield name, f"{low:g} to {high:g} mm"
+        yield "slices", f"{card.range.slices[0]} to {card.range.slices[1]}"
+
+
+def _listed(width: object) -> list[object]:
+    return width if isinstance(width, list) else [width]

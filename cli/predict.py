@@ -1,0 +1,84 @@
+"""`cardiocompress predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.model_options import ModelArgument, ProviderOption, ThreadsOption
+
+if TYPE_CHECKING:
+    from compress.steps.predicting import PredictReport
+
+
+def predict(
+    model: ModelArgument,
+    source: Annotated[
+        Path,
+        typer.Argument(help="An image (.nii.gz, 3D or 4D cine), an ACDC or nnU-Net folder, or a folder of images."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the results; for one image also the mask's own name.")
+    ],
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Slices at a time; bounds the memory.")] = 8,
+    force: Annotated[
+        bool, typer.Option("--force", help="Segment images that look unlike those of the training.")
+    ] = False,
+    overlays: Annotated[bool, typer.Option("--overlays", help="Also draw a PNG of each study's contours.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep the studies that an earlier run finished.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Replace all earlier results.")] = False,
+) -> None:
+    """Segment images with an exported model: masks on the images' own grid, and a JSON report per study.
+
+    The report holds volumes, ejection fractions and mass when ED and ES are known, plausibility flags and a trace
+    of what was run. A folder also gets summary.csv. Exit code 2 when any study could not be segmented.
+    """
+    from cli.console import RichProgress
+    from cli.model_options import earlier_of
+    from compress.errors import DataError
+    from compress.steps.predicting import PredictRequest
+    from compress.steps.predicting import predict as segment
+
+    earlier = earlier_of(resume, restart)
+    request = PredictRequest(model, source, out, provider, threads, batch_size, force, overlays, earlier)
+    report = segment(request, RichProgress())
+    _show(report)
+    if report.problems:
+        total = len(report.problems) + len(report.studies)
+        raise DataError(f"{len(report.problems)} of {total} could not be segmented.", cure="They are listed above.")
+
+
+def _show(report: PredictReport) -> None:
+    from cli.console import say, warn
+    from compress.steps.study_table import flags_of
+
+    if len(report.studies) == 1:
+        _show_study(report.studies[0])
+    for study in report.studies:
+        for concern in (c for image in study["images"] for c in image["concerns"]):
+            warn(f"{study['study']}: forced although {concern['message']}")
+        for flag in flags_of(study):
+            warn(f"{study['study']}: {flag}")
+    for problem in report.problems:
+        warn(problem.message)
+    if report.studies:
+        kept = f", {report.kept} of them by an earlier run" if report.kept else ""
+        mark = " (phantom)" if any(any(s["phantom"].values()) for s in report.studies) else ""
+        count = len(report.studies)
+        say(f"{count} {'study' if count == 1 else 'studies'}{mark} segmented{kept}: {report.out}")
+
+
+def _show_study(study: dict[str, Any]) -> None:
+    from cli.console import table
+
+    told = study["clinical"]
+    rows = [[name, "-" if v["value"] is None else f"{v['value']:.1f}", v["unit"]] for name, v in told.items()]
+    for image in study["images"] if not rows else ():
+        rows += [[f"{name} volume", f"{ml[0]:.1f}", "ml"] for name, ml in image["volumes_ml"].items()]
+    kinds = [name for name, yes in study["phantom"].items() if yes]
+    mark = f" (phantom {' and '.join(kinds)})" if kinds else ""
+    table(f"{study['study']}{mark}", ["quantity", "value", "unit"], rows)

@@ -1,0 +1,45 @@
+"""The overlay of one study: its ED and ES frames, or every image where the phases are not known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compress.data.colours import structure_colours
+from compress.report.mask_overlay import Strip, save_mask_overlay
+from compress.steps.study_report import Segmented
+
+_MAX_STRIPS = 4
+
+
+def draw_overlay(path: Path, images: Sequence[Segmented], document: dict[str, Any]) -> Path:
+    """Write the study's picture; the frames that are shown are read once more."""
+    strips = list(islice(_strips(images, document), _MAX_STRIPS))
+    labels, told = document["labels"], document["clinical"]
+    known = [name for name in ("LV EF", "RV EF") if name in told and told[name]["value"] is not None]
+    values = [f"{name} {told[name]['value']:.0f}{told[name]['unit']}" for name in known]
+    title = ", ".join([document["study"], *values])
+    return save_mask_overlay(
+        path,
+        strips,
+        title,
+        labels=labels,
+        colours=structure_colours(labels),
+        phantom=any(document["phantom"].values()),
+    )
+
+
+def _strips(images: Sequence[Segmented], document: dict[str, Any]) -> Iterator[Strip]:
+    by_mask = {image["mask"]: own for image, own in zip(document["images"], images, strict=True)}
+    places = [(name, by_mask[phase["mask"]], phase["frame"] - 1) for name, phase in document["phases"].items()]
+    for name, image, frame in places or [("", image, 0) for image in images]:
+        label = name or image.source.output.removesuffix(".gz").removesuffix(".nii")
+        yield Strip(label, _frame(image, frame), image.labels[frame], image.file.spacing)
+
+
+def _frame(image: Segmented, number: int) -> np.ndarray:
+    return next(islice(image.file.volumes(), number, None))

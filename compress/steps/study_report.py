@@ -1,0 +1,152 @@
+"""What is written beside the masks of one study: volumes, clinical values, flags, and a trace of what was run.
+
+Plain JSON without times and without folders, so the same inputs give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compress.data.frames import ImageFile
+from compress.data.sources import Source
+from compress.errors import DataError
+from compress.evaluate.clinical import QUANTITIES
+from compress.evaluate.plausibility import Flag, mask_flags, study_flags
+from compress.evaluate.study import clinical_values, find_phases, structure_volumes
+from compress.runtime.guards import Concern
+from compress.runtime.segmenter import Segmenter
+from compress.runtime.versions import versions
+
+SCHEMA = 1
+
+Volumes = dict[str, float]
+"""Structure name to millilitres."""
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """One image of a study, segmented and not yet written."""
+
+    source: Source
+    file: ImageFile
+    sha256: str
+    """Of the image file."""
+    labels: np.ndarray
+    """(T, Z, Y, X) uint8; T is 1 for a 3D image."""
+    concerns: tuple[Concern, ...]
+
+    @property
+    def mask(self) -> np.ndarray:
+        """As it is written: (Z, Y, X), or (T, Z, Y, X) for a cine."""
+        return self.labels if self.file.is_cine else self.labels[0]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """The frame that stands for one phase of the heart."""
+
+    image: int
+    """Index of the image in its study."""
+    frame: int
+    """Index of the frame in the image."""
+    known_by: str
+    """How the phase is known."""
+
+
+def trace_of(segmenter: Segmenter, *, force: bool) -> dict[str, Any]:
+    """What computed: digests of file and network, the provider that was proven, versions."""
+    session = segmenter.session
+    return {
+        "model": session.file.sha256,
+        "network": segmenter.card.provenance.get("network", ""),
+        "provider": session.provider_proven,
+        "force": force,
+        "versions": versions(),
+    }
+
+
+def describe_study(
+    images: Sequence[Segmented], masks: Sequence[tuple[Path, str]], *, segmenter: Segmenter, trace: dict[str, Any]
+) -> dict[str, Any]:
+    """The document of one study; `masks` are the written files and their SHA-256, in the images' order."""
+    labels = segmenter.card.labels
+    volumes = [_volumes(image, labels) for image in images]
+    phases = find_study_phases(images, volumes)
+    values = clinical_values({name: volumes[p.image][p.frame] for name, p in phases.items()})
+    described = [_image(*row, labels=labels) for row in zip(images, volumes, masks, strict=True)]
+    return {
+        "schema": SCHEMA,
+        "study": images[0].source.study,
+        "phantom": {"images": any(i.source.phantom for i in images), "model": segmenter.card.phantom},
+        "phases": {name: _phase(p, described) for name, p in phases.items()},
+        "clinical": {name: {"value": _rounded(value), "unit": QUANTITIES[name].unit} for name, value in values.items()},
+        "flags": [asdict(flag) for flag in study_flags(values)],
+        "images": described,
+        "labels": labels,
+        "intended_use": segmenter.card.intended_use,
+        "trace": trace,
+    }
+
+
+def find_study_phases(images: Sequence[Segmented], volumes: Sequence[Sequence[Volumes]]) -> dict[str, Phase]:
+    """ED and ES of a study, as its files tell them, else by the largest and smallest predicted LV; {} when unknown."""
+    told = {
+        image.source.phase: Phase(index, 0, "Info.cfg")
+        for index, image in enumerate(images)
+        if image.source.phase and not image.file.is_cine
+    }
+    if told:
+        return {name: told[name] for name in ("ED", "ES") if name in told}
+    places = [(i, t) for i, frames in enumerate(volumes) for t in range(len(frames))]
+    try:
+        first, last = find_phases([volumes[i][t]["LV"] for i, t in places])
+    except (DataError, KeyError):  # one frame, an LV that never changes, or no LV among the labels
+        return {}
+    return {
+        "ED": Phase(*places[first], "largest predicted LV volume"),
+        "ES": Phase(*places[last], "smallest predicted LV volume"),
+    }
+
+
+def _volumes(image: Segmented, labels: dict[str, int]) -> list[Volumes]:
+    return [structure_volumes(frame, labels=labels, spacing_mm=image.file.spacing) for frame in image.labels]
+
+
+def _image(
+    image: Segmented, volumes: Sequence[Volumes], written: tuple[Path, str], *, labels: dict[str, int]
+) -> dict[str, Any]:
+    mask, digest = written
+    return {
+        "file": image.source.path.name,
+        "sha256": image.sha256,
+        "mask": mask.name,
+        "mask_sha256": digest,
+        "frames": image.file.frames,
+        "shape": list(image.file.shape),
+        "spacing_mm": [round(size, 6) for size in image.file.spacing],
+        "volumes_ml": {name: [round(frame[name], 4) for frame in volumes] for name in labels},
+        "concerns": [asdict(concern) for concern in image.concerns],
+        "flags": _flags(image, labels),
+    }
+
+
+def _flags(image: Segmented, labels: dict[str, int]) -> list[dict[str, Any]]:
+    """Flags of every frame; those of a cine say which frame."""
+    found = []
+    for number, frame in enumerate(image.labels, start=1):
+        flags: list[Flag] = mask_flags(frame, labels=labels, spacing_mm=image.file.spacing)
+        found += [{**asdict(flag), "frame": number} if image.file.is_cine else asdict(flag) for flag in flags]
+    return found
+
+
+def _phase(phase: Phase, described: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"mask": described[phase.image]["mask"], "frame": phase.frame + 1, "known_by": phase.known_by}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
