@@ -11,6 +11,7 @@ from cli.options import ConfigOption, SetOption
 
 if TYPE_CHECKING:
     from compress.pipeline import Outcome
+    from compress.steps.workspace import Workspace
 
 
 _SIDE_BY_SIDE = 4
@@ -58,7 +59,21 @@ def demo(
     outcome = pipeline.run(ws)
     stored = read_json(ws.run.bench / f"bench-{ws.config.bench.provider}.json")
     show_bench(BenchReport.from_json({k: v for k, v in stored.items() if k != "dice_per_volume"}))
+    _predict_one(ws)
     _show(outcome, "Dense and pruned networks on phantom (synthetic) data")
+
+
+def _predict_one(ws: Workspace) -> None:
+    """What a hospital would do with the result: check the smallest file, and segment one study with it."""
+    from cli.predict import show_predictions
+    from cli.verify import verify
+    from compress.steps.predicting import PredictRequest, predict
+
+    model = min((stage.onnx for stage in ws.run.pruned_stages()), key=lambda path: path.stat().st_size)
+    verify(model)
+    study = ws.studies_of(ws.split.val)[0]
+    request = PredictRequest(model, study.image_path.parent, ws.run.predictions, overlays=True, earlier="restart")
+    show_predictions(predict(request, ws.progress))
 
 
 def _show(outcome: Outcome, title: str) -> None:

@@ -75,7 +75,12 @@ def _network(card: ModelCard) -> Iterator[tuple[str, str]]:
     yield "architecture", str(card.architecture.get("name", "unknown"))
     widths = card.architecture.get("widths")
     if isinstance(widths, dict):
-        yield "widths", ", ".join(f"{name} {'-'.join(map(str, _listed(width)))}" for name, width in widths.items())
+        yield (
+            "widths",
+            ", ".join(
+                f"{name} {'-'.join(map(str, _listed(width)))}" for name, width in sorted(widths.items(), key=_along)
+            ),
+        )
     yield "stage", str(card.provenance.get("stage", "unknown"))
     yield "weights digest", str(card.provenance.get("network", "unknown"))
     if card.provenance.get("parent"):
@@ -103,6 +108,13 @@ def _training(card: ModelCard) -> Iterator[tuple[str, str]]:
         for name, (low, high) in named.items():
             yield name, f"{low:g} to {high:g} mm"
         yield "slices", f"{card.range.slices[0]} to {card.range.slices[1]}"
+
+
+def _along(block: tuple[str, object]) -> tuple[int, int]:
+    """Blocks in the order in which an image passes them."""
+    name, _, number = block[0].partition(".")
+    places = ("encoders", "bottleneck", "decoders")
+    return places.index(name) if name in places else len(places), int(number) if number.isdecimal() else 0
 
 
 def _listed(width: object) -> list[object]:

@@ -46,13 +46,14 @@ def predict(
     earlier = earlier_of(resume, restart)
     request = PredictRequest(model, source, out, provider, threads, batch_size, force, overlays, earlier)
     report = segment(request, RichProgress())
-    _show(report)
+    show_predictions(report)
     if report.problems:
         total = len(report.problems) + len(report.studies)
         raise DataError(f"{len(report.problems)} of {total} could not be segmented.", cure="They are listed above.")
 
 
-def _show(report: PredictReport) -> None:
+def show_predictions(report: PredictReport) -> None:
+    """The values of a single study, every warning, and where the results are."""
     from cli.console import say, warn
     from compress.steps.study_table import flags_of
 
@@ -79,6 +80,5 @@ def _show_study(study: dict[str, Any]) -> None:
     rows = [[name, "-" if v["value"] is None else f"{v['value']:.1f}", v["unit"]] for name, v in told.items()]
     for image in study["images"] if not rows else ():
         rows += [[f"{name} volume", f"{ml[0]:.1f}", "ml"] for name, ml in image["volumes_ml"].items()]
-    kinds = [name for name, yes in study["phantom"].items() if yes]
-    mark = f" (phantom {' and '.join(kinds)})" if kinds else ""
+    mark = " (phantom)" if any(study["phantom"].values()) else ""
     table(f"{study['study']}{mark}", ["quantity", "value", "unit"], rows)

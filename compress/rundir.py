@@ -5,7 +5,7 @@
     baseline/            a Stage (the dense network)
     pruned/<init>/       a Stage with masks, plan and schematic beside it; rounds/<i>/ of iterative pruning
     scratch/             a Stage: the pruned shape trained from scratch (control)
-    inspect/ bench/ sweep/ planning/
+    inspect/ bench/ sweep/ planning/ predictions/
 """
 
 from __future__ import annotations
@@ -226,6 +226,11 @@ class RunDir:
     @property
     def bench(self) -> Path:
         return self.root / "bench"
+
+    @property
+    def predictions(self) -> Path:
+        """Masks, report and overlay of the demo's one study."""
+        return self.root / "predictions"
 
     @property
     def sweep(self) -> Path:

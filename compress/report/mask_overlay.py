@@ -73,6 +73,6 @@ def _draw_strip(row: Sequence[Axes], strip: Strip, labels: Mapping[str, int], co
         grey = grey_levels(strip.image[z][box])
         axes.imshow(grey, cmap="gray", vmin=0, vmax=1, aspect=pixel[0] / pixel[1], interpolation="bilinear")
         axes.set_xlabel(f"slice {z + 1} of {len(strip.mask)}", color=MUTED, fontsize=8)
-        for name, value in labels.items():
+        for name, value in sorted(labels.items(), key=lambda item: item[1]):  # the LV last, on top of its ring
             draw_contour(axes, strip.mask[z][box] == value, colours[name])
     row[0].set_ylabel(strip.name, rotation=0, ha="right", va="center", labelpad=8)

@@ -231,7 +231,7 @@ class _Reader:
             raise self.fault("labels", f"{json.dumps(labels)[:60]}, not 1 to the number of structures")
         if bad := [name for name in labels if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_ -]{0,30}", name)]:
             raise self.fault("labels", f"holding the name {bad[0][:40]!r}")
-        return labels
+        return dict(sorted(labels.items(), key=lambda item: item[1]))
 
     def preprocessing(self) -> Preprocessing:
         rules = self.get(dict, "preprocessing")

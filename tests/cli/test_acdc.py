@@ -27,4 +27,4 @@ def test_the_chain_on_real_patients(acdc_dir, tmp_path, command, monkeypatch):
     run = tmp_path / "artifacts" / "cardiac"
     split = json.loads((run / "split.json").read_text())
     assert sum(p in split["val"] for p in ("patient074", "patient076")) in (0, 2)
-    assert json.loads((run / "baseline" / "parity.json").read_text())["ok"] is True
+    assert json.loads((run / "baseline" / "parity.json").read_text())["report"]["ok"] is True

@@ -1,0 +1,116 @@
+"""From a trained run to a box without torch: what `export` writes, `info`, `verify` and `predict` read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from cli_kit import settings
+
+from compress.data.layouts import find_studies, read_volume
+from compress.data.preprocess import Preprocessing
+from compress.data.volume import Study
+from compress.models.checkpoint import load
+from compress.runtime.predict import Run, predict_mask
+from compress.runtime.session import open_session
+from compress.steps.scoring import torch_run
+
+NEAR_TIES = 2e-5
+"""Share of voxels where a network of two epochs is so undecided that torch and ONNX Runtime may round apart."""
+
+
+def training_side(run: Run, rules: Preprocessing, study: Study) -> np.ndarray:
+    """The mask that evaluation computes."""
+    return predict_mask(run, rules.forward(read_volume(study, require_mask=False)), batch_size=8)
+
+
+def check_masks(command, folder: Path, data: Path, out: Path) -> None:
+    """Dense and pruned: every voxel of `predict` is that of evaluation, through ONNX Runtime and through torch."""
+    for name in ("baseline/final_model", "pruned/none/pruned_model"):
+        model, checkpoint = folder / f"{name}.onnx", load(folder / f"{name}.safetensors")
+        done = command("predict", model, data, "-o", out / name)
+        assert done.code == 0, done.err
+        rules = Preprocessing.from_json(checkpoint.meta.preprocessing)
+        session, network = open_session(model), torch_run(checkpoint.network, torch.device("cpu"))
+        for study in find_studies(data):
+            written = np.asarray(nib.load(out / name / f"{study.name}.nii.gz").dataobj).T
+            np.testing.assert_array_equal(written, training_side(session.run, rules, study))
+            assert (written != training_side(network, rules, study)).mean() <= NEAR_TIES
+
+
+def test_from_training_to_masks(experiment, tiny_phantom, tmp_path, command):
+    run = experiment / "artifacts" / "cardiac"
+    assert command("train", *settings()).code == 0
+    assert command("prune", "--ratios", "ratios.yaml", *settings()).code == 0
+    done = command("export", *settings())
+    assert done.code == 0, done.err
+    assert "(phantom)" in done.out and "cuda" in done.out
+    parity = json.loads((run / "baseline/parity.json").read_text())["report"]
+    assert parity["ok"] is True
+    check_masks(command, run, tiny_phantom, tmp_path / "masks")
+
+    model = run / "pruned/none/pruned_model.onnx"
+    shown = command("info", model)
+    assert shown.code == 0
+    for word in ("RV", "PHANTOM", "cubic spline", "criterion l1", "not a medical device", "self-test"):
+        assert word in shown.out
+    card = json.loads(command("info", model, "--json").out)
+    assert card["pruning"]["criterion"] == "l1"
+    assert card["training"]["range"]["slices"][0] >= 1
+    verified = command("verify", model)
+    assert verified.code == 0
+    assert verified.out.startswith("bit-equal")
+    assert json.loads(command("verify", model, "--json").out)["verdict"] == "bit-equal"
+
+
+def test_an_export_is_made_again_when_its_card_would_change(experiment, command):
+    run = experiment / "artifacts" / "cardiac"
+    assert command("train", *settings()).code == 0
+    assert command("export", *settings()).code == 0
+    model = run / "baseline/final_model.onnx"
+    first = model.read_bytes()
+    assert command("export", *settings()).code == 0
+    assert model.read_bytes() == first
+    assert command("export", *settings("export.licence=CC BY-NC-SA 4.0")).code == 0
+    assert json.loads(command("info", model, "--json").out)["licence"] == "CC BY-NC-SA 4.0"
+
+
+def test_one_study_is_shown_with_its_values(sealed_path, tiny_phantom, tmp_path, command):
+    done = command("predict", sealed_path, tiny_phantom / "training/patient001", "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "patient001 (phantom)" in done.out
+    assert "LV EDV" in done.out and "1 study (phantom) segmented" in done.out
+
+
+def test_a_folder_is_shown_in_one_line_with_its_failures(sealed_path, tiny_phantom, tmp_path, command):
+    import shutil
+
+    data = shutil.copytree(tiny_phantom, tmp_path / "data")
+    next(data.glob("training/patient002/*frame01.nii.gz")).write_bytes(b"")
+    done = command("predict", sealed_path, data, "-o", tmp_path / "out")
+    assert done.code == 2
+    assert "5 studies (phantom) segmented" in done.out
+    assert "patient002_frame01.nii.gz is empty (0 bytes)" in done.err
+    assert done.err.strip().splitlines()[-1].startswith("error: 1 of 6 could not be segmented")
+    again = command("predict", sealed_path, data, "-o", tmp_path / "out", "--resume")
+    assert again.code == 2
+    assert "5 of them by an earlier run" in again.out
+
+
+@pytest.mark.acdc
+def test_masks_of_real_patients_are_those_of_the_training_side(acdc_dir, tmp_path, command, monkeypatch):
+    import shutil
+
+    source = acdc_dir / "training" if (acdc_dir / "training").is_dir() else acdc_dir
+    for number in (1, 21, 41, 61, 81, 90):
+        shutil.copytree(source / f"patient{number:03d}", tmp_path / "few/training" / f"patient{number:03d}")
+    monkeypatch.chdir(tmp_path)
+    assert command("init", "--data", tmp_path / "few").code == 0
+    for step in (("train",), ("prune",), ("export",)):
+        done = command(*step, *settings())
+        assert done.code == 0, done.err
+    check_masks(command, tmp_path / "artifacts/cardiac", tmp_path / "few", tmp_path / "masks")
