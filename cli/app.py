@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,6 +24,8 @@ from cli.verify import verify
 
 _INTERRUPTED = 130
 """What typer turns Ctrl-C into."""
+_UsageError: Any = typer.BadParameter.__base__
+"""Of every wrong word on the command line; typer gives it no public name."""
 
 app = typer.Typer(
     name="cardiocompress",
@@ -76,19 +78,29 @@ def _root(
 
 
 def main() -> None:
-    """Run a command; a typed error prints one line and exits with its code."""
+    """Run a command; a typed error or a wrong word prints one line and exits with its code."""
     from compress.errors import CardioCompressError
 
     try:
-        app()
+        code = app(standalone_mode=False, prog_name=app.info.name)
     except CardioCompressError as fault:
         _fail(f"error: {fault}", fault.exit_code)
     except ModuleNotFoundError as fault:
         _fail(f"error: {_missing(fault)}", 3)
-    except SystemExit as stop:
-        if stop.code == _INTERRUPTED:
-            _fail("interrupted: nothing half-written was kept; --resume continues", _INTERRUPTED)
-        raise
+    except MemoryError as fault:
+        _fail(f"error: There is not enough memory: {fault or 'no size told'}. Use a smaller batch or image.", 3)
+    except _UsageError as fault:
+        if type(fault).__name__ == "NoArgsIsHelpError":  # typer has shown the help by now
+            sys.exit(fault.exit_code)
+        _fail(f"error: {_usage(fault)}", fault.exit_code)
+    if code == _INTERRUPTED:
+        _fail("interrupted: nothing half-written was kept; --resume continues", _INTERRUPTED)
+    sys.exit(code)
+
+
+def _usage(fault: Any) -> str:
+    command = fault.ctx.command_path if fault.ctx else app.info.name
+    return f"{fault.format_message().rstrip('.')}. Try '{command} --help'."
 
 
 def _missing(fault: ModuleNotFoundError) -> str:
@@ -102,6 +114,7 @@ def _missing(fault: ModuleNotFoundError) -> str:
 
 def _fail(line: str, code: int) -> None:
     from cli.console import errors
+    from cli.printable import printable
 
-    errors.print(" ".join(line.split()), style="bold red", markup=False, highlight=False, soft_wrap=True)
+    errors.print(printable(line), style="bold red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.options import ConfigOption, SetOption
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 _HEADS = (
     "network",
     "provider",
-    "file",
     "MiB",
     "max |logit difference|",
     "bound",
@@ -45,24 +43,25 @@ def export(config: ConfigOption = None, overrides: SetOption = None) -> None:
     if not stages:
         raise CheckpointError(f"{ws.run.root} holds no trained network.", cure="Run `cardiocompress train` first.")
     found = {name: export_stage(ws, stage) for name, stage in stages.items()}
-    rows = [row for name, stage in stages.items() for row in parity_rows(name, stage, found[name], root=ws.run.root)]
+    rows = [row for name, stage in stages.items() for row in parity_rows(name, stage, found[name])]
     mark = " (phantom)" if any(document.phantom for document in found.values()) else ""
-    table(f"ONNX files in {ws.run.root} and their parity with torch{mark}", _HEADS, rows, left=3)
+    table(f"ONNX files and their parity with torch{mark}", _HEADS, rows, left=2)
+    for name, stage in stages.items():
+        say(f"{name}: {stage.onnx}")
     for line in unmeasured_lines(found):
         say(line)
     ws.describe()
     say(f"Report: {write_report(ws)}")
 
 
-def parity_rows(name: str, stage: Stage, document: ParityDocument, *, root: Path) -> list[list[str]]:
-    """One row of the table per measured provider; the file is named from the run folder `root` on."""
-    file = stage.onnx.relative_to(root)
+def parity_rows(name: str, stage: Stage, document: ParityDocument) -> list[list[str]]:
+    """One row of the table per measured provider."""
     size = f"{stage.onnx.stat().st_size / 2**20:.2f}"
     rows = []
     for found in document.measured:
         logits, masks = found.logits, found.masks
         ef = masks.largest_ef_delta
-        row = [name, found.provider, str(file), size, f"{logits.max_abs_difference:.1e}", f"{logits.bound:g}"]
+        row = [name, found.provider, size, f"{logits.max_abs_difference:.1e}", f"{logits.bound:g}"]
         row += [f"{masks.differing_voxels:,}", f"{masks.voxels:,}", f"{masks.smallest_dice:.6f}"]
         rows.append([*row, f"{masks.largest_ml_delta:.3f}", "-" if ef is None else f"{ef:.3f}"])
     return rows

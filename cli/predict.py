@@ -24,7 +24,10 @@ def predict(
     ],
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Slices at a time; bounds the memory.")] = 8,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", min=1, help="Slices at a time. By default 1 on cpu, 16 on cuda."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Segment images that look unlike those of the training.")
     ] = False,
@@ -46,6 +49,8 @@ def predict(
     earlier = earlier_of(resume, restart)
     request = PredictRequest(model, source, out, provider, threads, batch_size, force, overlays, earlier)
     report = segment(request, RichProgress())
+    if len(report.problems) == 1 and not report.studies:
+        raise DataError(report.problems[0].message)
     show_predictions(report)
     if report.problems:
         total = len(report.problems) + len(report.studies)
@@ -53,17 +58,17 @@ def predict(
 
 
 def show_predictions(report: PredictReport) -> None:
-    """The values of a single study, every warning, and where the results are."""
+    """The values and warnings of a single study, a count of many, and where the results are."""
     from cli.console import say, warn
-    from compress.steps.study_table import flags_of
+    from compress.steps.study_table import concerns_of, flags_of
 
+    doubts = {s["study"]: [*(f"forced although {c}" for c in concerns_of(s)), *flags_of(s)] for s in report.studies}
     if len(report.studies) == 1:
         _show_study(report.studies[0])
-    for study in report.studies:
-        for concern in (c for image in study["images"] for c in image["concerns"]):
-            warn(f"{study['study']}: forced although {concern['message']}")
-        for flag in flags_of(study):
-            warn(f"{study['study']}: {flag}")
+        for line in doubts[report.studies[0]["study"]]:
+            warn(line)
+    elif count := sum(map(bool, doubts.values())):
+        warn(f"{count} of {len(doubts)} studies carry flags: see summary.csv before trusting their numbers.")
     for problem in report.problems:
         warn(problem.message)
     if report.studies:

@@ -80,6 +80,8 @@ def open_image(path: Path) -> ImageFile:
     with opened(path) as stream:
         header = read_header(stream, path)
         size = check_header(header, path)
+        if (dimensions := int(header["dim"][0])) > 7:
+            raise DataError(f"{path} says that it has {dimensions} dimensions (dim[0]); NIfTI has 7 at most.")
         _check_cine(size, path)
         check_size(stream, header, size, path)
         header.get_slope_inter()  # raises on a scaling that is no number

@@ -70,27 +70,26 @@ def _taps(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @lru_cache(maxsize=32)
 def _cubic_matrix(n: int, m: int) -> np.ndarray:
     """(m, n) float64: what turns `n` samples into `m`, spline coefficients and continued edges included."""
-    padded = n + 2 * _PAD
     places = _places(n, m) + _PAD
     base = np.floor(places).astype(np.intp)
-    t = places - base
+    t = (places - base)[:, None]
     weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, 3 * (1 - t) ** 3 - 6 * (1 - t) ** 2 + 4, t**3)
-    values = np.zeros((m, padded))
-    for offset, weight in enumerate(weights):
-        values[np.arange(m), base + offset - 1] = weight / 6
-    from_coefficients = np.linalg.solve(_spline_sums(padded), values.T).T  # the sums are a symmetric matrix
-    matrix = from_coefficients[:, _PAD : _PAD + n].copy()
-    matrix[:, 0] += from_coefficients[:, :_PAD].sum(axis=1)
-    matrix[:, -1] += from_coefficients[:, _PAD + n :].sum(axis=1)
+    coefficients = _spline_coefficients(n + 2 * _PAD)
+    values = sum(weight / 6 * coefficients[base + offset - 1] for offset, weight in enumerate(weights))
+    matrix = np.array(values[:, _PAD : _PAD + n])
+    matrix[:, 0] += values[:, :_PAD].sum(axis=1)
+    matrix[:, -1] += values[:, _PAD + n :].sum(axis=1)
     return matrix
 
 
-def _spline_sums(n: int) -> np.ndarray:
-    """(n, n): samples of a cubic spline from its coefficients, mirrored at both ends."""
-    sums = np.zeros((n, n))
-    for offset, weight in ((-1, 1 / 6), (0, 4 / 6), (1, 1 / 6)):
-        at = np.arange(max(0, -offset), min(n, n - offset))
-        sums[at, at + offset] = weight
-    sums[0, 0] += 1 / 6
-    sums[-1, -1] += 1 / 6
-    return sums
+def _spline_coefficients(n: int) -> np.ndarray:
+    """(n, n): coefficients of the cubic spline through n samples that are mirrored at both ends.
+
+    The inverse of the filter (1/6, 4/6, 1/6) fades by the factor z per sample; each sample answers with its two
+    mirror images. Further images lie at least n samples away, where z^n is nothing.
+    """
+    z = np.sqrt(3.0) - 2.0
+    fading = -6 * z / (1 - z**2) * z ** np.arange(2 * n, dtype=np.float64)
+    at = np.arange(n)
+    sums = at[:, None] + at
+    return fading[np.abs(at[:, None] - at)] + fading[sums + 1] + fading[2 * n - 1 - sums]

@@ -16,6 +16,7 @@ from compress.errors import DataError
 
 _NIFTI = re.compile(r"(?P<stem>.+)\.nii(\.gz)?", re.IGNORECASE)
 _MASK = re.compile(r".*_(gt|mask|seg|labels?)", re.IGNORECASE)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _ACDC_FRAME = re.compile(r"(?P<patient>patient\d+)_frame(?P<frame>\d+)")
 _CONVERT = "Convert DICOM and other formats to .nii.gz first, for example with dcm2niix."
 _KNOWN = f"Known: {acdc.LOOKS_LIKE}; {nnunet_raw.LOOKS_LIKE}; or images that end in .nii.gz or .nii. {_CONVERT}"
@@ -70,6 +71,8 @@ def find_sources(path: Path) -> Sources:
 
 def _one_file(path: Path) -> Source:
     """Named as its folder would name it, where the name and an Info.cfg beside it tell."""
+    if fault := _unusable(path):
+        raise fault
     stem, phantom = _stem(path), is_phantom(path.parent) or is_phantom_image(path)
     case, frame = nnunet_raw.CASE.fullmatch(path.name), _ACDC_FRAME.fullmatch(stem)
     if case and case["channel"] == "0000":
@@ -129,7 +132,10 @@ def _scan_nnunet(folder: Path) -> Scan:
     """The cases alone: neither dataset.json nor the masks, which training reads, matter here."""
     found, images = Scan(), _nnunet_images(folder)
     for name in _names(images):
-        nnunet_raw.add_case(found, images / name, None, {}, False)
+        if fault := _unusable(images / name):
+            found.fault(images / name, fault)
+        else:
+            nnunet_raw.add_case(found, images / name, None, {}, False)
     return found
 
 
@@ -142,11 +148,18 @@ def _scan_plain(folder: Path) -> Scan:
                 f"{path} is a mask by its name, among the images of {folder}.",
                 cure="Move the masks (_gt, _mask, _seg, _label) to another folder.",
             )
-        if path.is_file():
-            found.studies.append(Study(stem, "", path, None))
+        if fault := _unusable(path):
+            found.fault(path, fault)
         else:
-            found.fault(path, DataError(f"{path} is not a file that can be read.", cure="Remove it."))
+            found.studies.append(Study(stem, "", path, None))
     return found
+
+
+def _unusable(path: Path) -> DataError | None:
+    """What is wrong with a path before it is opened: a pipe may never end, and its name becomes a mask's."""
+    if _UNPRINTABLE.search(path.name):
+        return DataError(f"{str(path)!r} has a name with control characters, or not in UTF-8.", cure="Rename it.")
+    return None if path.is_file() else DataError(f"{path} is not a file that can be read.", cure="Remove it.")
 
 
 def _names(folder: Path) -> Iterator[str]:

@@ -7,6 +7,7 @@ field changes its meaning; a file of another schema is refused, never guessed at
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,9 @@ KEY = "cardiocompress"
 
 MAX_SIDE = 1024
 """Largest window in pixels; a forged card must not ask for images that fill the memory."""
+
+MAX_LABELS = 255
+"""Label values of a uint8 mask, background left out."""
 
 _DAMAGED = "Export the model again."
 
@@ -153,7 +157,9 @@ def _listed(found: TrainingRange | None) -> dict[str, list[float]] | None:
 
 def _parse(text: str, path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        document = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_refuse_doubles
+        )
     except (ValueError, RecursionError) as fault:
         raise ModelFileError(f"The model card in {path} is not JSON: {fault}.", cure=_DAMAGED) from None
     if not isinstance(document, dict):
@@ -163,6 +169,21 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a number")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text[:20]} is too large")
+    return value
+
+
+def _refuse_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A key that stands there twice is read differently by different readers."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"'{next(key for key in keys if keys.count(key) > 1)[:40]}' stands there twice")
+    return table
 
 
 def _check_schema(reader: _Reader) -> None:
@@ -229,6 +250,8 @@ class _Reader:
         labels = self.table("labels", int)
         if sorted(labels.values()) != list(range(1, len(labels) + 1)) or not labels:
             raise self.fault("labels", f"{json.dumps(labels)[:60]}, not 1 to the number of structures")
+        if len(labels) > MAX_LABELS:
+            raise self.fault("labels", f"{len(labels)} structures; a mask holds at most {MAX_LABELS}")
         if bad := [name for name in labels if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_ -]{0,30}", name)]:
             raise self.fault("labels", f"holding the name {bad[0][:40]!r}")
         return dict(sorted(labels.items(), key=lambda item: item[1]))
@@ -254,6 +277,8 @@ class _Reader:
         pairs = {name: tuple(self.get(list, "training", "range", name)) for name in names}
         for name, pair in pairs.items():
             self.pair(pair, f"training.range.{name}", 0, 1e5)
+            if pair[0] > pair[1]:
+                raise self.fault(f"training.range.{name}", f"{json.dumps(pair)[:60]}, the wrong way round")
         return TrainingRange(**pairs)
 
     def pair(self, value: tuple[Any, ...], place: str, low: float, high: float) -> None:

@@ -29,6 +29,10 @@ STRIDE = 8
 _MAX_VALUES = 2**22
 _TYPES = {"uint8": np.uint8, "float32": np.float32}
 _CURE = "Export the model again."
+_DAMAGE = (
+    *(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError),
+    *(zlib.error, binascii.Error),
+)
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def read_golden(file: ModelFile, card: ModelCard) -> Golden:
         raise ModelFileError(f"{file.path} carries no self-test.", cure="Export it with `cardiocompress export`.")
     try:
         golden = _parse(json.loads(text))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, zlib.error, binascii.Error) as fault:
+    except _DAMAGE as fault:
         reason = f"{type(fault).__name__}: {fault}"[:120]
         raise ModelFileError(f"The self-test in {file.path} is damaged ({reason}).", cure=_CURE) from None
     _check_shapes(golden, card, file.path)

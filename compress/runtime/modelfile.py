@@ -36,6 +36,8 @@ class ModelFile:
     """Version of ONNX's own operators; 0 when it uses none."""
     operators: dict[str, int]
     """Operator -> number of nodes."""
+    nested: int = 0
+    """Graphs inside nodes, and functions."""
 
 
 def read_model_file(path: Path) -> ModelFile:
@@ -55,6 +57,7 @@ def read_model_file(path: Path) -> ModelFile:
         metadata=outline.metadata,
         opset=outline.opsets.get("", 0),
         operators=dict(sorted(outline.operators.items())),
+        nested=outline.nested,
     )
 
 
@@ -81,11 +84,16 @@ def read_divisor(metadata: Mapping[str, str], path: Path) -> int | None:
 
 
 def refuse_control_flow(model: ModelFile) -> None:
-    """Raise `ModelFileError` for loops and branches: a segmentation network has none, a forged file may never end."""
+    """Raise `ModelFileError` for loops, branches and functions of its own.
+
+    A segmentation network has none, and a forged file may never end: ONNX Runtime writes out functions that call
+    each other before anything runs.
+    """
     found = [name for name in _CONTROL_FLOW if name in model.operators]
-    if found:
+    if found or model.nested:
+        what = ", ".join(found) or "graphs inside nodes, or functions of its own"
         raise ModelFileError(
-            f"{model.path} uses {', '.join(found)}; a network that segments images has no control flow.", cure=_CURE
+            f"{model.path} uses {what}; a network that segments images has no control flow.", cure=_CURE
         )
 
 

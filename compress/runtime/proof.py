@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import math
 import zlib
 from collections.abc import Iterator
 
@@ -25,6 +26,9 @@ ORT_ERRORS: tuple[type[Exception], ...] = (
     ValueError,
 )
 """What ONNX Runtime raises: its own types share no base below `Exception`."""
+
+MAX_VALUES = 2**26
+"""Largest image batch that a model is tried on, 256 MiB; a forged one may fix any size."""
 
 _BAD_FILE = (_state.InvalidProtobuf, _state.InvalidGraph, _state.NoSuchFile, _state.NoModel)
 
@@ -63,6 +67,8 @@ def create(
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     if provider.ort_name not in ort.get_available_providers():
         raise provider.absent(f"the installed onnxruntime is built without {provider.ort_name}")
+    if isinstance(model, str) and any("\ud800" <= c <= "\udfff" for c in model):
+        raise ModelFileError(f"ONNX Runtime cannot open {model}: its path is not in UTF-8.", cure="Rename it.")
     provider.prepare()
     try:
         with quiet_ort():
@@ -107,6 +113,11 @@ def run_once(session: ort.InferenceSession, provider: Provider, *, side: int) ->
     sizes = [
         size if isinstance(size, int) else free for size, free in zip(entry.shape, (1, 1, side, side), strict=True)
     ]
+    if math.prod(sizes) > MAX_VALUES:
+        raise ModelFileError(
+            f"The model takes image batches of {sizes} alone; at most {MAX_VALUES} values are tried.",
+            cure="Export the model again.",
+        )
     try:
         with quiet_ort():
             session.run(None, {entry.name: np.zeros(sizes, np.float32)})

@@ -37,6 +37,8 @@ class Provider:
 
     Logits that move by at most d move no softmax probability by more than d / 2.
     """
+    slices: int = 1
+    """Slices that the network sees at a time by default."""
     prepare: Callable[[], object] = str
     """Called before a session is created: loads what the provider needs."""
     options: Callable[[bool], dict[str, str]] = lambda tf32: {}
@@ -104,6 +106,7 @@ PROVIDERS: dict[str, Provider] = {
         ort_name="CUDAExecutionProvider",
         find_alignment=lambda: 8,
         cure="Install an NVIDIA driver and 'onnxruntime-gpu[cuda,cudnn]', or choose the provider 'cpu'.",
+        slices=16,  # a GPU is idle with one; a CPU is as fast with one as with many, and needs the least memory
         logit_bound=5e-3,  # 0.25 points; Winograd and FFT convolutions round float32 more coarsely
         prepare=_preload_cuda,
         options=lambda tf32: {"use_tf32": str(int(tf32))},

@@ -11,15 +11,19 @@ import numpy as np
 from compress.data.frames import ImageFile, open_image
 from compress.data.label_file import write_labels
 from compress.data.volume import Study, Volume
-from compress.errors import DataError, ModelFileError
+from compress.errors import ConfigError, DataError, ModelFileError
 from compress.runtime.card import ModelCard, read_card
 from compress.runtime.guards import Concern, check_image
 from compress.runtime.modelfile import read_model_file, refuse_control_flow
 from compress.runtime.predict import predict_mask
+from compress.runtime.providers import find_provider
 from compress.runtime.session import Session, open_session
 
-BATCH_SIZE = 8
-"""Slices per run of the network: few enough to bound memory, many enough to keep all cores busy."""
+MAX_SCORES = 2**26
+"""Scores of one resampled slice, 256 MiB: a voxel size of a metre in a header asks for more."""
+
+MAX_GREY = 1e12
+"""Squares of larger values overflow float32 when they are summed."""
 
 
 @dataclass(frozen=True)
@@ -60,19 +64,26 @@ class Segmenter:
         found = segmenter.segment_file("patient001_frame01.nii.gz")
         found.mask, found.volumes_ml, found.save("mask.nii.gz")
 
-    Raises `ModelFileError` for a file that is not one of ours, `ProviderError` when the provider is
-    not truly there, `ConfigError` for an unknown provider or a batch size below 1.
+    `batch_size` is how many slices the network sees at a time (None: what suits the provider); it bounds
+    the memory and does not change the masks. Raises `ModelFileError` for a file that is not one of ours,
+    `ProviderError` when the provider is not truly there, `ConfigError` for an unknown provider or a batch
+    size below 1.
     """
 
     def __init__(
-        self, model: str | Path, *, provider: str = "cpu", threads: int | None = None, batch_size: int = BATCH_SIZE
+        self,
+        model: str | Path,
+        *,
+        provider: str = "cpu",
+        threads: int | None = None,
+        batch_size: int | None = None,
     ) -> None:
-        check_batch_size(batch_size)
-        self.batch_size = batch_size
+        self.batch_size = find_provider(provider).slices if batch_size is None else check_batch_size(batch_size)
         file = read_model_file(Path(model))
         refuse_control_flow(file)  # before anything runs: opening a session runs the graph once
         self.card: ModelCard = read_card(file.metadata, file.path)
-        self.session: Session = open_session(file, provider=provider, threads=threads)
+        # Threads that kept spinning after a run would take the cores from the resampling between runs.
+        self.session: Session = open_session(file, provider=provider, threads=threads, spinning="per-run")
         _check_fit(self.session, self.card)
 
     def segment(
@@ -86,9 +97,10 @@ class Segmenter:
         image = _as_volume(image, name)
         spacing = _as_spacing(spacing_mm, name)
         concerns = check_image(image, spacing, name=name, expected=self.card.range, force=force)
+        check_work(image, spacing, name=name, card=self.card)
         volume = Volume(Study(name, "", Path(name), None), image, None, spacing, np.eye(4))
         prepared = self.card.preprocessing.forward(volume)
-        mask = predict_mask(self.session.run, prepared, batch_size=self.batch_size)
+        mask = predict_mask(self.run, prepared, batch_size=self.batch_size)
         return Segmentation(mask, dict(self.card.labels), spacing, tuple(concerns))
 
     def segment_file(self, path: str | Path, *, force: bool = False) -> Segmentation:
@@ -105,11 +117,43 @@ class Segmenter:
             name = f"Frame {number} of {file.path}" if file.is_cine else str(file.path)
             yield self.segment(frame, spacing_mm=file.spacing, force=force, name=name)
 
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """images (N, 1, H, W) float32 -> logits (N, classes, H, W) float32.
 
-def check_batch_size(batch_size: int) -> None:
-    """Raise `DataError` below 1."""
+        Raises `ModelFileError` when the graph gives another shape than it says: ONNX Runtime lets that pass.
+        """
+        logits = self.session.run(images)
+        wanted = (len(images), len(self.card.labels) + 1, *images.shape[2:])
+        if logits.shape != wanted:
+            raise ModelFileError(
+                f"{self.session.path} gives logits of shape {logits.shape}; its images and classes need {wanted}.",
+                cure="Export the model again.",
+            )
+        return logits
+
+
+def check_work(image: np.ndarray, spacing_mm: tuple[float, float, float], *, name: str, card: ModelCard) -> None:
+    """Raise `DataError` for an image (Z, Y, X) that would overflow, or fill the memory, while it is segmented."""
+    rows, columns = card.preprocessing.geometry(image.shape[1:], spacing_mm[1:]).resampled
+    if rows * columns * (len(card.labels) + 1) > MAX_SCORES:
+        pixel = card.preprocessing.spacing_mm
+        raise DataError(
+            f"{name}: its slices would need {columns:.6g} x {rows:.6g} pixels of {pixel[1]:g} x {pixel[0]:g} mm.",
+            cure="Correct the voxel size in its header.",
+        )
+    largest = max(abs(float(image.min())), abs(float(image.max())))
+    if largest > MAX_GREY:
+        raise DataError(
+            f"{name} holds values up to {largest:.3g}; expected grey levels up to {MAX_GREY:g}.",
+            cure="Export the image again.",
+        )
+
+
+def check_batch_size(batch_size: int) -> int:
+    """The size itself; `ConfigError` below 1."""
     if batch_size < 1:
-        raise DataError(f"The batch size is {batch_size}; at least 1 slice is needed.")
+        raise ConfigError(f"The batch size is {batch_size}; at least 1 slice is needed.")
+    return batch_size
 
 
 def _as_volume(image: np.ndarray, name: str) -> np.ndarray:
@@ -130,6 +174,14 @@ def _as_spacing(spacing_mm: tuple[float, float, float], name: str) -> tuple[floa
 
 def _check_fit(session: Session, card: ModelCard) -> None:
     """The graph must be what the card says."""
+    batch, _, *sides = session.inner.get_inputs()[0].shape
+    fixed = [(side, size) for side, size in zip(sides, card.preprocessing.size, strict=True) if isinstance(side, int)]
+    if isinstance(batch, int) or any(side != size for side, size in fixed):
+        raise ModelFileError(
+            f"{session.path}: its graph takes image batches of {[batch, *sides]} alone; any number of slices of "
+            f"{list(card.preprocessing.size)} pixels is needed.",
+            cure="Export the model again.",
+        )
     classes = session.inner.get_outputs()[0].shape[1]
     said = (card.channels, card.multiple_of, len(card.labels) + 1)
     if (session.channels, session.divisor or card.multiple_of, classes) != said:

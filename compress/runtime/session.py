@@ -138,7 +138,10 @@ def _options(threads: int | None, spinning: str) -> ort.SessionOptions:
 
 def _input_channels(inner: ort.InferenceSession, path: Path) -> int:
     """The channel count of the one input "image"; `ModelFileError` when the model's ends are not ours."""
-    ends = [(end.name, end.type, len(end.shape)) for end in (*inner.get_inputs(), *inner.get_outputs())]
+    try:
+        ends = [(end.name, end.type, len(end.shape)) for end in (*inner.get_inputs(), *inner.get_outputs())]
+    except UnicodeDecodeError:
+        raise ModelFileError(f"{path} names its inputs or outputs in no UTF-8.", cure="Export it again.") from None
     wanted = [("image", "tensor(float)", 4), ("logits", "tensor(float)", 4)]
     if ends != wanted or not isinstance(inner.get_inputs()[0].shape[1], int):
         raise ModelFileError(

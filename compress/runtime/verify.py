@@ -14,7 +14,7 @@ from compress.files import digest_bytes
 from compress.runtime.golden import Computed, Golden, card_digest, read_golden, thin
 from compress.runtime.predict import predict_mask
 from compress.runtime.providers import PROVIDERS
-from compress.runtime.segmenter import Segmenter
+from compress.runtime.segmenter import Segmenter, check_work
 from compress.runtime.versions import versions
 
 BIT_EQUAL, WITHIN, BROKEN = "bit-equal", "within tolerance", "broken"
@@ -80,12 +80,13 @@ def verify(path: Path, *, provider: str = "cpu", threads: int | None = None) -> 
 
 def compute(segmenter: Segmenter, image: np.ndarray, spacing_mm: tuple[float, float, float]) -> Computed:
     """Mask and logits of one volume (Z, Y, X), through the whole chain."""
+    check_work(image, spacing_mm, name="self-test", card=segmenter.card)
     volume = Volume(Study("self-test", "", Path("self-test"), None), image, None, spacing_mm, np.eye(4))
     prepared = segmenter.card.preprocessing.forward(volume)
     kept: list[np.ndarray] = []
 
     def run(images: np.ndarray) -> np.ndarray:
-        kept.append(segmenter.session.run(images))
+        kept.append(segmenter.run(images))
         return kept[-1]
 
     mask = predict_mask(run, prepared, batch_size=1)  # the same batches everywhere: sums keep their order

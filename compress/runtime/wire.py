@@ -40,6 +40,8 @@ class Outline:
     """Stored tensors, initializers and constants."""
     external: int = 0
     """Those whose values lie in other files."""
+    nested: int = 0
+    """Graphs inside nodes, and functions: what can branch, repeat or multiply when it runs."""
     graph: tuple[memoryview, ...] = ()
     """The bytes of the graph, for a digest (several parts are merged by protobuf)."""
 
@@ -61,6 +63,7 @@ def read_outline(content: memoryview) -> Outline:
             for _, graph in _chosen(_view(value), {1, 2}):
                 _read_graph(graph, outline, 0)
         elif number == 25:
+            outline.nested += 1
             _read_function(_view(value), outline)
     return outline
 
@@ -97,6 +100,7 @@ def _read_attribute(attribute: memoryview, outline: Outline, depth: int) -> None
         if number in (5, 10):
             _read_tensor(part, outline)
         elif number in (6, 11):
+            outline.nested += 1
             _read_graph(part, outline, depth + 1)
         else:
             _read_sparse(part, outline)
@@ -156,8 +160,8 @@ def _fields(message: memoryview) -> Iterator[Field]:
     while at < end:
         key, at = _varint(message, at)
         number, kind = key >> 3, key & 7
-        if number == 0:
-            raise WireError("field number 0")
+        if not 0 < number < 2**29:  # other readers cut a larger one to 32 bits, and see another field
+            raise WireError(f"field number {number}")
         if kind == _VARINT:
             value, at = _varint(message, at)
             yield number, value

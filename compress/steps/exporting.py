@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from compress.data.frames import open_image
-from compress.errors import GateError
+from compress.errors import CheckpointError, GateError
 from compress.export.metadata import divisor_of, make_card
 from compress.export.onnx import export_onnx
 from compress.export.seal import seal
@@ -40,11 +40,26 @@ def export_stage(ws: Workspace, stage: Stage) -> ParityDocument:
 
 
 def card_of(ws: Workspace, checkpoint: Checkpoint) -> ModelCard:
-    """The model card of one of the workspace's networks."""
+    """The model card of one of the workspace's networks.
+
+    Raises `CheckpointError` when the workspace's data is not what the network was trained on: the card's training
+    range and the parity report would speak of other images.
+    """
+    _check_data(ws, checkpoint)
     told = ws.config.export
     return make_card(
         checkpoint, training_range=training_range(ws), licence=told.licence, intended_use=told.intended_use
     )
+
+
+def _check_data(ws: Workspace, checkpoint: Checkpoint) -> None:
+    trained, here = checkpoint.meta.data_digest, ws.training.digest
+    if trained and trained != here:
+        what = "the phantom" if ws.training.phantom else str(ws.training.folder)
+        raise CheckpointError(
+            f"The network was trained on data {trained[:12]}, but train.paths.train_dir is {what} ({here[:12]}).",
+            cure="Set train.paths.train_dir to the data that it was trained on.",
+        )
 
 
 def training_range(ws: Workspace) -> TrainingRange:

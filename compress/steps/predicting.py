@@ -6,7 +6,8 @@ a report is one that was not finished.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,14 +17,14 @@ import numpy as np
 from compress.data.frames import open_image
 from compress.data.label_file import ENDINGS, write_labels
 from compress.data.scan import Problem
-from compress.data.sources import Source, find_sources
+from compress.data.sources import Source, Sources, find_sources
 from compress.errors import ConfigError, DataError, InputError
 from compress.files import digest_file, read_json, remove_partials, write_json
 from compress.progress import SILENT, Progress, Task
 from compress.runtime.guards import Concern
-from compress.runtime.segmenter import BATCH_SIZE, Segmenter
+from compress.runtime.segmenter import Segmenter
 from compress.steps.study_report import SCHEMA, Segmented, describe_study, trace_of
-from compress.steps.study_table import write_table
+from compress.steps.study_table import is_whole, write_table
 
 Earlier = Literal["refuse", "resume", "restart"]
 """What to do about results that are already there."""
@@ -39,7 +40,8 @@ class PredictRequest:
     """A folder; for a single image it may also name the mask file (.nii.gz or .nii)."""
     provider: str = "cpu"
     threads: int | None = None
-    batch_size: int = BATCH_SIZE
+    batch_size: int | None = None
+    """Slices at a time; None: what suits the provider."""
     force: bool = False
     """Segment images that look unlike those of the training."""
     overlays: bool = False
@@ -91,7 +93,7 @@ def predict(request: PredictRequest, progress: Progress = SILENT) -> PredictRepo
     """
     draw = _overlay_drawer() if request.overlays else None
     found = find_sources(request.source)
-    folder, jobs = _plan(request, found.studies)
+    folder, jobs = _plan_outputs(request, found)
     segmenter = Segmenter(
         request.model, provider=request.provider, threads=request.threads, batch_size=request.batch_size
     )
@@ -117,15 +119,28 @@ def _do(job: _Job, batch: _Batch, report: PredictReport, task: Task) -> None:
     except DataError as fault:
         report.problems.append(Problem(job.sources[0].path, str(fault)))
         return
-    masks = []
-    for image, path in zip(images, job.masks, strict=True):
-        write_labels(path, image.mask, like=image.file)
-        masks.append((path, digest_file(path)))
-    document = describe_study(images, masks, segmenter=batch.segmenter, trace=batch.trace)
-    if batch.draw is not None:
-        batch.draw(job.overlay, images, document)
+    with _all_or_nothing() as written:
+        masks = []
+        for image, path in zip(images, job.masks, strict=True):
+            written.append(write_labels(path, image.mask, like=image.file))
+            masks.append((path, digest_file(path)))
+        document = describe_study(images, masks, segmenter=batch.segmenter, trace=batch.trace)
+        if batch.draw is not None:
+            written.append(batch.draw(job.overlay, images, document))
+        write_json(job.report, document)
     report.studies.append(document)
-    write_json(job.report, document)
+
+
+@contextmanager
+def _all_or_nothing() -> Iterator[list[Path]]:
+    """Yield a list for the files that are written; they go again when the block fails, on a full disk for example."""
+    written: list[Path] = []
+    try:
+        yield written
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _segment(source: Source, segmenter: Segmenter, force: bool, task: Task) -> Segmented:
@@ -139,6 +154,16 @@ def _segment(source: Source, segmenter: Segmenter, force: bool, task: Task) -> S
         where = f" frame {number + 1} of {file.frames}" if file.is_cine else ""
         task.advance(0, info=source.study + where)
     return Segmented(source, file, digest_file(source.path), labels, tuple(concerns))
+
+
+def _plan_outputs(request: PredictRequest, found: Sources) -> tuple[Path, list[_Job]]:
+    """`_plan`, with no output on top of an image. Raises `ConfigError`, also for a path that cannot exist."""
+    try:
+        folder, jobs = _plan(request, found.studies)
+        _refuse_overwriting(jobs, [problem.path for problem in found.problems])
+    except OSError as fault:
+        raise ConfigError(f"Cannot write {request.out}: {fault.strerror or fault}.", cure="Name another.") from fault
+    return folder, jobs
 
 
 def _plan(request: PredictRequest, studies: dict[str, tuple[Source, ...]]) -> tuple[Path, list[_Job]]:
@@ -158,10 +183,24 @@ def _plan(request: PredictRequest, studies: dict[str, tuple[Source, ...]]) -> tu
 
 
 def _job(study: str, sources: tuple[Source, ...], folder: Path, masks: tuple[Path, ...], *, stem: str) -> _Job:
-    for source, mask in zip(sources, masks, strict=True):
-        if mask.resolve() == source.path.resolve():
-            raise ConfigError(f"The mask {mask} would overwrite its image.", cure="Choose another output folder.")
     return _Job(study, sources, masks, folder / f"{stem}.json", folder / f"{stem}.png")
+
+
+def _refuse_overwriting(jobs: Sequence[_Job], others: Sequence[Path]) -> None:
+    """`ConfigError` for a mask that is one of the images, under whatever name; `others` are images at fault."""
+    sources = [source.path for job in jobs for source in job.sources]
+    inputs = {_identity(path): path for path in (*others, *sources) if path.exists()}
+    for job in jobs:
+        for source, mask in zip(job.sources, job.masks, strict=True):
+            image = inputs.get(_identity(mask)) if mask.exists() else None
+            if image is not None:
+                whose = "its image" if image == source.path else f"the image {image}"
+                raise ConfigError(f"The mask {mask} would overwrite {whose}.", cure="Choose another output folder.")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _stem(path: Path) -> str:
@@ -191,13 +230,13 @@ def _reusable(job: _Job, trace: dict[str, Any]) -> dict[str, Any] | None:
         document = read_json(job.report)
         told = [(image["sha256"], image["mask_sha256"]) for image in document["images"]]
         theirs = document["trace"]
-    except (InputError, KeyError, TypeError):
+    except (InputError, KeyError, TypeError, ValueError, RecursionError):
         return None
     _refuse_mixture(job, theirs, trace)
     if document.get("schema") != SCHEMA or not all(path.is_file() for path in job.masks):
         return None
     now = [(digest_file(s.path), digest_file(m)) for s, m in zip(job.sources, job.masks, strict=True)]
-    return document if now == told else None
+    return document if now == told and is_whole(document) else None
 
 
 def _refuse_mixture(job: _Job, theirs: Any, trace: dict[str, Any]) -> None:

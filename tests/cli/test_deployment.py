@@ -12,6 +12,7 @@ import torch
 from cli_kit import settings
 
 from compress.data.layouts import find_studies, read_volume
+from compress.data.phantom import write_phantom
 from compress.data.preprocess import Preprocessing
 from compress.data.volume import Study
 from compress.models.checkpoint import load
@@ -77,6 +78,16 @@ def test_an_export_is_made_again_when_its_card_would_change(experiment, command)
     assert model.read_bytes() == first
     assert command("export", *settings("export.licence=CC BY-NC-SA 4.0")).code == 0
     assert json.loads(command("info", model, "--json").out)["licence"] == "CC BY-NC-SA 4.0"
+
+
+def test_a_network_is_not_exported_with_other_data_than_it_was_trained_on(experiment, command):
+    run = experiment / "artifacts" / "cardiac"
+    assert command("train", *settings()).code == 0
+    other = write_phantom(experiment / "other", patients=4, seed=3)
+    refused = command("export", *settings(f"train.paths.train_dir={other}"))
+    assert refused.code == 2
+    assert "was trained on data" in refused.err and "train.paths.train_dir" in refused.err
+    assert not (run / "baseline/final_model.onnx").exists()
 
 
 def test_one_study_is_shown_with_its_values(sealed_path, tiny_phantom, tmp_path, command):

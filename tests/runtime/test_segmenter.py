@@ -125,7 +125,7 @@ def test_a_card_that_does_not_fit_the_graph_is_refused(sealed_path: Path, tmp_pa
 def test_words_that_are_not_known_are_refused(sealed_path: Path) -> None:
     with pytest.raises(ConfigError, match="Unknown provider 'gpu'"):
         Segmenter(sealed_path, provider="gpu")
-    with pytest.raises(DataError, match="at least 1 slice"):
+    with pytest.raises(ConfigError, match="at least 1 slice"):
         Segmenter(sealed_path, batch_size=0)
 
 
