@@ -93,6 +93,8 @@ def main() -> None:
         if type(fault).__name__ == "NoArgsIsHelpError":  # typer has shown the help by now
             sys.exit(fault.exit_code)
         _fail(f"error: {_usage(fault)}", fault.exit_code)
+    except typer.Abort:  # what older versions of typer turn Ctrl-C into
+        code = _INTERRUPTED
     if code == _INTERRUPTED:
         _fail("interrupted: nothing half-written was kept; --resume continues", _INTERRUPTED)
     sys.exit(code)
@@ -116,5 +118,5 @@ def _fail(line: str, code: int) -> None:
     from cli.console import errors
     from cli.printable import printable
 
-    errors.print(printable(line), style="bold red", markup=False, highlight=False, soft_wrap=True)
+    errors.print(printable(" ".join(line.split())), style="bold red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(code)

@@ -36,12 +36,9 @@ def info(
 
 def _show(file: ModelFile, card: ModelCard) -> None:
     from cli.console import page
-    from cli.printable import printable
 
-    sections = [
-        (head, [(printable(name), printable(value)) for name, value in lines]) for head, lines in _sections(file, card)
-    ]
-    page(printable(file.path.name), sections)
+    sections = [(head, list(lines)) for head, lines in _sections(file, card)]
+    page(file.path.name, sections)
 
 
 def _sections(file: ModelFile, card: ModelCard) -> Iterator[tuple[str, Iterator[tuple[str, str]]]]:

@@ -4,5 +4,5 @@ from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """`text` in one line; what would steer a terminal, or cannot be encoded, is spelt out as in `\\x1b`."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+    """`text` with what would steer a terminal, end a line or cannot be encoded spelt out, as in `\\x1b`."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

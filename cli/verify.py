@@ -22,7 +22,6 @@ def verify(
     import json
 
     from cli.console import say
-    from cli.printable import printable
     from compress.errors import GateError
     from compress.runtime.verify import verify as run
 
@@ -31,7 +30,7 @@ def verify(
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:
         shown = "none" if found.max_logit_difference is None else f"{found.max_logit_difference:.2g}"
-        say(printable(f"{found.verdict}: {model} on {found.provider}"))
+        say(f"{found.verdict}: {model} on {found.provider}")
         say(f"voxels with another label: {found.differing_voxels} of {found.voxels} (a generated phantom)")
         say(f"largest logit difference: {shown} (at most {found.logit_bound:g} is accepted)")
         say(f"model SHA-256: {found.model}")

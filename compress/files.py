@@ -76,7 +76,7 @@ def read_json(source: Path) -> Any:
         return json.loads(Path(source).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"No such file: {source}.") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as fault:
+    except (OSError, ValueError, RecursionError) as fault:
         raise InputError(f"{source} is not readable JSON: {fault}.") from fault
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import settings
 from onnx import numpy_helper
+from torch import nn
 
 from compress.data.phantom import write_phantom
 from compress.data.preprocess import Preprocessing
@@ -67,6 +68,7 @@ def sealed_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = {"in_channels": 1, "out_channels": 4, "widths": dense_widths([4, 8])}
     torch.manual_seed(0)
     network = build("unet", arguments).eval()
+    nn.init.zeros_(network.head.bias)  # an untrained network's last biases give one label everywhere
     rules = Preprocessing((6.0, 6.0), (32, 32), (0.5, 99.5))
     meta = Meta("unet", arguments, dict(ACDC_LABELS), rules.to_json(), phantom=True, digest="d" * 64)
     seen = TrainingRange((0.7, 2.0), (5.0, 10.0), (6, 18), (200.0, 500.0))

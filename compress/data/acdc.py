@@ -55,6 +55,8 @@ def read_info(path: Path) -> dict[str, str]:
     Raises `DataError` when it is missing or damaged.
     """
     try:
+        if path.exists() and not path.is_file():  # reading a pipe or a device may never end
+            raise DataError(f"{path} is no regular file.", cure="Restore it from the ACDC archive.")
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise DataError(

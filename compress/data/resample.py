@@ -75,7 +75,9 @@ def _cubic_matrix(n: int, m: int) -> np.ndarray:
     t = (places - base)[:, None]
     weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, 3 * (1 - t) ** 3 - 6 * (1 - t) ** 2 + 4, t**3)
     coefficients = _spline_coefficients(n + 2 * _PAD)
-    values = sum(weight / 6 * coefficients[base + offset - 1] for offset, weight in enumerate(weights))
+    values = np.zeros((m, n + 2 * _PAD))
+    for offset, weight in enumerate(weights):
+        values += weight / 6 * coefficients[base + offset - 1]
     matrix = np.array(values[:, _PAD : _PAD + n])
     matrix[:, 0] += values[:, :_PAD].sum(axis=1)
     matrix[:, -1] += values[:, _PAD + n :].sum(axis=1)

@@ -114,9 +114,13 @@ def read_golden(file: ModelFile, card: ModelCard) -> Golden:
     return golden
 
 
-def card_digest(file: ModelFile) -> str:
-    """SHA-256 of the model card's text as it stands in the file."""
-    return digest_bytes(file.metadata.get(KEY, "").encode())
+def changes(file: ModelFile, golden: Golden) -> tuple[str, ...]:
+    """What of a file is not what its self-test was computed from, in words; empty for a file as it was exported."""
+    parts = {
+        "weights or graph": (file.graph_sha256, golden.graph_sha256),
+        "model card": (digest_bytes(file.metadata.get(KEY, "").encode()), golden.card_sha256),
+    }
+    return tuple(f"its {what} changed after export" for what, (now, then) in parts.items() if now != then)
 
 
 def _parse(document: dict[str, Any]) -> Golden:

@@ -11,7 +11,7 @@ import numpy as np
 from compress.data.volume import Study, Volume
 from compress.errors import DataError
 from compress.files import digest_bytes
-from compress.runtime.golden import Computed, Golden, card_digest, read_golden, thin
+from compress.runtime.golden import Computed, Golden, changes, read_golden, thin
 from compress.runtime.predict import predict_mask
 from compress.runtime.providers import PROVIDERS
 from compress.runtime.segmenter import Segmenter, check_work
@@ -58,11 +58,11 @@ def verify(path: Path, *, provider: str = "cpu", threads: int | None = None) -> 
     Raises `ModelFileError` for a file without one, `ProviderError` when the provider is not truly there.
     A self-test that fails is no error: its verdict is "broken".
     """
-    segmenter = Segmenter(path, provider=provider, threads=threads)
+    segmenter = Segmenter(path, provider=provider, threads=threads, altered=True)
     session = segmenter.session
     golden = read_golden(session.file, segmenter.card)
     bound = PROVIDERS[provider].logit_bound
-    reasons = _altered(golden, segmenter)
+    reasons = changes(session.file, golden)
     try:
         computed = compute(segmenter, golden.image, golden.spacing_mm)
     except DataError as fault:
@@ -91,13 +91,6 @@ def compute(segmenter: Segmenter, image: np.ndarray, spacing_mm: tuple[float, fl
 
     mask = predict_mask(run, prepared, batch_size=1)  # the same batches everywhere: sums keep their order
     return Computed(mask, np.concatenate(kept), segmenter.session.file.graph_sha256)
-
-
-def _altered(golden: Golden, segmenter: Segmenter) -> tuple[str, ...]:
-    file = segmenter.session.file
-    found = {"weights or graph": (file.graph_sha256, golden.graph_sha256)}
-    found["model card"] = (card_digest(file), golden.card_sha256)
-    return tuple(f"its {what} changed after export" for what, (now, then) in found.items() if now != then)
 
 
 def _verdict(

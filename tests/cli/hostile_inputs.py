@@ -1,0 +1,11 @@
+"""The list of hostile inputs to `predict`, `info` and `verify`: add a row to the file that it belongs to."""
+
+from __future__ import annotations
+
+from hostile_cards import METADATA
+from hostile_folders import FOLDERS
+from hostile_images import IMAGES
+from hostile_models import MODELS
+from hostile_outputs import OUTPUTS
+
+ROWS = (*MODELS, *METADATA, *IMAGES, *FOLDERS, *OUTPUTS)

@@ -1,0 +1,225 @@
+"""What the list of hostile inputs is made of: a row, the folder that it breaks, and the tools to break it with."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from nibabel.nifti1 import Nifti1Header
+
+from compress.runtime.card import KEY
+from compress.runtime.golden import GOLDEN_KEY
+
+SHAPE = (3, 64, 64)  # (Z, Y, X)
+SPACING = (8.0, 2.0, 2.0)  # mm along (z, y, x)
+
+
+@dataclass
+class Place:
+    """A fresh folder with a good model and a good image, for one row to break."""
+
+    root: Path
+    model: Path
+    source: Path
+    out: Path
+    options: list[str] = field(default_factory=list)
+    undo: ExitStack = field(default_factory=ExitStack)
+
+    def arguments(self, command: str) -> list[object]:
+        """What to type; `options` goes last, so that a row can say something twice."""
+        if command == "info":
+            return [command, self.model, *self.options]
+        ends = [self.source, "-o", self.out] if command == "predict" else []
+        threads = [] if "--threads" in self.options else ["--threads", "1"]
+        return [command, self.model, *ends, *threads, *self.options]
+
+    @property
+    def many(self) -> bool:
+        """Whether the source is a folder."""
+        with suppress(OSError):  # a name can be too long to look at
+            return self.source.is_dir()
+        return False
+
+
+Maker = Callable[[Place], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One hostile input and how every command named must end."""
+
+    name: str
+    make: Maker
+    code: int
+    """2 bad input, 3 missing environment, 4 gate failed."""
+    says: str
+    """What the one line must hold: what was got, what is allowed or the cure."""
+    commands: tuple[str, ...] = ("predict",)
+    leaves: tuple[str, ...] = ()
+    """Finished results that stay in the output folder: those of the studies that are not at fault."""
+
+
+def make_place(root: Path, model: Path) -> Place:
+    place = Place(root, root / "model.onnx", root / "heart.nii.gz", root / "out")
+    shutil.copyfile(model, place.model)
+    write_image(place.source)
+    return place
+
+
+def snapshot(root: Path) -> dict[str, str]:
+    """Every path below `root` with its kind or its content's digest; nothing is followed or opened that may block."""
+    found = {}
+    for path in root.rglob("*"):
+        plain = path.is_file() and not path.is_symlink() and os.access(path, os.R_OK)
+        found[str(path.relative_to(root))] = hashlib.sha256(path.read_bytes()).hexdigest() if plain else "other"
+    return found
+
+
+def voxels(shape: tuple[int, ...] = SHAPE, seed: int = 0) -> np.ndarray:
+    """Grey levels with a bright blob, int16."""
+    noise = np.random.default_rng(seed).integers(0, 60, shape)
+    rows, columns = (np.abs(np.arange(n) - n / 2) for n in shape[-2:])
+    return (noise + 200 * (np.hypot(rows[:, None], columns) < min(shape[-2:]) / 5)).astype(np.int16)
+
+
+def write_image(
+    path: Path, array: np.ndarray | None = None, *, spacing: tuple[float, ...] = SPACING, **fields: object
+) -> Path:
+    """(..., Z, Y, X) as NIfTI-1 with any header fields, wrong ones too; packed when the name says .gz."""
+    array = voxels() if array is None else array
+    header = Nifti1Header()
+    header.set_data_dtype(array.dtype)
+    header.set_data_shape(array.T.shape)
+    header["pixdim"][1 : 1 + len(spacing)] = spacing[::-1]
+    header["xyzt_units"], header["vox_offset"] = 2, 352
+    for name, value in fields.items():
+        header[name] = value
+    content = header.binaryblock + b"\0\0\0\0" + array.tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
+    return path
+
+
+def options(*words: str) -> Maker:
+    return lambda place: place.options.extend(words)
+
+
+def image(array: np.ndarray | None = None, **fields: Any) -> Maker:
+    def make(place: Place) -> None:
+        write_image(place.source, array, **fields)
+
+    return make
+
+
+def image_bytes(change: Callable[[bytes], bytes]) -> Maker:
+    def make(place: Place) -> None:
+        place.source.write_bytes(change(place.source.read_bytes()))
+
+    return make
+
+
+def model_bytes(change: Callable[[bytes], bytes]) -> Maker:
+    def make(place: Place) -> None:
+        place.model.write_bytes(change(place.model.read_bytes()))
+
+    return make
+
+
+def model(change: Callable[[onnx.ModelProto], object]) -> Maker:
+    """Change the parsed model."""
+
+    def make(place: Place) -> None:
+        parsed = onnx.load(place.model, load_external_data=False)
+        change(parsed)
+        place.model.write_bytes(parsed.SerializeToString())
+
+    return make
+
+
+def unsealed(change: Callable[[onnx.ModelProto], object]) -> Maker:
+    """Change the parsed model and take out its self-test, whose digests would tell at once."""
+
+    def both(parsed: onnx.ModelProto) -> None:
+        change(parsed)
+        parsed.metadata_props.remove(next(entry for entry in parsed.metadata_props if entry.key == GOLDEN_KEY))
+
+    return model(both)
+
+
+def metadata(key: str, change: Callable[[str], str | None]) -> Maker:
+    """Change the text under one metadata key; None takes it out."""
+
+    def apply(parsed: onnx.ModelProto) -> None:
+        entry = next(entry for entry in parsed.metadata_props if entry.key == key)
+        text = change(entry.value)
+        if text is None:
+            parsed.metadata_props.remove(entry)
+        else:
+            entry.value = text
+
+    return model(apply)
+
+
+def card_text(text: str) -> Maker:
+    return metadata(KEY, lambda _: text)
+
+
+def card(place: str, value: object) -> Maker:
+    """Set the card's value at a place such as "input.size"."""
+    return _document(KEY, place, lambda inner, key: inner.__setitem__(key, value))
+
+
+def card_without(place: str) -> Maker:
+    return _document(KEY, place, lambda inner, key: inner.__delitem__(key))
+
+
+def golden(place: str, value: object) -> Maker:
+    return _document(GOLDEN_KEY, place, lambda inner, key: inner.__setitem__(key, value))
+
+
+def _document(key: str, place: str, change: Callable[[Any, str], object]) -> Maker:
+    def apply(text: str) -> str:
+        document = inner = json.loads(text)
+        *above, last = place.split(".")
+        for name in above:
+            inner = inner[name]
+        change(inner, last)
+        return json.dumps(document, sort_keys=True)
+
+    return metadata(key, apply)
+
+
+def both(*makers: Maker) -> Maker:
+    def make(place: Place) -> None:
+        for each in makers:
+            each(place)
+
+    return make
+
+
+def mounted(place: Place, path: Path, size: str) -> None:
+    """A tmpfs of `size` at `path` until the test ends; skips where mounting is not allowed."""
+    path.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"no tmpfs can be mounted here: {done.stderr.strip()}")
+    place.undo.callback(subprocess.run, ["umount", str(path)], check=True)
+
+
+def repeated(names: tuple[str, ...]) -> Iterator[str]:
+    """Names that stand there more than once."""
+    return (name for name in set(names) if names.count(name) > 1)
