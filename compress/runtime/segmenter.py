@@ -85,8 +85,8 @@ class Segmenter:
         file = read_model_file(Path(model))
         refuse_control_flow(file)  # before anything runs: opening a session runs the graph once
         self.card: ModelCard = read_card(file.metadata, file.path)
-        # Threads that kept spinning after a run would take the cores from the resampling between runs.
-        self.session: Session = open_session(file, provider=provider, threads=threads, spinning="per-run")
+        # Threads that spin while they wait would take the cores from the resampling, and from everyone else.
+        self.session: Session = open_session(file, provider=provider, threads=threads, spinning="off")
         _check_fit(self.session, self.card)
         if not altered:
             _refuse_altered(file, self.card)
