@@ -1,4 +1,4 @@
-"""Does `predict`, in an environment without torch, give the masks of the training side? Voxel by voxel, on real volumes.
+"""Does `predict`, in an environment without torch, give the masks of the training side? On real volumes.
 
     python benchmarks/same_masks.py DATA --runtime VENV --pair CHECKPOINT MODEL.onnx [--pair ...] [--every N]
 
