@@ -114,7 +114,7 @@ def _missing(fault: ModuleNotFoundError) -> str:
     if package in ("", "compress", "cli"):
         raise fault
     extra = {"matplotlib": "overlays", "onnxruntime": "runtime"}.get(package, "train")
-    return f"This needs the package '{package}', which is not installed. Install 'cardiocompress[{extra}]'."
+    return f"This needs the package '{package}', which is not installed. Try: pip install 'cardiocompress[{extra}]'."
 
 
 def _fail(line: str, code: int) -> None:

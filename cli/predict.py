@@ -74,16 +74,21 @@ def show_predictions(report: PredictReport) -> None:
     if report.studies:
         kept = f", {report.kept} of them by an earlier run" if report.kept else ""
         mark = " (phantom)" if any(any(s["phantom"].values()) for s in report.studies) else ""
-        count = len(report.studies)
-        say(f"{count} {'study' if count == 1 else 'studies'}{mark} segmented{kept}: {report.out}")
+        many = len(report.studies) > 1
+        where = report.out if many else ", ".join(str(report.out / i["mask"]) for i in report.studies[0]["images"])
+        say(f"{len(report.studies)} {'studies' if many else 'study'}{mark} segmented{kept}: {where}")
 
 
 def _show_study(study: dict[str, Any]) -> None:
-    from cli.console import table
+    from cli.console import say, table
+    from compress.steps.study_table import phases_of
 
     told = study["clinical"]
     rows = [[name, "-" if v["value"] is None else f"{v['value']:.1f}", v["unit"]] for name, v in told.items()]
     for image in study["images"] if not rows else ():
         rows += [[f"{name} volume", f"{ml[0]:.1f}", "ml"] for name, ml in image["volumes_ml"].items()]
-    mark = " (phantom)" if any(study["phantom"].values()) else ""
+    model_only = " (phantom-trained model)" if study["phantom"]["model"] else ""
+    mark = " (phantom)" if study["phantom"]["images"] else model_only
     table(f"{study['study']}{mark}", ["quantity", "value", "unit"], rows)
+    for name, image in phases_of(study).items():
+        say(f"{name}: {image}")

@@ -35,7 +35,8 @@ _SPATIAL = (
     "srow_y",
     "srow_z",
 )
-_DESCRIPTION = b"cardiocompress"
+DESCRIPTION = b"cardiocompress"
+"""In the header of every mask that is written here, so that ours are told from others'."""
 _NO_EXTENSIONS = b"\0\0\0\0"
 _LEVEL = 6
 """zlib's; label maps come out hardly smaller at 9."""
@@ -84,5 +85,5 @@ def _header(image: Header) -> Header:
         header[field] = image[field]
     header["scl_slope"], header["scl_inter"] = 1, 0
     header["vox_offset"] = len(header.binaryblock) + len(_NO_EXTENSIONS)
-    header["descrip"] = _DESCRIPTION
+    header["descrip"] = DESCRIPTION
     return header

@@ -28,7 +28,7 @@ def seal(path: Path, card: ModelCard) -> Path:
     """
     text = card.dumps()
     stamp(path, {"divisor": str(card.multiple_of), KEY: text})
-    segmenter = Segmenter(path, threads=1)
+    segmenter = Segmenter(path, threads=1, altered=True)
     image, spacing = golden_image()
     golden = make_golden(image, spacing, compute(segmenter, image, spacing), text)
     return stamp(path, {"divisor": str(card.multiple_of), KEY: text, GOLDEN_KEY: golden.dumps()})

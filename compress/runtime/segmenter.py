@@ -13,7 +13,7 @@ from compress.data.label_file import write_labels
 from compress.data.volume import Study, Volume
 from compress.errors import ConfigError, DataError, ModelFileError
 from compress.runtime.card import ModelCard, read_card
-from compress.runtime.golden import GOLDEN_KEY, changes, read_golden
+from compress.runtime.golden import changes, read_golden
 from compress.runtime.guards import Concern, check_image
 from compress.runtime.modelfile import ModelFile, read_model_file, refuse_control_flow
 from compress.runtime.predict import predict_mask
@@ -66,8 +66,8 @@ class Segmenter:
         found.mask, found.volumes_ml, found.save("mask.nii.gz")
 
     `batch_size` is how many slices the network sees at a time (None: what suits the provider); it bounds
-    the memory and does not change the masks. A file that was changed after its export is refused unless
-    `altered`. Raises `ModelFileError` for a file that is not one of ours,
+    the memory and does not change the masks. A file that was changed after its export, or lost its self-test,
+    is refused unless `altered`. Raises `ModelFileError` for a file that is not one of ours,
     `ProviderError` when the provider is not truly there, `ConfigError` for an unknown provider or a batch
     size below 1.
     """
@@ -139,7 +139,7 @@ class Segmenter:
 
 def _refuse_altered(file: ModelFile, card: ModelCard) -> None:
     """One flipped bit of a weight gives masks that only look right; the self-test's digests show it."""
-    if GOLDEN_KEY in file.metadata and (found := changes(file, read_golden(file, card))):
+    if found := changes(file, read_golden(file, card)):
         raise ModelFileError(f"{file.path}: {' and '.join(found)}.", cure="Do not use it: copy or export it again.")
 
 

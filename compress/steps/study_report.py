@@ -63,6 +63,7 @@ def trace_of(segmenter: Segmenter, *, force: bool) -> dict[str, Any]:
     session = segmenter.session
     return {
         "model": session.file.sha256,
+        "model_file": session.path.name,
         "network": segmenter.card.provenance.get("network", ""),
         "provider": session.provider_proven,
         "force": force,
@@ -77,6 +78,7 @@ def describe_study(
     labels = segmenter.card.labels
     volumes = [_volumes(image, labels) for image in images]
     phases = find_study_phases(images, volumes)
+    flags = [*_left_out(images, volumes, phases)]
     values = clinical_values({name: volumes[p.image][p.frame] for name, p in phases.items()})
     described = [_image(*row, labels=labels) for row in zip(images, volumes, masks, strict=True)]
     return {
@@ -85,7 +87,7 @@ def describe_study(
         "phantom": {"images": any(i.source.phantom for i in images), "model": segmenter.card.phantom},
         "phases": {name: _phase(p, described) for name, p in phases.items()},
         "clinical": {name: {"value": _rounded(value), "unit": QUANTITIES[name].unit} for name, value in values.items()},
-        "flags": [asdict(flag) for flag in study_flags(values)],
+        "flags": [asdict(flag) for flag in (*flags, *study_flags(values))],
         "images": described,
         "labels": labels,
         "intended_use": segmenter.card.intended_use,
@@ -102,15 +104,39 @@ def find_study_phases(images: Sequence[Segmented], volumes: Sequence[Sequence[Vo
     }
     if told:
         return {name: told[name] for name in ("ED", "ES") if name in told}
-    places = [(i, t) for i, frames in enumerate(volumes) for t in range(len(frames))]
+    places = _one_heart(images, volumes)
     try:
         first, last = find_phases([volumes[i][t]["LV"] for i, t in places])
-    except (DataError, KeyError):  # one frame, an LV that never changes, or no LV among the labels
+    except DataError:  # fewer than two frames with an LV, or an LV that never changes
         return {}
     return {
         "ED": Phase(*places[first], "largest predicted LV volume"),
         "ES": Phase(*places[last], "smallest predicted LV volume"),
     }
+
+
+def _one_heart(images: Sequence[Segmented], volumes: Sequence[Sequence[Volumes]]) -> list[tuple[int, int]]:
+    """(image, frame) of all frames with an LV that surely show one heart in one scan.
+
+    That is one cine, or two still images on one grid; anything else might be different scans, or patients.
+    """
+    grids = {(image.file.shape, tuple(round(size, 2) for size in image.file.spacing)) for image in images}
+    pair = len(images) == 2 and len(grids) == 1 and not any(image.file.is_cine for image in images)
+    if len(images) != 1 and not pair:
+        return []
+    return [(i, t) for i, frames in enumerate(volumes) for t in range(len(frames)) if frames[t].get("LV", 0) > 0]
+
+
+def _left_out(
+    images: Sequence[Segmented], volumes: Sequence[Sequence[Volumes]], phases: dict[str, Phase]
+) -> list[Flag]:
+    """Frames of a cine that ED and ES were chosen without: an LV of nothing would make an EF of 100%."""
+    if not phases or len(images) != 1:
+        return []
+    empty = [str(number) for number, frame in enumerate(volumes[0], start=1) if not frame["LV"]]
+    shown = ", ".join(empty[:8]) + (" and more" if len(empty) > 8 else "")
+    message = f"ED and ES were chosen without frame {shown}, in which no LV was found."
+    return [Flag("frames-left-out", message)] if empty else []
 
 
 def _volumes(image: Segmented, labels: dict[str, int]) -> list[Volumes]:
@@ -124,12 +150,14 @@ def _image(
     return {
         "file": image.source.path.name,
         "sha256": image.sha256,
+        "phase": image.source.phase,
+        "phantom": image.source.phantom,
         "mask": mask.name,
         "mask_sha256": digest,
         "frames": image.file.frames,
-        "shape": list(image.file.shape),
-        "spacing_mm": [round(size, 6) for size in image.file.spacing],
-        "volumes_ml": {name: [round(frame[name], 4) for frame in volumes] for name in labels},
+        "shape_zyx": list(image.file.shape),
+        "spacing_mm_zyx": [round(size, 6) for size in image.file.spacing],
+        "volumes_ml": {name: [round(frame[name], 3) for frame in volumes] for name in labels},
         "concerns": [asdict(concern) for concern in image.concerns],
         "flags": _flags(image, labels),
     }
@@ -149,4 +177,4 @@ def _phase(phase: Phase, described: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+    return None if value is None else round(value, 3)

@@ -12,18 +12,35 @@ from compress.data.scan import Problem
 from compress.evaluate.clinical import QUANTITIES
 from compress.files import write_text
 
+TABLE = "summary.csv"
+HEADS = "study,status,"
+"""How the file begins."""
+
+_VOLUMES = ("RV", "MYO", "LV")
+"""Structures whose volume is told where a study is one image of unknown phase."""
+
 
 def write_table(path: Path, studies: Sequence[dict[str, Any]], problems: Sequence[Problem]) -> Path:
     """One row per study, its clinical values and flags; then one row per image that could not be segmented."""
-    heads = ["study", "status", *(f"{name} ({q.unit})" for name, q in QUANTITIES.items()), "flags", "phantom"]
+    quantities = [f"{name} ({q.unit})" for name, q in QUANTITIES.items()]
+    heads = ["study", "status", "ED", "ES", *quantities, *(f"{name} volume (ml)" for name in _VOLUMES)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(heads)
+    writer.writerow([*heads, "flags", "phantom"])
     writer.writerows(_row(study) for study in studies)
-    blank = [""] * len(QUANTITIES)
+    blank = [""] * (len(heads) - 2)
     writer.writerows([_word(p.path.name), "failed", *blank, _word(p.message), ""] for p in problems)
     # The name of a folder above may not be UTF-8.
     return write_text(path, text.getvalue().encode("utf-8", "backslashreplace").decode())
+
+
+def phases_of(study: dict[str, Any]) -> dict[str, str]:
+    """Which mask, or which frame of it, stands for ED and ES, and how that is known, in words."""
+    frames = {image["mask"]: image["frames"] for image in study["images"]}
+    return {
+        name: f"{p['mask']}{' frame ' + str(p['frame']) if frames[p['mask']] > 1 else ''} ({p['known_by']})"
+        for name, p in study["phases"].items()
+    }
 
 
 def is_whole(study: Any) -> bool:
@@ -57,9 +74,17 @@ def concerns_of(study: dict[str, Any]) -> list[str]:
 def _row(study: dict[str, Any]) -> list[str]:
     values = {name: entry["value"] for name, entry in study["clinical"].items()}
     cells = ["" if values.get(name) is None else f"{values[name]:g}" for name in QUANTITIES]
-    phantom = "phantom" if any(study["phantom"].values()) else ""
     flags = [*(f"Forced although {concern}." for concern in concerns_of(study)), *flags_of(study)]
-    return [_word(study["study"]), "segmented", *cells, _word(" ".join(flags)), phantom]
+    phases = [_word(phases_of(study).get(name, "")) for name in ("ED", "ES")]
+    row = [_word(study["study"]), "segmented", *phases, *cells, *_volumes(study)]
+    return [*row, _word(" ".join(flags)), " and ".join(kind for kind, yes in study["phantom"].items() if yes)]
+
+
+def _volumes(study: dict[str, Any]) -> list[str]:
+    images = study["images"]
+    alone = not study["phases"] and len(images) == 1 and images[0]["frames"] == 1
+    told = images[0]["volumes_ml"] if alone else {}
+    return [f"{told[name][0]:g}" if name in told else "" for name in _VOLUMES]
 
 
 def _word(text: str) -> str:

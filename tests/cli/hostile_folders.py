@@ -69,9 +69,10 @@ def _only(name: str, make: Callable[[Path], object]) -> Maker:
     return both(_nnunet("a_0000.nii.gz"), _inside(lambda folder: make(folder / "imagesTs" / name)))
 
 
-_FIRST = ("patient001_ED.nii.gz", "patient001_ES.nii.gz", "patient001.json")
-_A, _B, _TABLE = ("a.nii.gz", "a.json"), ("b.nii.gz", "b.json"), ("summary.csv",)
-_HALF = (*_FIRST, "patient002_ED.nii.gz", "patient002.json", *_TABLE)
+_TABLE = ("summary.csv",)
+_FIRST = ("patient001_ED.nii.gz", "patient001_ES.nii.gz", "patient001.json", *_TABLE)
+_A, _B = ("a.nii.gz", "a.json", *_TABLE), ("b.nii.gz", "b.json", *_TABLE)
+_HALF = (*_FIRST, "patient002_ED.nii.gz", "patient002.json")
 _ONE_OF_TWO = "1 of 2 could not be segmented"
 FOLDERS = [
     Row("a cine whose second frame is NaN", _cine(np.nan), 2, "Frame 2 of"),
@@ -80,8 +81,8 @@ FOLDERS = [
     Row("a folder without images", both(studies(a=None), _inside(lambda f: _rename_all(f))), 2, "no images"),
     Row("a folder with masks among the images", studies(a=None, a_gt=None), 2, "is a mask by its name"),
     Row("two images of one name", both(studies(a=None), _inside(lambda f: _unpack(f))), 2, "would both give a.nii.gz"),
-    Row("one bad image among two", studies(a=None, b=b"x"), 2, _ONE_OF_TWO, leaves=(*_A, *_TABLE)),
-    Row("one empty image among two", studies(a=b"", b=None), 2, _ONE_OF_TWO, leaves=(*_B, *_TABLE)),
+    Row("one bad image among two", studies(a=None, b=b"x"), 2, _ONE_OF_TWO, leaves=_A),
+    Row("one empty image among two", studies(a=b"", b=None), 2, _ONE_OF_TWO, leaves=_B),
     Row("all images bad", studies(a=b"", b=b""), 2, "2 of 2 could not be segmented", leaves=_TABLE),
     Row(
         "a folder among images",

@@ -18,7 +18,7 @@ from hostile_kit import (
     card_text,
     model,
     model_bytes,
-    unsealed,
+    resealed,
     write_image,
 )
 from onnx import TensorProto, helper, numpy_helper
@@ -275,11 +275,11 @@ GRAPHS = [
     Row("a fixed size of another window", _input_sizes(rows=64, columns=64), 2, "64", RUN),
     Row("a fixed size that fills the memory", _input_sizes(rows=2**20, columns=2**20), 2, "1048576", RUN),
     Row("a fixed batch that fills the memory", _input_sizes(n=2**31), 2, "2147483648", RUN),
-    Row("output of half the size", unsealed(_half_size), 2, "logits"),
+    Row("output of half the size", resealed(_half_size), 2, "logits"),
     Row("output of half the size, verify", model(_half_size), 2, "logits", ("verify",)),
-    Row("more classes than it says", unsealed(_lying_classes), 2, "classes"),
+    Row("more classes than it says", resealed(_lying_classes), 2, "classes"),
     Row("more classes than it says, verify", model(_lying_classes), 2, "classes", ("verify",)),
-    Row("weights that are NaN, predict", unsealed(_nan_weights), 2, "not finite"),
+    Row("weights that are NaN, predict", resealed(_nan_weights), 2, "not finite"),
     Row("weights changed after export", model(_nan_weights), 2, "weights or graph changed after export"),
     Row("weights that are NaN, verify", model(_nan_weights), 4, "not finite", ("verify",)),
 ]

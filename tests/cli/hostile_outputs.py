@@ -172,11 +172,10 @@ def _told(key: str, value: object) -> Callable[[dict], object]:
 
 EARLIER = [
     Row("results without a word", _earlier(), 2, "--resume to keep what is finished, --restart to replace it"),
-    Row("results of another model", _earlier(change=_told("model", "0"), words=("--resume",)), 2, "another model"),
+    Row("results of another model", _earlier(change=_told("model", "0"), words=("--resume",)), 2, "made with model 0"),
     Row("results of another provider", _earlier(change=_told("provider", "x"), words=("--resume",)), 2, "provider"),
     Row("results of another version", _earlier(change=_told("versions", {}), words=("--resume",)), 2, "versions"),
-    Row("results that were not forced", _earlier(words=("--resume", "--force")), 2, "another force"),
-    Row("a mask alone", lambda p: write_image(p.out / "heart.nii.gz") and None, 2, "holds earlier results"),
+    Row("a mask alone", lambda p: write_image(p.out / "heart.nii.gz") and None, 2, "was not written by predict"),
 ]
 
 OUTPUTS = [*COMMAND_LINES, *PLACES, *EARLIER]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -12,8 +13,11 @@ import pytest
 
 import compress.steps.predicting as predicting
 from compress.data.phantom import write_phantom
+from compress.data.sources import Source
 from compress.errors import ConfigError, DataError, InputError
+from compress.steps.predict_earlier import locked
 from compress.steps.predicting import PredictReport, PredictRequest, predict
+from compress.steps.study_report import Segmented, _left_out, describe_study, find_study_phases
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,19 @@ def test_earlier_results_are_not_touched_unless_asked(run, tmp_path: Path) -> No
     assert content(tmp_path / "out") == first
 
 
+def stopper(after: int):
+    """`describe_study` that is interrupted after so many studies: the masks were written, the report was not."""
+    calls = []
+
+    def stop(*args, **kwargs):
+        calls.append(1)
+        if len(calls) > after:
+            raise KeyboardInterrupt
+        return describe_study(*args, **kwargs)
+
+    return stop
+
+
 @pytest.mark.parametrize("stop_after", [0, 1, 2])
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
     stop_after: int, run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -110,19 +127,10 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
     whole = content(tmp_path / "out")
     for path in (tmp_path / "out").iterdir():
         path.unlink()
-    calls, describe = [], predicting.describe_study
-
-    def stop(*args, **kwargs):
-        calls.append(1)
-        if len(calls) > stop_after:
-            raise KeyboardInterrupt  # after the masks were written, before the report
-        return describe(*args, **kwargs)
-
-    monkeypatch.setattr(predicting, "describe_study", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(predicting, "describe_study", stopper(stop_after))
         run()
     (tmp_path / "out" / ".patient003_ED.nii.abcd1234.gz").write_bytes(b"half a file")  # what a kill leaves
-    monkeypatch.setattr(predicting, "describe_study", describe)
     report = run(earlier="resume")
     assert report.kept == stop_after
     assert content(tmp_path / "out") == whole
@@ -151,13 +159,127 @@ def test_a_resume_trusts_nothing_that_changed(damage: str, run, tmp_path: Path) 
     assert (content(out) == whole) == (damage != "image changed")
 
 
-def test_results_of_two_models_are_never_mixed(run, tmp_path: Path, sealed_path: Path) -> None:
+@pytest.fixture
+def other_model(tmp_path: Path, sealed_path: Path) -> Path:
+    path = tmp_path / "other.onnx"
+    path.write_bytes(sealed_path.read_bytes() + b"\x32\x00")  # an empty doc_string: another file
+    return path
+
+
+def test_results_of_two_models_are_never_mixed(run, tmp_path: Path, other_model: Path) -> None:
     run()
-    other = tmp_path / "other.onnx"
-    other.write_bytes(sealed_path.read_bytes() + b"\x32\x00")  # an empty doc_string: another file
-    with pytest.raises(ConfigError, match="made with another model"):
-        run(model=other, earlier="resume")
-    assert run(model=other, earlier="restart").kept == 0
+    with pytest.raises(ConfigError, match=r"patient001\.json was made with model \w{12}; here it is \w{12}"):
+        run(model=other_model, earlier="resume")
+    assert run(model=other_model, earlier="restart").kept == 0
+
+
+def test_other_patients_do_not_come_beside_another_models_results(run, tmp_path: Path, other_model: Path) -> None:
+    run()
+    more = write_phantom(tmp_path / "more", patients=2, seed=8, first=7)
+    for earlier in ("refuse", "resume", "restart"):
+        with pytest.raises(ConfigError):
+            run(more, model=other_model, earlier=earlier)
+    assert run(more, earlier="resume").kept == 0
+    rows = list(csv.DictReader((tmp_path / "out/summary.csv").read_text().splitlines()))
+    assert [row["study"] for row in rows] == [f"patient00{n}" for n in (1, 2, 3, 7, 8)]
+
+
+def test_an_interrupted_restart_can_be_resumed(run, tmp_path, other_model, monkeypatch) -> None:
+    run(overlays=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(predicting, "describe_study", stopper(1))
+        with pytest.raises(KeyboardInterrupt):
+            run(model=other_model, earlier="restart")
+    assert run(model=other_model, earlier="resume").kept == 1
+    assert not list((tmp_path / "out").glob("*.png")), "pictures of the first model would be left"
+
+
+@pytest.mark.parametrize("earlier", ["refuse", "resume", "restart"])
+@pytest.mark.parametrize("name", ["patient001_ED.nii.gz", "patient002.json", "summary.csv", "patient003.png"])
+def test_what_predict_did_not_write_is_never_replaced(run, tmp_path, patients, name: str, earlier: str) -> None:
+    theirs = tmp_path / "out" / name
+    theirs.parent.mkdir()
+    image = next(patients.glob("training/patient001/*frame01.nii.gz"))
+    theirs.write_bytes(image.read_bytes() if name.endswith(".gz") else b"{}")
+    before = theirs.read_bytes()
+    with pytest.raises(ConfigError, match=f"{name} was not written by predict"):
+        run(earlier=earlier)
+    assert theirs.read_bytes() == before
+    assert len(content(tmp_path / "out")) == 1
+
+
+def test_two_processes_do_not_share_a_folder(run, tmp_path: Path) -> None:
+    with locked(tmp_path / "out"), pytest.raises(ConfigError, match="Another process is writing to"):
+        run()
+    assert run().studies
+
+
+def test_forcing_after_a_refusal_goes_on(run, tmp_path: Path) -> None:
+    run()
+    assert run(earlier="resume", force=True).kept == 3
+
+
+def test_a_resume_draws_the_pictures_that_are_missing(run, tmp_path: Path) -> None:
+    run()
+    assert run(earlier="resume", overlays=True).kept == 0
+    assert len(list((tmp_path / "out").glob("patient*.png"))) == 3
+
+
+def test_a_corrected_phase_is_noticed(run, tmp_path: Path) -> None:
+    source = write_phantom(tmp_path / "data", patients=1, seed=9)
+    first = run(source).studies[0]["clinical"]
+    info = source / "training/patient001/Info.cfg"
+    lines = info.read_text().replace("ED:", "XX:").replace("ES:", "ED:").replace("XX:", "ES:")
+    info.write_text(lines)
+    second = run(source, earlier="resume").studies[0]["clinical"]
+    assert second["LV EDV"] == first["LV ESV"]
+
+
+def test_ed_and_es_given_one_by_one_keep_both_reports(run, tmp_path: Path, patients: Path) -> None:
+    for image in sorted(patients.glob("training/patient001/*_frame[0-9][0-9].nii.gz")):
+        run(image)
+    assert {"patient001_ED.json", "patient001_ES.json"} <= set(content(tmp_path / "out"))
+
+
+def test_images_of_different_scans_give_no_ejection_fraction(run, tmp_path: Path, patients: Path) -> None:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    images = [next(patients.glob(f"training/patient00{n}/*frame01.nii.gz")) for n in (1, 2, 3)]
+    for number, image in enumerate(images):
+        (folder / f"anna_frame0{number}_0000.nii.gz").write_bytes(image.read_bytes())
+    (study,) = run(folder).studies
+    assert study["phases"] == {} and study["clinical"] == {}
+
+
+def test_masks_do_not_come_among_the_images(run, tmp_path: Path, patients: Path) -> None:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    image = next(patients.glob("training/patient001/*frame01.nii.gz"))
+    (folder / "anna_0000.nii.gz").write_bytes(image.read_bytes())
+    with pytest.raises(ConfigError, match="masks would lie among them"):
+        run(folder, out=folder)
+
+
+@pytest.mark.parametrize("name", ["mask.mha", "mask.png", "mask.gz"])
+def test_a_mask_is_a_nifti_file(name: str, run, tmp_path: Path, patients: Path) -> None:
+    with pytest.raises(ConfigError, match="is no mask's name"):
+        run(next(patients.glob("training/patient001/*frame01.nii.gz")), out=tmp_path / name)
+
+
+def test_a_frame_without_an_lv_is_no_end_systole() -> None:
+    def image(volumes: list[float]) -> Segmented:
+        labels = np.zeros((len(volumes), 1, 8, 8), np.uint8)
+        for frame, voxels in zip(labels, volumes, strict=True):
+            frame.ravel()[:voxels] = 3
+        file = SimpleNamespace(shape=(1, 8, 8), spacing=(10.0, 10.0, 10.0), is_cine=True, frames=len(volumes))
+        return Segmented(Source("a", Path("a.nii"), "a.nii.gz", "", False), file, "", labels, ())  # pyright: ignore
+
+    cine = image([20, 0, 12, 16])
+    volumes = [[{"LV": float((frame == 3).sum())} for frame in cine.labels]]
+    phases = find_study_phases([cine], volumes)
+    assert (phases["ED"].frame, phases["ES"].frame) == (0, 2)
+    (flag,) = _left_out([cine], volumes, phases)
+    assert "without frame 2" in flag.message
 
 
 def test_one_bad_study_hides_no_other(run, tmp_path: Path) -> None:
