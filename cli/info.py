@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,11 @@ from cli.model_options import ModelArgument
 if TYPE_CHECKING:
     from compress.runtime.card import ModelCard
     from compress.runtime.modelfile import ModelFile
+
+
+_DIGITS = 12
+"""Of a digest on the page: enough to tell two files apart, and the page fits 80 columns."""
+_WHOLE = "in full with --json; that of the file itself by `sha256sum`"
 
 
 def info(
@@ -48,13 +53,14 @@ def _sections(file: ModelFile, card: ModelCard) -> Iterator[tuple[str, Iterator[
     yield "Network", _network(card)
     yield "Training", _training(card)
     yield "Use", iter([("licence", card.licence), ("intended use", card.intended_use)])
+    yield "Digests", iter([(f"first {_DIGITS} digits", _WHOLE)])
 
 
 def _file(file: ModelFile) -> Iterator[tuple[str, str]]:
     from compress.runtime.golden import GOLDEN_KEY
 
     yield "size", f"{file.size / 2**20:.2f} MiB"
-    yield "SHA-256", file.sha256
+    yield "SHA-256", file.sha256[:_DIGITS]
     yield "ONNX opset", str(file.opset)
     yield "operators", ", ".join(f"{count} {name}" for name, count in file.operators.items())
     yield "self-test", "inside (`cardiocompress verify`)" if GOLDEN_KEY in file.metadata else "none"
@@ -83,23 +89,28 @@ def _network(card: ModelCard) -> Iterator[tuple[str, str]]:
             ),
         )
     yield "stage", str(card.provenance.get("stage", "unknown"))
-    yield "weights digest", str(card.provenance.get("network", "unknown"))
+    yield "weights digest", _short(card.provenance.get("network", "unknown"))
     if card.provenance.get("parent"):
-        yield "pruned or tuned from", str(card.provenance["parent"])
+        yield "pruned or tuned from", _short(card.provenance["parent"])
     if card.pruning:
-        yield (
-            "pruning",
-            ", ".join(f"{key} {card.pruning[key]}" for key in ("criterion", "scope", "align") if key in card.pruning),
-        )
-        yield "pruning plan digest", str(card.pruning.get("digest", "unknown"))
+        yield from _pruning(card.pruning)
     versions = card.provenance.get("versions")
     if isinstance(versions, dict):
         yield "made with", ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
+def _pruning(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "pruning", ", ".join(f"{key} {plan[key]}" for key in ("criterion", "scope", "align") if key in plan)
+    own = plan.get("ratios")
+    blocks = str(len(own)) if isinstance(own, dict) else "unknown"
+    yield "pruning ratio", f"{plan.get('default', 'unknown')} by default; blocks with one of their own: {blocks}"
+    yield "pruning plan digest", _short(plan.get("digest", "unknown"))
+
+
 def _training(card: ModelCard) -> Iterator[tuple[str, str]]:
     yield "data", "PHANTOM: generated images, no patient" if card.phantom else "images of patients"
-    yield "data digest", str(card.training.get("data", "unknown"))
+    yield "data digest", _short(card.training.get("data", "unknown"))
+    yield "epochs", str(card.training.get("epochs", "unknown"))
     if card.range is not None:
         named = {
             "pixel": card.range.pixel_mm,
@@ -120,3 +131,7 @@ def _along(block: tuple[str, object]) -> tuple[int, int]:
 
 def _listed(width: object) -> list[object]:
     return width if isinstance(width, list) else [width]
+
+
+def _short(digest: object) -> str:
+    return str(digest)[:_DIGITS]

@@ -5,9 +5,8 @@ What this means for masks, volumes and ejection fractions is measured in `compre
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,7 @@ from torch import nn
 from compress.errors import DataError, InputError
 from compress.export.onnx import frozen_copy
 from compress.runtime.predict import Run
-from compress.runtime.providers import find_provider
-from compress.runtime.session import Session, open_session
+from compress.runtime.session import Session
 
 
 @dataclass(frozen=True)
@@ -130,31 +128,6 @@ def reference_run(network: nn.Module) -> Run:
             return twin(torch.tensor(images)).numpy()
 
     return run
-
-
-def check_parity(
-    network: nn.Module,
-    onnx_path: Path,
-    batches: Iterable[np.ndarray],
-    *,
-    provider: str = "cpu",
-    tolerance: float | None = None,
-    threads: int | None = None,
-) -> ParityReport:
-    """Compare `network` with its export on `batches` of images (N, C, H, W) float32.
-
-    The network is compared through a float32 CPU copy in evaluation mode. Exceeding `tolerance`
-    (None: the provider's `logit_bound`) is a fact in the report (`ok`), not an error. Raises `InputError`
-    without batches or when either side gives other shapes or non-finite logits, and what `open_session`
-    and `Session.run` raise.
-    """
-    bound = find_provider(provider).logit_bound if tolerance is None else tolerance
-    session, reference = open_session(onnx_path, provider=provider, threads=threads), reference_run(network)
-    parts = []
-    for batch in batches:
-        theirs = session.run(batch)  # first: the session checks the batch
-        parts.append(compare_logits(reference(batch), theirs, bound=bound, file=str(onnx_path)))
-    return join_logits(parts, session, bound=bound)
 
 
 def _check_comparable(ours: np.ndarray, theirs: np.ndarray, file: str) -> None:

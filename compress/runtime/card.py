@@ -58,7 +58,7 @@ class ModelCard:
     channels: int = 1
     architecture: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
-    """"data" (digest of the training data), "phantom" (true: synthetic images)."""
+    """"data" (digest of the training data), "phantom" (true: synthetic images), "epochs" (of training)."""
     range: TrainingRange | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     """"network" (digest of the weights), "parent" (of those that it was pruned from), "stage", "versions"."""

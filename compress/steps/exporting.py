@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from compress.data.frames import open_image
-from compress.errors import CheckpointError, GateError
+from compress.errors import CheckpointError, GateError, InputError
 from compress.export.metadata import divisor_of, make_card
 from compress.export.onnx import export_onnx
 from compress.export.seal import seal
@@ -21,7 +23,8 @@ def export_stage(ws: Workspace, stage: Stage) -> ParityDocument:
     """Write the stage's ONNX file and parity.json; an up-to-date pair is left as it is.
 
     Parity is measured on volumes of validation patients. Raises `CheckpointError` without a finished
-    network and `GateError` when torch and ONNX Runtime disagree.
+    network, `GateError` when torch and ONNX Runtime disagree, and what `measure_parity` raises. The file has its
+    name only once parity is proven; otherwise neither it nor an older export is left.
     """
     checkpoint = load(stage.final)
     card = card_of(ws, checkpoint)
@@ -29,13 +32,14 @@ def export_stage(ws: Workspace, stage: Stage) -> ParityDocument:
     stored = _stored(stage, inputs)
     if stored is not None:
         return stored
-    stage.parity.unlink(missing_ok=True)
-    _write(checkpoint, card, stage.onnx)
-    report = measure_parity(ws, checkpoint, stage.onnx)
-    if not report.ok:
-        stage.onnx.unlink()
-        raise GateError(f"{stage.onnx.name} differs from torch: {report.failure}. The file was removed.")
-    write_json(stage.parity, {**inputs, "onnx": digest_file(stage.onnx), "report": report.to_json()})
+    for outdated in (stage.parity, stage.onnx):
+        outdated.unlink(missing_ok=True)
+    with _partial(stage.onnx) as partial:
+        _write(checkpoint, card, partial)
+        report = measure_parity(ws, checkpoint, partial, name=stage.onnx.name)
+        if not report.ok:
+            raise GateError(f"{stage.onnx.name} differs from torch: {report.failure}. The file was removed.")
+        write_json(stage.parity, {**inputs, "onnx": digest_file(partial), "report": report.to_json()})
     return report
 
 
@@ -73,20 +77,30 @@ def training_range(ws: Workspace) -> TrainingRange:
     return TrainingRange(ranges[0], ranges[1], (min(counts), max(counts)), ranges[2])
 
 
-def _write(checkpoint: Checkpoint, card: ModelCard, path: Path) -> None:
-    """A file appears under its name only when it is sealed."""
+@contextmanager
+def _partial(path: Path) -> Iterator[Path]:
+    """Another name to write to, which becomes `path` when nothing was raised; otherwise the file is removed."""
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
-        export_onnx(checkpoint.network, partial, divisor=divisor_of(checkpoint), channels=card.channels)
-        seal(partial, card).replace(path)
+        yield partial
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
+def _write(checkpoint: Checkpoint, card: ModelCard, path: Path) -> None:
+    export_onnx(checkpoint.network, path, divisor=divisor_of(checkpoint), channels=card.channels)
+    seal(path, card)
+
+
 def _stored(stage: Stage, inputs: dict[str, str]) -> ParityDocument | None:
+    """The parity of an up-to-date export; None when it must be made again, as where parity.json is damaged."""
     if not (stage.onnx.is_file() and stage.parity.is_file()):
         return None
-    document = read_json(stage.parity)
-    if {**inputs, "onnx": digest_file(stage.onnx)}.items() <= document.items():
-        return restore_parity(document["report"])
+    try:
+        document = read_json(stage.parity)
+        if {**inputs, "onnx": digest_file(stage.onnx)}.items() <= document.items():
+            return restore_parity(document["report"])
+    except (InputError, AttributeError, KeyError):  # not JSON, no object, or no (intact) report
+        pass
     return None

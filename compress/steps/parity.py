@@ -120,9 +120,10 @@ class ParityDocument:
             raise DataError(f"Not a parity report: {fault!r}.", cure="Export again.") from fault
 
 
-def measure_parity(ws: Workspace, checkpoint: Checkpoint, onnx_path: Path) -> ParityDocument:
+def measure_parity(ws: Workspace, checkpoint: Checkpoint, onnx_path: Path, *, name: str = "") -> ParityDocument:
     """Compare a checkpoint with its export on both phases of the first validation patients, on every provider.
 
+    `name` is what progress calls the file ("": its own name).
     Raises `CheckpointError` when the network's labels are not the data's, `ModelFileError` when the CPU cannot
     open the file, and `InputError` for logits of another shape or that are not finite.
     """
@@ -131,7 +132,7 @@ def measure_parity(ws: Workspace, checkpoint: Checkpoint, onnx_path: Path) -> Pa
     return measure(
         checkpoint.network,
         onnx_path,
-        _samples(ws, Preprocessing.from_json(checkpoint.meta.preprocessing), onnx_path.name),
+        _samples(ws, Preprocessing.from_json(checkpoint.meta.preprocessing), name or onnx_path.name),
         labels=checkpoint.meta.labels,
         phantom=ws.training.phantom,
         batch_size=ws.config.evaluation.batch_size,

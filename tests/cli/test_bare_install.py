@@ -72,5 +72,5 @@ def test_what_is_missing_is_named_with_its_extra(words: tuple[str, ...], extra: 
     done = run(place, *words)
     assert done.returncode == 3, done.stderr
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert f"Install 'cardiocompress[{extra}]'" in done.stderr
+    assert f"pip install 'cardiocompress[{extra}]'" in done.stderr
     assert not place.out.exists()

@@ -145,6 +145,18 @@ def test_a_broken_file_is_refused_with_figures(perturbed: Path) -> None:
     assert "phantom" not in replace(found, phantom=False).failure
 
 
+def test_a_network_or_a_file_without_comparable_logits_is_refused(exported: Path, tmp_path: Path) -> None:
+    network = build()
+    with torch.no_grad():
+        network.head.bias[0] = float("nan")  # pyright: ignore[reportOptionalSubscript]
+    with pytest.raises(InputError, match="The network gives non-finite logits"):
+        measured(network, exported)
+    network.head = torch.nn.Conv2d(11, 5, 1)
+    other = export_onnx(network, tmp_path / "five.onnx", divisor=2)
+    with pytest.raises(InputError, match=r"gives logits \(3, 4, 16, 12\), .*five\.onnx gives \(3, 5, 16, 12\)"):
+        measured(build(), other)
+
+
 def test_every_known_provider_has_an_honest_row(document: ParityDocument) -> None:
     assert [getattr(row, "provider") for row in document.providers] == ["cpu", "cuda"]  # noqa: B009
     try:

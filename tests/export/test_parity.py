@@ -11,14 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_unet import build
 
-from compress.errors import DataError, InputError, ProviderError
-from compress.export.parity import ParityReport, check_parity, compare_logits, join_logits
-from compress.runtime.proof import prove
+from compress.errors import DataError, InputError
+from compress.export.parity import ParityReport, compare_logits, join_logits, reference_run
+from compress.runtime.session import open_session
 
 
 def _batches(count: int = 2) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(0)
     return (rng.standard_normal((2, 1, 8, 6 + 2 * i)).astype(np.float32) for i in range(count))
+
+
+def _report(network: torch.nn.Module, path: Path, *, batches: int = 2, bound: float = 1e-3) -> ParityReport:
+    """The network against the file on the CPU."""
+    session, reference = open_session(path, threads=1), reference_run(network)
+    parts = [compare_logits(reference(b), session.run(b), bound=bound, file=str(path)) for b in _batches(batches)]
+    return join_logits(parts, session, bound=bound)
 
 
 def _pixels(*scores: tuple[float, ...]) -> np.ndarray:
@@ -28,7 +35,7 @@ def _pixels(*scores: tuple[float, ...]) -> np.ndarray:
 
 def test_the_export_computes_what_the_network_computes(exported: Path) -> None:
     network = build()
-    report = check_parity(network, exported, _batches(), threads=1)
+    report = _report(network, exported)
     assert report.ok
     assert 0 < report.mean_abs_difference <= report.max_abs_difference < 1e-5
     assert (report.differing_voxels, report.unexplained_voxels, report.voxels) == (0, 0, 2 * 8 * (6 + 8))
@@ -40,13 +47,13 @@ def test_another_network_is_found_out_by_the_stated_amount(exported: Path) -> No
     network = build()
     with torch.no_grad():
         network.head.bias[2] += 5.0  # pyright: ignore[reportOptionalSubscript]
-    report = check_parity(network, exported, _batches(), threads=1)
+    report = _report(network, exported)
     assert not report.ok
     assert report.max_abs_difference == pytest.approx(5.0, abs=1e-4)
     assert report.mean_abs_difference == pytest.approx(5.0 / 4, abs=1e-4)
     assert report.differing_voxels > 0
     assert 0 < report.unexplained_voxels <= report.differing_voxels
-    assert check_parity(network, exported, _batches(), threads=1, tolerance=5.1).ok
+    assert _report(network, exported, bound=5.1).ok
 
 
 def test_a_flip_is_explained_only_by_a_near_tie() -> None:
@@ -75,7 +82,7 @@ def test_logits_under_the_bound_leave_no_flip_unexplained(seed: int, bound: floa
 
 
 def test_an_unexplained_flip_refuses_whatever_the_largest_difference(exported: Path) -> None:
-    stored = check_parity(build(), exported, _batches(1), threads=1).to_json()
+    stored = _report(build(), exported, batches=1).to_json()
     assert ParityReport.from_json(stored).ok
     assert not ParityReport.from_json({**stored, "unexplained_voxels": 1}).ok
     assert not ParityReport.from_json({**stored, "max_abs_difference": 2e-3}).ok
@@ -93,7 +100,7 @@ def test_batches_are_weighed_by_their_size() -> None:
 
 
 def test_the_report_is_json_and_comes_back_equal(exported: Path) -> None:
-    report = check_parity(build(), exported, _batches(1), threads=1)
+    report = _report(build(), exported, batches=1)
     value = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert value["ok"] is True
     assert value["bound"] == 1e-3
@@ -104,27 +111,19 @@ def test_the_report_is_json_and_comes_back_equal(exported: Path) -> None:
 
 def test_no_batch_is_no_parity(exported: Path) -> None:
     with pytest.raises(InputError, match="at least one batch"):
-        check_parity(build(), exported, [])
+        _report(build(), exported, batches=0)
 
 
-def test_images_of_a_wrong_size_are_refused_before_torch_sees_them(exported: Path) -> None:
-    with pytest.raises(DataError, match="Pad to 8x8"):
-        check_parity(build(), exported, [np.zeros((1, 1, 7, 8), np.float32)])
+def test_logits_of_another_shape_are_refused() -> None:
+    # (1, 2, 1, 2) against (1, 2, 1, 1) would broadcast
+    with pytest.raises(InputError, match=r"gives logits \(1, 2, 1, 2\), x\.onnx gives \(1, 2, 1, 1\)"):
+        compare_logits(_pixels((1, 0), (1, 0)), _pixels((1, 0)), bound=1, file="x.onnx")
 
 
-def test_non_finite_logits_are_never_equal(exported: Path) -> None:
-    network = build()
-    with torch.no_grad():
-        network.head.bias[0] = float("nan")  # pyright: ignore[reportOptionalSubscript]
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_non_finite_logits_are_never_equal(wrong: float) -> None:
+    fine, broken = _pixels((1, 0)), _pixels((1, wrong))
     with pytest.raises(InputError, match="The network gives non-finite logits"):
-        check_parity(network, exported, _batches(), threads=1)
-
-
-def test_parity_on_cuda_is_never_measured_on_the_cpu(exported: Path) -> None:
-    try:
-        prove("cuda")
-    except ProviderError:
-        with pytest.raises(ProviderError):
-            check_parity(build(), exported, _batches(), provider="cuda")
-    else:
-        assert check_parity(build(), exported, _batches(), provider="cuda").provider == "cuda"
+        compare_logits(broken, broken, bound=1)
+    with pytest.raises(InputError, match=r"x\.onnx gives non-finite logits"):
+        compare_logits(fine, broken, bound=1, file="x.onnx")
