@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,7 +20,10 @@ _MASK = re.compile(r".*_(gt|mask|seg|labels?)", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _ACDC_FRAME = re.compile(r"(?P<patient>patient\d+)_frame(?P<frame>\d+)")
 _CONVERT = "Convert DICOM and other formats to .nii.gz first, for example with dcm2niix."
-_KNOWN = f"Known: {acdc.LOOKS_LIKE}; {nnunet_raw.LOOKS_LIKE}; or images that end in .nii.gz or .nii. {_CONVERT}"
+_KNOWN = (
+    "Known: ACDC patientNNN/ folders with Info.cfg and patientNNN_frameXX.nii.gz; nnU-Net images CASE_0000.nii.gz, "
+    f"also in imagesTr or imagesTs; or images that end in .nii.gz or .nii. {_CONVERT}"
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def find_sources(path: Path) -> Sources:
     Raises `DataError` when there is nothing: a missing path, a file that is no NIfTI by its name, a folder in no known
     layout; and when masks lie among the images or two images would give the same output.
     """
-    path = Path(path)
+    path = Path(os.path.abspath(path))  # noqa: PTH100 (a link keeps its own name; "." is an ACDC patient by its name)
     try:
         if path.is_dir():
             found = _in_folder(path)
@@ -89,7 +93,8 @@ def _one_file(path: Path) -> Source:
 def _stem(path: Path) -> str:
     named = _NIFTI.fullmatch(path.name)
     if named is None:
-        raise DataError(f"{path} is no NIfTI file by its name (.nii.gz or .nii).", cure=_CONVERT)
+        cure = "The model comes first: predict MODEL IMAGE." if path.suffix == ".onnx" else _CONVERT
+        raise DataError(f"{path} is no NIfTI file by its name (.nii.gz or .nii).", cure=cure)
     return named["stem"]
 
 
@@ -114,7 +119,13 @@ def _from_study(study: Study, kind: str, phantom: bool) -> Source:
 def _scan_acdc(folder: Path) -> Scan:
     """As for training, but a root that holds the testing half alone is fine: no masks are needed."""
     halves = ("", *acdc.TRAINING, *acdc.TESTING)
+    _refuse_both(folder, [half for half in halves if half and acdc.patients(folder / half)])
     return acdc.scan(next(folder / half for half in halves if acdc.patients(folder / half)), None, False)
+
+
+def _refuse_both(folder: Path, halves: list[str]) -> None:
+    if len(halves) > 1:
+        raise DataError(f"{folder} holds both {' and '.join(halves)}.", cure=f"Name one of them: {folder / halves[0]}.")
 
 
 def _is_nnunet(folder: Path) -> bool:
@@ -130,6 +141,8 @@ def _nnunet_images(folder: Path) -> Path:
 
 def _scan_nnunet(folder: Path) -> Scan:
     """The cases alone: neither dataset.json nor the masks, which training reads, matter here."""
+    halves = [sub for sub in ("imagesTr", "imagesTs") if (folder / sub).is_dir() and any(_names(folder / sub))]
+    _refuse_both(folder, halves)
     found, images = Scan(), _nnunet_images(folder)
     for name in _names(images):
         if fault := _unusable(images / name):

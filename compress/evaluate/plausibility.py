@@ -29,6 +29,14 @@ STROKE_RATIO = 3.0
 Three of 100 patients exceed it in the experts' masks, each with an RV that hardly changes."""
 
 
+_MAX_RUNS = 6
+"""Runs of slices that a message names."""
+_MAX_SWEEPS = 200
+"""A heart settles within 100; a mask that does not is noise."""
+_MAX_BOX = 2**24
+"""Voxels around a structure; a short-axis heart has below 2**20."""
+
+
 @dataclass(frozen=True)
 class Flag:
     """One oddity, as data."""
@@ -114,20 +122,31 @@ def _bare_mm(cavity: np.ndarray, covered: np.ndarray, pixel_mm: tuple[float, flo
 def _pieces(structures: Mapping[str, np.ndarray], spacing_mm: tuple[float, float, float]) -> Iterable[Flag]:
     """Ventricles only: the myocardium of an oblique apex often falls apart in experts' masks (13 of 200)."""
     for name in ("LV", "RV"):
-        if name in structures and len(found := _piece_sizes(structures[name], spacing_mm)) > 1:
+        found = _piece_sizes(structures[name], spacing_mm) if name in structures else []
+        if found is None:
+            yield Flag(f"{name.lower()}-pieces", f"The {name} is too ragged for its pieces to be counted.")
+        elif len(found) > 1:
             shown = ", ".join(f"{size:.1f}" for size in found[:4]) + (", ..." if len(found) > 4 else "")
             yield Flag(f"{name.lower()}-pieces", f"The {name} is in {len(found)} separate pieces of {shown} ml.")
 
 
-def _piece_sizes(voxels: np.ndarray, spacing_mm: tuple[float, float, float]) -> list[float]:
-    """Volumes in ml of the sizeable pieces, largest first. Corners connect: slices shift between breath-holds."""
-    counts = np.unique(label_pieces(voxels)[voxels], return_counts=True)[1]
+def _piece_sizes(voxels: np.ndarray, spacing_mm: tuple[float, float, float]) -> list[float] | None:
+    """Volumes in ml of the sizeable pieces, largest first; None when they cannot be counted.
+
+    Corners connect: slices shift between breath-holds.
+    """
+    labels = label_pieces(voxels)
+    if labels is None:
+        return None
+    counts = np.unique(labels[voxels], return_counts=True)[1]
     sizes = counts * volume_ml(np.ones(1, bool), spacing_mm)
     return sorted((float(size) for size in sizes if size >= PIECE_ML), reverse=True)
 
 
-def label_pieces(voxels: np.ndarray) -> np.ndarray:
+def label_pieces(voxels: np.ndarray) -> np.ndarray | None:
     """(Z, Y, X) int32: one number per piece whose voxels meet at least at corners, 0 outside.
+
+    None for what is too large or too winding to be a heart.
 
     The largest number spreads through each piece until nothing changes; scipy.ndimage.label gives the same pieces,
     but takes longer to import than a network to segment the volume.
@@ -138,14 +157,16 @@ def label_pieces(voxels: np.ndarray) -> np.ndarray:
         return labels
     box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in places)
     inside = voxels[box]
+    if inside.size > _MAX_BOX:
+        return None
     numbers = np.where(inside, np.arange(1, inside.size + 1, dtype=np.int32).reshape(inside.shape), 0)
-    while True:
+    for _ in range(_MAX_SWEEPS):
         spread = np.where(inside, _largest_around(numbers), 0)
         if np.array_equal(spread, numbers):
-            break
+            labels[box] = numbers
+            return labels
         numbers = spread
-    labels[box] = numbers
-    return labels
+    return None
 
 
 def _largest_around(numbers: np.ndarray) -> np.ndarray:
@@ -184,7 +205,8 @@ def _slices(indices: Sequence[int]) -> str:
             runs[-1].append(number)
         else:
             runs.append([number])
-    shown = ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+    named = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
+    shown = ", ".join(named[:_MAX_RUNS]) + (f" and {len(runs) - _MAX_RUNS} more" if len(runs) > _MAX_RUNS else "")
     return f"slice{'s' if len(indices) > 1 else ''} {shown}"
 
 

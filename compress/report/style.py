@@ -7,6 +7,7 @@ no time or software stamp, so equal data gives equal bytes.
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,7 @@ _RC: dict[Any, Any] = {
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "text.color": INK,
+    "text.parse_math": False,  # a file name may hold dollar signs
 }
 
 
@@ -73,10 +75,12 @@ def picture(path: Path, title: str, *, size: tuple[float, float], phantom: bool 
             matplotlib.rcParams[name] = value
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
-        _heading(figure, title, phantom=phantom)
-        yield figure
-        with atomic_path(Path(path)) as temporary:
-            figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None}, facecolor="white")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"Glyph .* missing from")  # of names in other scripts: drawn as boxes
+            _heading(figure, title, phantom=phantom)
+            yield figure
+            with atomic_path(Path(path)) as temporary:
+                figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None}, facecolor="white")
 
 
 def _heading(figure: Figure, title: str, *, phantom: bool) -> None:

@@ -22,15 +22,20 @@ def draw_overlay(path: Path, images: Sequence[Segmented], document: dict[str, An
     labels, told = document["labels"], document["clinical"]
     known = [name for name in ("LV EF", "RV EF") if name in told and told[name]["value"] is not None]
     values = [f"{name} {told[name]['value']:.0f}{told[name]['unit']}" for name in known]
-    title = ", ".join([document["study"], *values])
+    phantom = document["phantom"]
+    title = ", ".join([document["study"], *values, *(["flagged: see the report"] if _is_flagged(document) else [])])
     return save_mask_overlay(
         path,
         strips,
-        title,
+        title + (" (phantom-trained model)" if phantom["model"] else ""),
         labels=labels,
         colours=structure_colours(labels),
-        phantom=any(document["phantom"].values()),
+        phantom=phantom["images"],
     )
+
+
+def _is_flagged(document: dict[str, Any]) -> bool:
+    return bool(document["flags"]) or any(image["flags"] or image["concerns"] for image in document["images"])
 
 
 def _strips(images: Sequence[Segmented], document: dict[str, Any]) -> Iterator[Strip]:
@@ -38,6 +43,7 @@ def _strips(images: Sequence[Segmented], document: dict[str, Any]) -> Iterator[S
     places = [(name, by_mask[phase["mask"]], phase["frame"] - 1) for name, phase in document["phases"].items()]
     for name, image, frame in places or [("", image, 0) for image in images]:
         label = name or image.source.output.removesuffix(".gz").removesuffix(".nii")
+        label += f"\nframe {frame + 1} of {image.file.frames}" if image.file.is_cine else ""
         yield Strip(label, _frame(image, frame), image.labels[frame], image.file.spacing)
 
 

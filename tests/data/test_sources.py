@@ -79,13 +79,13 @@ def test_acdc_without_masks_from_root_half_and_patient(tmp_path: Path) -> None:
     root = makers.acdc_root(tmp_path / "acdc", 2)
     for mask in root.rglob("*_gt.nii.gz"):
         mask.unlink()
-    makers.acdc_patient(root / "testing", 101)
+    makers.acdc_patient(tmp_path / "other" / "testing", 101)
     both = acdc_outputs(1) | acdc_outputs(2)
     assert outputs(find_sources(root)) == outputs(find_sources(root / "training")) == both
     assert find_sources(root).kind == "acdc"
     assert list(find_sources(root).studies) == ["patient001", "patient002"]
     assert outputs(find_sources(root / "training" / "patient002")) == acdc_outputs(2)
-    assert outputs(find_sources(root / "testing")) == acdc_outputs(101)
+    assert outputs(find_sources(tmp_path / "other" / "testing")) == acdc_outputs(101)
 
 
 @pytest.mark.parametrize("half", ["testing", "database/testing"])
@@ -129,11 +129,9 @@ def test_nnunet_groups_frames_by_patient_and_reads_no_mask(tmp_path: Path) -> No
     assert outputs(find_sources(tmp_path / "imagesTr")) == outputs(found)
 
 
-def test_nnunet_training_images_come_before_test_images(tmp_path: Path) -> None:
+def test_nnunet_test_images_alone_are_taken(tmp_path: Path) -> None:
     image(tmp_path / "imagesTs" / "b_0000.nii.gz")
     assert list(find_sources(tmp_path).studies) == ["b"]
-    image(tmp_path / "imagesTr" / "a_0000.nii.gz")
-    assert list(find_sources(tmp_path).studies) == ["a"]
 
 
 def test_nnunet_faults_are_problems(tmp_path: Path) -> None:
@@ -266,3 +264,27 @@ def test_the_data_side_of_prediction_starts_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_folder_that_one_stands_in_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient = makers.acdc_patient(tmp_path, 4)
+    monkeypatch.chdir(patient)
+    found = find_sources(Path())
+    assert found.kind == "acdc"
+    assert list(found.studies) == ["patient004"]
+
+
+def test_half_of_a_data_set_is_never_left_out_in_silence(tmp_path: Path) -> None:
+    for half in ("training", "testing"):
+        makers.acdc_patient(tmp_path / "acdc" / half, 1)
+    for half in ("imagesTr", "imagesTs"):
+        image(tmp_path / "raw" / half / "a_0000.nii.gz")
+    for folder, halves in (("acdc", "training and testing"), ("raw", "imagesTr and imagesTs")):
+        with pytest.raises(DataError, match=f"holds both {halves}. Name one of them"):
+            find_sources(tmp_path / folder)
+
+
+def test_a_model_in_the_place_of_the_image_says_so(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"x")
+    with pytest.raises(DataError, match="The model comes first"):
+        find_sources(tmp_path / "m.onnx")

@@ -263,3 +263,20 @@ def test_pieces_are_those_of_scipy(seed: int, share: float) -> None:
     ours, theirs = label_pieces(voxels), ndimage.label(voxels, np.ones((3, 3, 3)))[0]
     pairs = set(zip(ours.ravel().tolist(), theirs.ravel().tolist(), strict=True))
     assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
+
+
+def test_a_snake_is_given_up_and_flagged() -> None:
+    mask = np.zeros((1, 128, 128), np.uint8)
+    mask[0, ::2] = RV
+    for row in range(1, 127, 2):
+        mask[0, row, 127 if row % 4 == 1 else 0] = RV
+    assert label_pieces(mask == RV) is None
+    flags = {flag.kind: flag.message for flag in mask_flags(mask, labels=LABELS, spacing_mm=SPACING)}
+    assert flags["rv-pieces"] == "The RV is too ragged for its pieces to be counted."
+
+
+def test_a_message_names_a_few_slices() -> None:
+    mask = np.repeat(heart()[6:7], 40, axis=0)
+    mask[1:-1:2][mask[1:-1:2] == RV] = 0
+    flags = {flag.kind: flag.message for flag in mask_flags(mask, labels=LABELS, spacing_mm=SPACING)}
+    assert "slices 2, 4, 6, 8, 10, 12 and 13 more" in flags["gap"]
