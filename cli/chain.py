@@ -64,12 +64,12 @@ def demo(
 
 
 def _predict_one(ws: Workspace) -> None:
-    """What a hospital would do with the result: check the smallest file, and segment one study with it."""
+    """What a hospital would do with the result: check the file of the kept weights, and segment one study with it."""
     from cli.predict import show_predictions
     from cli.verify import verify
     from compress.steps.predicting import PredictRequest, predict
 
-    model = min((stage.onnx for stage in ws.run.pruned_stages()), key=lambda path: path.stat().st_size)
+    model = next(stage.onnx for stage in ws.run.pruned_stages() if stage.root.name == "none")
     verify(model)
     study = ws.studies_of(ws.split.val)[0]
     request = PredictRequest(model, study.image_path.parent, ws.run.predictions, overlays=True, earlier="restart")
