@@ -174,7 +174,7 @@ def compare(whole: Path, resumed: Path, studies: int) -> str:
 
 def slices_of(out: Path) -> int:
     images = [image for name in reports(out) for image in json.loads((out / name).read_text())["images"]]
-    return sum(image["shape"][0] * image["frames"] for image in images)
+    return sum(image["shape_zyx"][0] * image["frames"] for image in images)
 
 
 def memory_table(samples: list[Sample], studies: int) -> list[str]:

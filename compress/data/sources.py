@@ -56,7 +56,7 @@ def find_sources(path: Path) -> Sources:
     """What is to be segmented at `path`; one bad patient becomes a problem and hides no other.
 
     Raises `DataError` when there is nothing: a missing path, a file that is no NIfTI by its name, a folder in no known
-    layout; and when masks lie among the images or two images would give the same output.
+    layout, one that holds two halves; and when masks lie among the images or two images would give the same output.
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100 (a link keeps its own name; "." is an ACDC patient by its name)
     try:
@@ -136,7 +136,8 @@ def _is_nnunet(folder: Path) -> bool:
 
 
 def _nnunet_images(folder: Path) -> Path:
-    return next((folder / sub for sub in ("imagesTr", "imagesTs") if (folder / sub).is_dir()), folder)
+    there = [folder / sub for sub in ("imagesTr", "imagesTs") if (folder / sub).is_dir()]
+    return next((place for place in there if any(_names(place))), [*there, folder][0])
 
 
 def _scan_nnunet(folder: Path) -> Scan:

@@ -33,8 +33,8 @@ _MAX_RUNS = 6
 """Runs of slices that a message names."""
 _MAX_SWEEPS = 200
 """A heart settles within 100; a mask that does not is noise."""
-_MAX_BOX = 2**24
-"""Voxels around a structure; a short-axis heart has below 2**20."""
+_MAX_BOX = 2**21
+"""Voxels around a structure; an expert's heart has below 2**18. Both limits together bound the time to seconds."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def draw_overlay(path: Path, images: Sequence[Segmented], document: dict[str, An
     return save_mask_overlay(
         path,
         strips,
-        title + (" (phantom-trained model)" if phantom["model"] else ""),
+        title + (" (phantom-trained model)" if phantom["model"] and not phantom["images"] else ""),
         labels=labels,
         colours=structure_colours(labels),
         phantom=phantom["images"],

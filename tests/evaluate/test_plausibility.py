@@ -261,6 +261,7 @@ def test_pieces_are_those_of_scipy(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     voxels = rng.random(rng.integers(1, 9, 3)) < share
     ours, theirs = label_pieces(voxels), ndimage.label(voxels, np.ones((3, 3, 3)))[0]
+    assert ours is not None
     pairs = set(zip(ours.ravel().tolist(), theirs.ravel().tolist(), strict=True))
     assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
 
