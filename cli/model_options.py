@@ -17,7 +17,7 @@ ThreadsOption = Annotated[
 
 
 def earlier_of(resume: bool, restart: bool) -> Literal["refuse", "resume", "restart"]:
-    """What --resume and --restart of `predict` say about results that are already there."""
+    """What --resume and --restart say about results that are already there. Raises `ConfigError` for both."""
     from compress.errors import ConfigError
 
     if resume and restart:

@@ -57,11 +57,10 @@ def check_name(name: str) -> str:
 
 def policy_of(resume: bool, restart: bool, *, replace: bool = False) -> Policy:
     """What --resume and --restart say about results that are already there."""
-    from compress.errors import ConfigError
+    from cli.model_options import earlier_of
     from compress.steps.stage import Policy
 
-    if resume and restart:
-        raise ConfigError("--resume and --restart exclude each other.")
-    if restart:
+    word = earlier_of(resume, restart)
+    if word == "restart":
         return Policy("restart", "replace", force=True)
-    return Policy("resume" if resume else "refuse", "replace" if replace else "refuse")
+    return Policy(word, "replace" if replace else "refuse")

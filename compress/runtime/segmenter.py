@@ -10,6 +10,7 @@ import numpy as np
 
 from compress.data.frames import ImageFile, open_image
 from compress.data.label_file import write_labels
+from compress.data.preprocess import Prepared
 from compress.data.volume import Study, Volume
 from compress.errors import ConfigError, DataError, ModelFileError
 from compress.runtime.card import ModelCard, read_card
@@ -102,11 +103,15 @@ class Segmenter:
         image = _as_volume(image, name)
         spacing = _as_spacing(spacing_mm, name)
         concerns = check_image(image, spacing, name=name, expected=self.card.range, force=force)
-        check_work(image, spacing, name=name, card=self.card)
-        volume = Volume(Study(name, "", Path(name), None), image, None, spacing, np.eye(4))
-        prepared = self.card.preprocessing.forward(volume)
+        prepared = self.prepare(image, spacing, name=name)
         mask = predict_mask(self.run, prepared, batch_size=self.batch_size)
         return Segmentation(mask, dict(self.card.labels), spacing, tuple(concerns))
+
+    def prepare(self, image: np.ndarray, spacing_mm: tuple[float, float, float], *, name: str) -> Prepared:
+        """A volume (Z, Y, X) on the network's grid. Raises `DataError` for one that would fill the memory."""
+        check_work(image, spacing_mm, name=name, card=self.card)
+        volume = Volume(Study(name, "", Path(name), None), image, None, spacing_mm, np.eye(4))
+        return self.card.preprocessing.forward(volume)
 
     def segment_file(self, path: str | Path, *, force: bool = False) -> Segmentation:
         """Segment a 3D NIfTI image. Raises `DataError` as `segment` does, for unreadable files, and for a cine."""

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from compress.data.volume import Study, Volume
 from compress.errors import DataError
 from compress.files import digest_bytes
 from compress.runtime.golden import Computed, Golden, changes, read_golden, thin
 from compress.runtime.predict import predict_mask
 from compress.runtime.providers import PROVIDERS
-from compress.runtime.segmenter import Segmenter, check_work
+from compress.runtime.segmenter import Segmenter
 from compress.runtime.versions import versions
 
 BIT_EQUAL, WITHIN, BROKEN = "bit-equal", "within tolerance", "broken"
@@ -80,9 +79,7 @@ def verify(path: Path, *, provider: str = "cpu", threads: int | None = None) -> 
 
 def compute(segmenter: Segmenter, image: np.ndarray, spacing_mm: tuple[float, float, float]) -> Computed:
     """Mask and logits of one volume (Z, Y, X), through the whole chain."""
-    check_work(image, spacing_mm, name="self-test", card=segmenter.card)
-    volume = Volume(Study("self-test", "", Path("self-test"), None), image, None, spacing_mm, np.eye(4))
-    prepared = segmenter.card.preprocessing.forward(volume)
+    prepared = segmenter.prepare(image, spacing_mm, name="self-test")
     kept: list[np.ndarray] = []
 
     def run(images: np.ndarray) -> np.ndarray:

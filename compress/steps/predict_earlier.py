@@ -32,6 +32,8 @@ Earlier = Literal["refuse", "resume", "restart"]
 """What to do about results that are already there."""
 
 Document = dict[str, Any]
+Reports = dict[Path, Document]
+"""By the file that holds each."""
 
 
 @contextmanager
@@ -64,8 +66,9 @@ def settle(
     Raises `ConfigError` when results are there and `earlier` does not allow for them, when a file is in the way that
     `predict` did not write, and when the folder's results were made with something else.
     """
+    reports = dict(reports_in(table.parent))
     there = [(job, path) for job in jobs for path in job.targets if path.exists()]
-    foreign = [path for job, path in there if not _is_ours(path, job)]
+    foreign = [path for job, path in there if not _is_ours(path, job, reports)]
     if table.exists() and not _is_our_table(table):
         foreign.append(table)
     if foreign:
@@ -79,10 +82,10 @@ def settle(
             cure="Pass --resume to keep what is finished, --restart to replace it, or name another folder.",
         )
     own = {job.report for job in jobs} if earlier == "restart" else set()
-    for path, document in reports_in(table.parent):
+    for path, document in reports.items():
         if path not in own:
             _refuse_mixture(path, document, trace)
-    done = {} if earlier == "restart" else _reusable_reports(jobs, overlays=overlays)
+    done = {} if earlier == "restart" else _reusable_reports(jobs, reports, overlays=overlays)
     _clear([job for job in jobs if job.study not in done], table)
     return done
 
@@ -125,14 +128,11 @@ def _is_report(document: Any) -> bool:
     return isinstance(document, dict) and isinstance(document.get("trace"), dict) and "study" in document
 
 
-def _is_ours(path: Path, job: Job) -> bool:
+def _is_ours(path: Path, job: Job, reports: Reports) -> bool:
     """A mask by its header; report and overlay by the report, or by a mask beside a report that was damaged."""
     if path in job.masks:
         return _is_our_mask(path)
-    with suppress(InputError):
-        if job.report.is_file() and _is_report(read_json(job.report)):
-            return True
-    return any(mask.exists() and _is_our_mask(mask) for mask in job.masks)
+    return job.report in reports or any(mask.exists() and _is_our_mask(mask) for mask in job.masks)
 
 
 def _is_our_mask(path: Path) -> bool:
@@ -171,20 +171,20 @@ def _shown(value: Any, other: Any) -> str:
     return str(value)[:12]
 
 
-def _reusable_reports(jobs: Sequence[Job], *, overlays: bool) -> dict[str, Document]:
-    found = {job.study: _reusable(job) for job in jobs if not overlays or job.overlay.is_file()}
+def _reusable_reports(jobs: Sequence[Job], reports: Reports, *, overlays: bool) -> dict[str, Document]:
+    wanted = [job for job in jobs if job.report in reports and (not overlays or job.overlay.is_file())]
+    found = {job.study: _reusable(job, reports[job.report]) for job in wanted}
     return {study: document for study, document in found.items() if document is not None}
 
 
-def _reusable(job: Job) -> Document | None:
+def _reusable(job: Job, document: Document) -> Document | None:
     """The study's report when its images, what is known of them, and its masks are those that it speaks of."""
-    if not all(path.is_file() for path in (job.report, *job.masks)):
+    if not all(path.is_file() for path in job.masks):
         return None
     try:
-        document = read_json(job.report)
         told = [_told(image) for image in document["images"]]
         now = [_known(*pair) for pair in zip(job.sources, job.masks, strict=True)]
-    except (InputError, KeyError, TypeError, OSError):
+    except (KeyError, TypeError, OSError):
         return None
     whole = document.get("schema") == SCHEMA and document.get("study") == job.study and is_whole(document)
     return document if whole and told == now else None
