@@ -146,7 +146,7 @@ def _draw_row(row: Sequence[Axes], item: SliceItem, labels: Mapping[str, int], c
     for axes, mask in ((row[1], reference), (row[2], prediction)):
         for name, value in labels.items():
             draw_contour(axes, mask == value, colours[name])
-    row[3].imshow(_disagreement_picture(image, reference, prediction), aspect=aspect, interpolation="nearest")
+    row[3].imshow(disagreement_picture(image, reference, prediction), aspect=aspect, interpolation="nearest")
     row[0].set_ylabel(f"{item.caption}\nDice {item.dice:.3f}", rotation=0, ha="right", va="center", labelpad=8)
     if not any(mask.any() for mask in disagreement(reference, prediction).values()):
         row[3].set_xlabel("no difference", color=MUTED)
@@ -167,7 +167,7 @@ def draw_contour(axes: Axes, mask: np.ndarray, colour: str) -> None:
         axes.contour(columns, rows, padded, levels=[0.5], colors=[colour], linewidths=1.6)
 
 
-def _disagreement_picture(image: np.ndarray, reference: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+def disagreement_picture(image: np.ndarray, reference: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """(H, W, 3): the dimmed image with wrong voxels in colour."""
     canvas = np.repeat(0.55 * image[..., None], 3, axis=-1)
     for colour, mask in disagreement(reference, prediction).items():
