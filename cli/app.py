@@ -14,13 +14,16 @@ from cli.chain import demo, run, sweep
 from cli.data import data
 from cli.evaluate import evaluate
 from cli.export import export
+from cli.gate import gate
 from cli.info import info
 from cli.init import init
 from cli.inspect import inspect
 from cli.plan import plan
 from cli.predict import predict
 from cli.prune import finetune, prune
+from cli.quantize import quantize
 from cli.sensitivity import sensitivity
+from cli.ship import ship
 from cli.train import train
 from cli.verify import verify
 
@@ -49,10 +52,13 @@ for command in (
     prune,
     finetune,
     export,
+    quantize,
     predict,
     info,
     verify,
     bench,
+    gate,
+    ship,
     sweep,
     run,
     demo,

@@ -14,6 +14,7 @@ PositiveInt = Annotated[int, Field(gt=0)]
 Ratio = Annotated[float, Field(ge=0.0, lt=1.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Init = Literal["none", "random", "rewind"]
 INITS: tuple[Init, ...] = get_args(Init)
@@ -174,6 +175,46 @@ class Bench(Section):
     batch_size: PositiveInt = 1
 
 
+class Quantization(Section):
+    method: Literal["auto", "minmax", "percentile", "entropy"] = "auto"
+    slices: Annotated[int, Field(ge=4)] = 64
+    """Training slices that the ranges of the activations are measured on."""
+    budget: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.003
+    """Largest loss of mean 3D Dice."""
+
+
+class GateMargins(Section):
+    """By how much the mean may be worse: of Dice (lower), of distances and of absolute errors (higher)."""
+
+    dice: Positive = 0.01
+    hd95_mm: Positive = 1.0
+    volume_ml: Positive = 5.0
+    ef_points: Positive = 2.0
+    mass_g: Positive = 5.0
+
+
+class GateLimits(Section):
+    """By how much one structure, group or patient may be worse."""
+
+    structure_dice: Positive = 0.02
+    group_dice: Positive = 0.03
+    patient_dice: Positive = 0.1
+    patient_volume_ml: Positive = 25.0
+    patient_ef_points: Positive = 10.0
+    patient_mass_g: Positive = 25.0
+    lost_structures: Annotated[int, Field(ge=0)] = 0
+
+
+class Gate(Section):
+    margins: GateMargins = GateMargins()
+    limits: GateLimits = GateLimits()
+    confidence: Annotated[float, Field(ge=0.8, le=0.999)] = 0.95
+    resamples: Annotated[int, Field(ge=1000, le=100_000)] = 10_000
+    seed: Seed = 0
+    min_patients: Annotated[int, Field(ge=6)] = 10
+    """Fewer than six show nothing: a failure of two patients in five may not be among them."""
+
+
 class RatioSet(Section):
     name: Name
     ratios: Ratios
@@ -195,6 +236,8 @@ class Config(Section):
     pruning: Pruning = Pruning()
     export: Export = Export()
     bench: Bench = Bench()
+    quantization: Quantization = Quantization()
+    gate: Gate = Gate()
     sweep: Sweep = Sweep()
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@
     baseline/            a Stage (the dense network)
     pruned/<init>/       a Stage with masks, plan and schematic beside it; rounds/<i>/ of iterative pruning
     scratch/             a Stage: the pruned shape trained from scratch (control)
-    inspect/ bench/ sweep/ planning/ predictions/
+    inspect/ bench/ gate/ sweep/ planning/ predictions/
 """
 
 from __future__ import annotations
@@ -168,6 +168,36 @@ class TargetFiles:
 
 
 @dataclass(frozen=True)
+class GateFiles:
+    """What `gate` leaves of one candidate."""
+
+    root: Path
+
+    @property
+    def verdict(self) -> Path:
+        return self.root / "verdict.json"
+
+    @property
+    def baseline(self) -> Path:
+        """The baseline's scores."""
+        return self.root / "baseline.json"
+
+    @property
+    def candidate(self) -> Path:
+        """The candidate's scores."""
+        return self.root / "candidate.json"
+
+    @property
+    def summary(self) -> Path:
+        return self.root / "verdict.md"
+
+    @property
+    def overlays(self) -> Path:
+        """The slices on which the two disagree most."""
+        return self.root / "overlays.png"
+
+
+@dataclass(frozen=True)
 class RunDir:
     """The folder of one experiment."""
 
@@ -227,6 +257,22 @@ class RunDir:
     def bench(self) -> Path:
         return self.root / "bench"
 
+    def gate(self, name: str) -> GateFiles:
+        """The verdict on one candidate."""
+        return GateFiles(self.root / "gate" / name)
+
+    def verdicts(self) -> list[Path]:
+        """Every verdict of this run, by name of its candidate."""
+        return sorted(self.root.glob("gate/*/verdict.json"))
+
+    def benchmarks(self) -> list[Path]:
+        """The record of every benchmark of this run."""
+        return sorted(self.bench.glob("bench-*.json"))
+
+    def gate_scores(self, key: str) -> Path:
+        """Scores and masks of one file on one cohort, kept so that no file is scored twice."""
+        return self.root / "gate" / ".scores" / key  # no candidate is called so: their names start with no dot
+
     @property
     def predictions(self) -> Path:
         """Masks, report and overlay of the demo's one study."""
@@ -273,3 +319,14 @@ def phantom_dir(config: Config) -> Path:
     """Where the embedded phantom of this size and seed is generated."""
     phantom = config.data.phantom
     return Path(config.train.paths.save_root) / f"phantom-{phantom.patients}-seed{phantom.seed}"
+
+
+def quantized_files(model: Path, kind: str, *, out: Path | None = None) -> tuple[Path, Path]:
+    """(file, record) that `quantize` writes for an exported file: beside it as <stem>.<kind>.onnx, or `out`."""
+    target = out or model.with_name(f"{model.stem}.{kind}.onnx")
+    return target, target.with_name(f"{target.stem}.quantize.json")
+
+
+def bundle_dir(model: Path) -> Path:
+    """Where `ship` writes the bundle of an exported file that names no folder: beside it."""
+    return model.with_name(f"{model.stem}-bundle")

@@ -95,11 +95,36 @@ export:                           # what exported files say of themselves
     every result needs the eyes of a qualified reader.
 
 bench:
-  provider: cpu                   # cpu | cuda
+  provider: cpu                   # cpu | cuda | openvino
   threads: null                   # null: every core that the process may use
   rounds: 100                     # interleaved rounds, baseline and candidates in turn
   warmup: 10
   batch_size: 1
+
+quantization:                     # what `quantize` may do to an exported file
+  method: auto                    # how ranges are found: auto (best Dice of all) | minmax | percentile | entropy
+  slices: 64                      # training slices that the ranges are measured on
+  budget: 0.003                   # largest loss of mean 3D Dice; layers stay in float until it holds
+
+gate:                             # what a candidate may lose against its baseline; benchmarks/GATE.md says why
+  margins:                        # by how much the mean over patients may be worse, shown with an interval
+    dice: 0.01                    # each structure
+    hd95_mm: 1.0                  # each structure
+    volume_ml: 5.0                # absolute error of LV and RV at ED and ES
+    ef_points: 2.0                # absolute error of the ejection fractions
+    mass_g: 5.0                   # absolute error of the myocardial mass
+  limits:                         # by how much a part may be worse, as measured
+    structure_dice: 0.02          # one structure at one phase
+    group_dice: 0.03              # one disease group
+    patient_dice: 0.1             # one structure of one patient
+    patient_volume_ml: 25.0       # one patient's absolute error; the same below
+    patient_ef_points: 10.0
+    patient_mass_g: 25.0
+    lost_structures: 0            # structures of which no voxel is found any more
+  confidence: 0.95                # of the two-sided interval; its bad end decides (2.5%)
+  resamples: 10000
+  seed: 0
+  min_patients: 10                # fewer are refused; never below 6
 
 sweep:                            # `sweep` trains every combination; `run` uses inits
   inits: [none, random, rewind]

@@ -24,6 +24,9 @@ KEY = "cardiocompress"
 MAX_SIDE = 1024
 """Largest window in pixels; a forged card must not ask for images that fill the memory."""
 
+MAX_LOGIT_BOUND = 10.0
+"""Largest difference of logits that a quantized file may allow its self-test: beyond it the test would show nothing."""
+
 MAX_LABELS = 255
 """Label values of a uint8 mask, background left out."""
 
@@ -64,8 +67,18 @@ class ModelCard:
     """"network" (digest of the weights), "parent" (of those that it was pruned from), "stage", "versions"."""
     pruning: dict[str, Any] | None = None
     """Criterion, ratios and digest of the plan; None for a dense network."""
+    quantization: dict[str, Any] | None = None
+    """What the numbers were rounded to, how, from which float graph ("source"), and "logit_bound"; None in float32."""
     licence: str = ""
     intended_use: str = ""
+
+    def logit_bound(self, provider_bound: float) -> float:
+        """Largest logit difference that counts as equal in the self-test: the provider's, or a quantized file's own.
+
+        Whole numbers flip by a step where float sums are rounded another way, so their bound is measured.
+        """
+        own = 0.0 if self.quantization is None else float(self.quantization["logit_bound"])
+        return max(provider_bound, own)
 
     @property
     def phantom(self) -> bool:
@@ -74,6 +87,7 @@ class ModelCard:
 
     def to_json(self) -> dict[str, Any]:
         """The document as it is stored, every rule spelt out for readers that are not this package."""
+        quantized = {} if self.quantization is None else {"quantization": self.quantization}
         return {
             "schema": SCHEMA,
             "task": _TASK,
@@ -88,6 +102,7 @@ class ModelCard:
             "architecture": self.architecture,
             "provenance": self.provenance,
             "pruning": self.pruning,
+            **quantized,
             "licence": self.licence,
             "intended_use": self.intended_use,
         }
@@ -112,6 +127,7 @@ class ModelCard:
             range=reader.range(),
             provenance=reader.get(dict, "provenance"),
             pruning=reader.get((dict, type(None)), "pruning"),
+            quantization=reader.quantization(),
             licence=reader.get(str, "licence"),
             intended_use=reader.get(str, "intended_use"),
         )
@@ -268,6 +284,17 @@ class _Reader:
         low, high = found.clip_percentiles
         if low >= high or not all(isinstance(side, int) for side in found.size):
             raise self.fault("preprocessing", "contradictory")
+        return found
+
+    def quantization(self) -> dict[str, Any] | None:
+        if "quantization" not in self.document:  # a float32 file
+            return None
+        found = self.get(dict, "quantization")
+        for name in ("kind", "source"):
+            self.get(str, "quantization", name)
+        bound = self.get((int, float), "quantization", "logit_bound")
+        if not 0 < bound <= MAX_LOGIT_BOUND:
+            raise self.fault("quantization.logit_bound", f"{bound:g}, not above 0 and at most {MAX_LOGIT_BOUND:g}")
         return found
 
     def range(self) -> TrainingRange | None:

@@ -60,7 +60,7 @@ def verify(path: Path, *, provider: str = "cpu", threads: int | None = None) -> 
     segmenter = Segmenter(path, provider=provider, threads=threads, altered=True)
     session = segmenter.session
     golden = read_golden(session.file, segmenter.card)
-    bound = PROVIDERS[provider].logit_bound
+    bound = segmenter.card.logit_bound(PROVIDERS[provider].logit_bound)
     reasons = changes(session.file, golden)
     try:
         computed = compute(segmenter, golden.image, golden.spacing_mm)

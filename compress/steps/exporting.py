@@ -49,15 +49,16 @@ def card_of(ws: Workspace, checkpoint: Checkpoint) -> ModelCard:
     Raises `CheckpointError` when the workspace's data is not what the network was trained on: the card's training
     range and the parity report would speak of other images.
     """
-    _check_data(ws, checkpoint)
+    check_training_data(ws, checkpoint.meta.data_digest)
     told = ws.config.export
     return make_card(
         checkpoint, training_range=training_range(ws), licence=told.licence, intended_use=told.intended_use
     )
 
 
-def _check_data(ws: Workspace, checkpoint: Checkpoint) -> None:
-    trained, here = checkpoint.meta.data_digest, ws.training.digest
+def check_training_data(ws: Workspace, trained: str) -> None:
+    """Raise `CheckpointError` unless `trained`, a digest ("": not told), is that of the workspace's training data."""
+    here = ws.training.digest
     if trained and trained != here:
         what = "the phantom" if ws.training.phantom else str(ws.training.folder)
         raise CheckpointError(

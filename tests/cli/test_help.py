@@ -17,6 +17,7 @@ COMMANDS = (
     "finetune",
     "eval",
     "export",
+    "quantize",
     "predict",
     "info",
     "verify",

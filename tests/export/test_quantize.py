@@ -1,0 +1,110 @@
+"""INT8 and FP16 files: what is computed on whole numbers, what stays in float, and the same bytes every time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from compress.errors import ConfigError, ModelFileError
+from compress.export.quantize import (
+    METHODS,
+    Calibration,
+    calibrate,
+    convolutions,
+    fill_shapes,
+    quantize_fp16,
+    quantize_int8,
+)
+from compress.runtime.session import open_session
+
+LAYERS = ["encoders.0.conv1", "encoders.0.conv2", "encoders.1.conv1", "encoders.1.conv2", "bottleneck.conv1"]
+LAYERS += ["bottleneck.conv2", "decoders.1.conv1", "decoders.1.conv2", "decoders.3.conv1", "decoders.3.conv2", "head"]
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((6, 1, 32, 32)).astype(np.float32)
+
+
+@pytest.fixture(scope="module", params=list(METHODS))
+def calibration(
+    request: pytest.FixtureRequest, sealed_path: Path, images: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+) -> Calibration:
+    folder = tmp_path_factory.mktemp(request.param)
+    return calibrate(fill_shapes(sealed_path, folder / "shapes.onnx"), images, method=request.param, folder=folder)
+
+
+def whole_number_weights(path: Path) -> dict[str, np.ndarray]:
+    model = onnx.load(path)
+    return {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if t.name.endswith(".weight_quantized")}
+
+
+def logits(path: Path, images: np.ndarray) -> np.ndarray:
+    return np.concatenate([open_session(path, threads=1).run(image[None]) for image in images])
+
+
+def test_layers_are_named_as_in_the_network(sealed_path):
+    assert convolutions(sealed_path) == LAYERS
+
+
+def test_every_convolution_is_on_seven_bit_weights_and_transposed_ones_stay_in_float(calibration, tmp_path):
+    path = quantize_int8(calibration, tmp_path / "int8.onnx")
+    weights = whole_number_weights(path)
+    assert sorted(weights) == sorted(f"{name}.weight_quantized" for name in LAYERS)
+    assert all(w.dtype == np.int8 and np.abs(w.astype(int)).max() <= 64 for w in weights.values())
+    floats = [t.name for t in onnx.load(path).graph.initializer if t.data_type == onnx.TensorProto.FLOAT]
+    assert "decoders.0.weight" in floats and "decoders.2.weight" in floats
+
+
+def test_the_logits_are_nearly_those_of_the_float_file(calibration, sealed_path, images, tmp_path):
+    ours = logits(sealed_path, images)
+    theirs = logits(quantize_int8(calibration, tmp_path / "int8.onnx"), images)
+    assert np.sqrt(np.mean((ours - theirs) ** 2)) < 0.1 * ours.std()
+    assert not np.array_equal(ours, theirs)
+
+
+def test_layers_kept_in_float_are_bit_equal_to_the_original_when_all_are_kept(
+    calibration, sealed_path, images, tmp_path
+):
+    some = quantize_int8(calibration, tmp_path / "some.onnx", keep_float=["head", "encoders.0.conv1"])
+    assert len(whole_number_weights(some)) == len(LAYERS) - 2
+    mixed, exact = logits(some, images), logits(sealed_path, images)
+    whole = logits(quantize_int8(calibration, tmp_path / "whole.onnx"), images)
+    assert not np.array_equal(mixed, whole) and not np.array_equal(mixed, exact)
+
+
+def test_a_layer_that_is_not_there_is_an_error_with_the_names(calibration, tmp_path):
+    with pytest.raises(ModelFileError, match=r"no layer encoders\.9\.conv1\. Layers: encoders\.0\.conv1"):
+        quantize_int8(calibration, tmp_path / "int8.onnx", keep_float=["encoders.9.conv1"])
+    assert not (tmp_path / "int8.onnx").exists()
+
+
+def test_equal_inputs_give_equal_bytes(calibration, tmp_path):
+    first, second = (quantize_int8(calibration, tmp_path / f"{n}.onnx") for n in "ab")
+    assert first.read_bytes() == second.read_bytes()
+    assert [(p.key, p.value) for p in onnx.load(first).metadata_props] == [("divisor", "4")]
+
+
+def test_images_and_logits_stay_float32(calibration, sealed_path, images, tmp_path):
+    """`open_session` refuses a file with other ends."""
+    half = quantize_fp16(sealed_path, tmp_path / "fp16.onnx")
+    assert half.stat().st_size < sealed_path.stat().st_size
+    kinds = {t.data_type for t in onnx.load(half).graph.initializer if t.name.endswith(".weight")}
+    assert kinds == {onnx.TensorProto.FLOAT16}
+    np.testing.assert_allclose(logits(half, images), logits(sealed_path, images), atol=0.02)
+
+
+def test_an_unknown_method_teaches_the_names(sealed_path, images, tmp_path):
+    with pytest.raises(ConfigError, match=r"Unknown calibration method 'max'\. Known: entropy, minmax, percentile"):
+        calibrate(sealed_path, images, method="max", folder=tmp_path)
+
+
+def test_a_file_that_is_no_model_is_a_typed_error(tmp_path):
+    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    with pytest.raises(ModelFileError, match="cannot be quantized"):
+        fill_shapes(tmp_path / "bad.onnx", tmp_path / "out.onnx")
+    assert not (tmp_path / "out.onnx").exists()
