@@ -2,40 +2,96 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.model_options import ModelArgument, ProviderOption, ThreadsOption
+from cli.model_options import ProviderOption, ThreadsOption
+
+if TYPE_CHECKING:
+    from compress.runtime.bundle import BundleVerification
+    from compress.runtime.verify import Verification
 
 
 def verify(
-    model: ModelArgument,
+    model: Annotated[Path, typer.Argument(help="An exported model (.onnx), or a bundle's folder that `ship` wrote.")],
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
+    public_key: Annotated[
+        Path | None, typer.Option("--public-key", help="A bundle's signature must be by this key (PEM).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Run the self-test inside an exported model: does this machine compute what was computed at export?
 
-    Says "bit-equal", "within tolerance" or "broken" (exit code 4), with the provider and all versions.
+    Says "bit-equal", "within tolerance" or "broken" (exit code 4), with the provider and all versions. For a bundle's
+    folder first its files, its signature and its claims: whatever changed since it was shipped is exit code 4.
     """
-    import json
+    from compress.errors import ConfigError, GateError
 
-    from cli.console import say
-    from compress.errors import GateError
+    if model.is_dir():
+        _verify_bundle(model, provider, threads, public_key, as_json=as_json)
+        return
+    if public_key is not None:
+        raise ConfigError(f"{model} is a file; only a bundle's folder carries a signature.", cure="Name the folder.")
     from compress.runtime.verify import verify as run
 
     found = run(model, provider=provider, threads=threads)
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=2))
+        _print_json(found)
     else:
-        shown = "none" if found.max_logit_difference is None else f"{found.max_logit_difference:.2g}"
-        say(f"{found.verdict}: {model} on {found.provider}")
-        say(f"voxels with another label: {found.differing_voxels} of {found.voxels} (a generated phantom)")
-        say(f"largest logit difference: {shown} (at most {found.logit_bound:g} is accepted)")
-        say(f"model SHA-256: {found.model}")
-        say("versions: " + ", ".join(f"{name} {version}" for name, version in found.versions.items()))
+        _show(found, str(model))
     if not found.ok:
         raise GateError(
             f"{model} is broken here: {'; '.join(found.reasons)}.", cure="Do not use it: copy or export it again."
         )
+
+
+def _verify_bundle(folder: Path, provider: str, threads: int | None, public_key: Path | None, *, as_json: bool) -> None:
+    from compress.errors import GateError
+    from compress.runtime.bundle import verify_bundle
+
+    found = verify_bundle(folder, public_key=public_key, provider=provider, threads=threads)
+    if as_json:
+        _print_json(found)
+    elif found.ok:
+        _show_bundle(found)
+    if not found.ok:
+        first, more = found.reasons[:_SHOWN], len(found.reasons) - _SHOWN
+        rest = f"; and {more} more" if more > 0 else ""
+        raise GateError(f"{folder}: {'; '.join(first)}{rest}.", cure="Do not use it: ask for the bundle again.")
+
+
+_SHOWN = 5
+"""Reasons in the one line; --json has them all."""
+
+
+def _show_bundle(found: BundleVerification) -> None:
+    from cli.console import say, warn
+
+    if found.phantom:
+        warn("PHANTOM: the model was trained on generated images.")
+    if not found.gated:
+        warn("NOT GATED: no acceptance gate accepted this model.")
+    say(f"files: {found.files} as they were shipped")
+    say(f"signature: {found.signature}")
+    for name, verification in found.models.items():
+        _show(verification, name)
+
+
+def _show(found: Verification, name: str) -> None:
+    from cli.console import say
+
+    shown = "none" if found.max_logit_difference is None else f"{found.max_logit_difference:.2g}"
+    say(f"{found.verdict}: {name} on {found.provider}")
+    say(f"voxels with another label: {found.differing_voxels} of {found.voxels} (a generated phantom)")
+    say(f"largest logit difference: {shown} (at most {found.logit_bound:g} is accepted)")
+    say(f"model SHA-256: {found.model}")
+    say("versions: " + ", ".join(f"{name} {version}" for name, version in found.versions.items()))
+
+
+def _print_json(found: Verification | BundleVerification) -> None:
+    import json
+
+    typer.echo(json.dumps(found.to_json(), indent=2))

@@ -125,8 +125,8 @@ def _write_patient(folder: Path, patient: PhantomPatient) -> None:
     """Info.cfg, two images and two masks, in ACDC's names."""
     for phase, frame in patient.frames.items():
         stem = f"{folder.name}_frame{frame:02d}"
-        _write_nifti(folder / f"{stem}.nii.gz", patient.images[phase], patient.spacing)
-        _write_nifti(folder / f"{stem}_gt.nii.gz", patient.masks[phase], patient.spacing)
+        write_image(folder / f"{stem}.nii.gz", patient.images[phase], patient.spacing)
+        write_image(folder / f"{stem}_gt.nii.gz", patient.masks[phase], patient.spacing)
     lines = {
         "ED": patient.frames["ED"],
         "ES": patient.frames["ES"],
@@ -138,7 +138,7 @@ def _write_patient(folder: Path, patient: PhantomPatient) -> None:
     write_text(folder / "Info.cfg", "".join(f"{key}: {value}\n" for key, value in lines.items()))
 
 
-def _write_nifti(path: Path, array: np.ndarray, spacing: tuple[float, float, float]) -> None:
+def write_image(path: Path, array: np.ndarray, spacing: tuple[float, float, float]) -> None:
     """Write (slice, row, column) as NIfTI (x, y, z); no time of day and no file name enters the gzip header."""
     image = nib.Nifti1Image(np.ascontiguousarray(array.transpose(2, 1, 0)), AFFINE)
     image.header.set_zooms(spacing[::-1])

@@ -1,0 +1,87 @@
+"""`cardiocompress ship`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.model_options import ModelArgument, ThreadsOption
+from cli.options import ConfigOption, SetOption
+
+if TYPE_CHECKING:
+    from compress.rundir import RunDir
+    from compress.steps.shipping import Shipped
+
+
+def ship(
+    candidate: ModelArgument,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", "-b", help="The model that it was compared with; shipped beside it.")
+    ] = None,
+    verdict: Annotated[
+        Path | None,
+        typer.Option("--verdict", help="The gate's verdict.json. Without it: the run's verdict on this very file."),
+    ] = None,
+    evidence: Annotated[
+        list[Path] | None,
+        typer.Option("--evidence", "-e", help="A further document or picture about this file. Repeatable."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The bundle's folder. Without it: <model>-bundle beside the model."),
+    ] = None,
+    sign_key: Annotated[
+        Path | None,
+        typer.Option("--sign-key", help="Sign with this private key (PEM; P-256, P-384 or P-521; no password)."),
+    ] = None,
+    ungated: Annotated[
+        bool, typer.Option("--ungated", help="Ship without an accepted verdict; every document says NOT GATED.")
+    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Replace an earlier bundle.")] = False,
+    threads: ThreadsOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Write one folder that goes to a hospital: model, model card, licence note, evidence, example, digests.
+
+    Only a model that `gate` accepted is shipped (exit code 4 otherwise), and only with evidence that speaks of this
+    very file. `cardiocompress verify FOLDER` checks the bundle wherever it went.
+    """
+    from compress.steps.shipping import ShipRequest
+    from compress.steps.shipping import ship as write
+
+    run = _run_of(config, overrides)
+    request = ShipRequest(
+        candidate, baseline, verdict, tuple(evidence or ()), out, run, sign_key, ungated, restart, threads
+    )
+    show_shipped(write(request))
+
+
+def show_shipped(shipped: Shipped) -> None:
+    """What was written, and what the reader must know before it is passed on."""
+    from cli.console import say, warn
+
+    manifest = shipped.manifest
+    if manifest.phantom:
+        warn("PHANTOM: the model was trained on generated images.")
+    if shipped.not_gated:
+        warn(f"NOT GATED: {shipped.not_gated}.")
+    if shipped.evidence and not manifest.phantom:
+        warn("evidence/ may name patients and show their images: read it before you publish the bundle.")
+    size = sum(entry.size for entry in manifest.files) / 2**20
+    signed = ", signed" if manifest.signed else ""
+    say(f"{len(manifest.files)} files, {size:.2f} MiB{signed}: {shipped.folder}")
+    say(f"Evidence: {', '.join(shipped.evidence) or 'none'}")
+
+
+def _run_of(config: Path | None, overrides: list[str] | None) -> RunDir | None:
+    """The run folder of the configuration, where verdicts and benchmarks are looked for; None without one."""
+    from compress.config_io import DEFAULT_FILE, load_config
+    from compress.rundir import RunDir
+
+    if config is None and not overrides and not Path(DEFAULT_FILE).is_file():
+        return None
+    chosen = config or (Path(DEFAULT_FILE) if Path(DEFAULT_FILE).is_file() else None)
+    return RunDir.of(load_config(chosen, overrides or []))

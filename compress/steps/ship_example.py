@@ -1,0 +1,49 @@
+"""The image that a bundle's example runs on: a few slices of a generated heart, of the kind that the model takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from compress.data.phantom import make_patient, write_image
+from compress.errors import DataError
+from compress.runtime.card import ModelCard
+from compress.runtime.segmenter import Segmenter
+
+EXAMPLE_IMAGE = "example_phantom.nii.gz"
+
+SLICES = 4
+"""Middle ones: all three structures are in them, and the file stays small."""
+
+
+def write_example(model: Path, path: Path) -> Path:
+    """Write the image for a model, after the model has segmented it; returns `path`.
+
+    Raises `DataError` when the model's own guards refuse every such image, and what `Segmenter` raises.
+    """
+    segmenter = Segmenter(model, threads=1)
+    image, spacing_mm = example_image(segmenter.card)
+    try:
+        segmenter.segment(image, spacing_mm=spacing_mm, name="The generated example")
+    except DataError as fault:
+        raise DataError(
+            f"No example can be made for this model: {fault.message}", cure="Check the training range in its card."
+        ) from None
+    write_image(path, image, spacing_mm)
+    return path
+
+
+def example_image(card: ModelCard) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """(Z, Y, X) int16 and the voxel size in mm along (z, y, x), moved into the card's training range."""
+    patient = make_patient(1, seed=0)
+    whole = patient.images["ED"]
+    first = (len(whole) - SLICES) // 2
+    z, y, x = patient.spacing
+    if card.range is not None:
+        z, (y, x) = _into(z, card.range.slice_mm), (_into(size, card.range.pixel_mm) for size in (y, x))
+    return whole[first : first + SLICES], (z, y, x)
+
+
+def _into(size: float, limits: tuple[float, float]) -> float:
+    return float(np.clip(size, *limits))
