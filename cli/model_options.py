@@ -9,7 +9,7 @@ import typer
 
 ModelArgument = Annotated[Path, typer.Argument(help="An exported model (.onnx).")]
 ProviderOption = Annotated[
-    str, typer.Option("--provider", "-p", help="cpu or cuda; proven to compute, or refused (exit code 3).")
+    str, typer.Option("--provider", "-p", help="cpu, cuda or openvino; proven to compute, or refused (exit code 3).")
 ]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU threads; all cores that this process may use.")

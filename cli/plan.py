@@ -21,7 +21,7 @@ def plan(
     ],
     config: ConfigOption = None,
     overrides: SetOption = None,
-    provider: Annotated[str | None, typer.Option("--provider", "-p", help="cpu or cuda.")] = None,
+    provider: Annotated[str | None, typer.Option("--provider", "-p", help="cpu, cuda or openvino.")] = None,
     align: Annotated[
         str | None, typer.Option("--align", help="Channels that widths are multiples of, or none.")
     ] = None,

@@ -43,7 +43,7 @@ def rank(
     channels REMOVED; `ratios` overrides it for groups, blocks or modules by name, the most specific
     name wins. scope: "local" applies the ratio to every group, "global" to one ranking over all, of
     which each group keeps at least `floor`. align: pruned widths become multiples of it: a number, an
-    execution provider whose vector width counts ("cpu", "cuda"), or "none". data, loss: only for the
+    execution provider whose vector width counts ("cpu", "cuda", "openvino"), or "none". data, loss: only for the
     criterion "taylor". ignore: modules that stay whole. groups: what `find_groups` said of this network,
     to save following it again.
 

@@ -18,6 +18,9 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as _state  # pyright: ignore[reportAttributeAccessIssue]
 
 from compress.errors import ModelFileError
+from compress.runtime.machine import available_cores
+from compress.runtime.placement import Placement, read_placement
+from compress.runtime.plugins import PluginMissing, plugin_device
 from compress.runtime.providers import PROVIDERS, Provider, find_provider
 
 ORT_ERRORS: tuple[type[Exception], ...] = (
@@ -54,8 +57,8 @@ def prove(provider: str) -> None:
 
 def create(
     model: bytes | str, provider: Provider, options: ort.SessionOptions, *, tf32: bool
-) -> tuple[ort.InferenceSession, int | None]:
-    """A session on `provider` alone, and how many graph nodes were seen to be its own (None when not told).
+) -> tuple[ort.InferenceSession, Placement | None]:
+    """A session on `provider` alone, and its graph nodes, all seen to be its own (None when not told).
 
     `model` is a path or an ONNX file's bytes. Raises `ProviderError` when the provider is not there,
     `ModelFileError` when the file is damaged or the CPU cannot build it.
@@ -65,14 +68,11 @@ def create(
     on_cpu = provider is PROVIDERS["cpu"]
     if not on_cpu:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    if provider.ort_name not in ort.get_available_providers():
-        raise provider.absent(f"the installed onnxruntime is built without {provider.ort_name}")
     if isinstance(model, str) and any("\ud800" <= c <= "\udfff" for c in model):
         raise ModelFileError(f"ONNX Runtime cannot open {model}: its path is not in UTF-8.", cure="Rename it.")
-    provider.prepare()
+    wanted = _ask(provider, options, tf32)
     try:
         with quiet_ort():
-            wanted = [(provider.ort_name, provider.options(tf32))]
             session = ort.InferenceSession(model, options, providers=wanted, enable_fallback=0)
     except ORT_ERRORS as fault:
         if not on_cpu and not isinstance(fault, _BAD_FILE):
@@ -86,22 +86,37 @@ def create(
     return session, assert_owner(session, provider)
 
 
-def assert_owner(session: ort.InferenceSession, provider: Provider) -> int | None:
-    """Check that the provider leads the session and owns every node; returns how many, None when not told.
+def _ask(provider: Provider, options: ort.SessionOptions, tf32: bool) -> list[tuple[str, dict[str, str]]] | None:
+    """Ask for `provider` and no other: by name, or a plugin by its device, which goes into `options` (then None).
+
+    Raises `ProviderError` when it is not even offered.
+    """
+    asked = provider.options(tf32, options.intra_op_num_threads or available_cores())
+    if not provider.plugin:
+        if provider.ort_name not in ort.get_available_providers():
+            raise provider.absent(f"the installed onnxruntime is built without {provider.ort_name}")
+        provider.prepare()
+        return [(provider.ort_name, asked)]
+    try:
+        options.add_provider_for_devices([plugin_device(provider.plugin, provider.ort_name)], asked)
+    except PluginMissing as fault:
+        raise provider.absent(str(fault)) from fault
+    return None
+
+
+def assert_owner(session: ort.InferenceSession, provider: Provider) -> Placement | None:
+    """Check that the provider leads the session and owns every node; returns the nodes, None when not told.
 
     Raises `ProviderError`.
     """
     first = next(iter(session.get_providers()), "nothing")
     if first != provider.ort_name:
         raise provider.absent(f"the session runs on {first}")
-    recorded = getattr(session, "get_provider_graph_assignment_info", None)
-    if recorded is None:
-        return None
-    owners = [(part.ep_name, len(part.get_nodes())) for part in recorded()]
-    strangers = sorted({name for name, _ in owners if name != provider.ort_name})
+    placement = read_placement(session)
+    strangers = sorted({node.provider for node in placement or () if node.provider != provider.name})
     if strangers:
         raise provider.absent(f"part of the graph runs on {', '.join(strangers)}")
-    return sum(count for _, count in owners)
+    return placement
 
 
 def run_once(session: ort.InferenceSession, provider: Provider, *, side: int) -> None:

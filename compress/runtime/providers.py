@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
+import json
 import sys
 import warnings
 from collections.abc import Callable
@@ -39,10 +40,16 @@ class Provider:
     """
     slices: int = 1
     """Slices that the network sees at a time by default."""
+    plugin: str = ""
+    """Python package that brings the provider as a plugin; "": it is built into ONNX Runtime or it is not."""
+    memory: str = ""
+    """ONNX Runtime's name of the device whose own memory it computes in; "": the host's, and nothing is copied."""
+    has_tf32: bool = False
+    """Whether it may round products to 10 bits."""
     prepare: Callable[[], object] = str
     """Called before a session is created: loads what the provider needs."""
-    options: Callable[[bool], dict[str, str]] = lambda tf32: {}
-    """ONNX Runtime's provider options, given whether TF32 is allowed."""
+    options: Callable[[bool, int], dict[str, str]] = lambda tf32, threads: {}
+    """ONNX Runtime's provider options, given whether TF32 is allowed and how many CPU threads."""
     explain: Callable[[], str] = str
     """Why the provider may be missing, or ""; called only after a failed proof."""
 
@@ -93,6 +100,12 @@ def _has_nvidia_driver() -> bool:
     return True
 
 
+def _openvino_options(tf32: bool, threads: int) -> dict[str, str]:
+    """OpenVINO has threads of its own, and computes in bfloat16 where the processor has AMX unless told not to."""
+    asked = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": str(threads)}
+    return {"load_config": json.dumps({"CPU": asked})}  # the one option whose faults the plugin does not ignore
+
+
 PROVIDERS: dict[str, Provider] = {
     "cpu": Provider(
         name="cpu",
@@ -108,9 +121,20 @@ PROVIDERS: dict[str, Provider] = {
         cure="Install an NVIDIA driver and 'onnxruntime-gpu[cuda,cudnn]', or choose the provider 'cpu'.",
         slices=16,  # a GPU is idle with one; a CPU is as fast with one as with many, and needs the least memory
         logit_bound=5e-3,  # 0.25 points; Winograd and FFT convolutions round float32 more coarsely
+        memory="cuda",
+        has_tf32=True,
         prepare=_preload_cuda,
-        options=lambda tf32: {"use_tf32": str(int(tf32))},
+        options=lambda tf32, threads: {"use_tf32": str(int(tf32))},
         explain=_why_no_cuda,
+    ),
+    "openvino": Provider(
+        name="openvino",
+        ort_name="OpenVINOExecutionProvider",
+        find_alignment=cpu_alignment,  # the channel blocks of oneDNN, which computes its convolutions: 16 or 8
+        cure="On an Intel processor `pip install onnxruntime-ep-openvino`, or choose the provider 'cpu'.",
+        logit_bound=1e-3,  # as on the CPU: float32 sums in another order
+        plugin="onnxruntime_ep_openvino",
+        options=_openvino_options,
     ),
 }
 """To add a provider, add its row: every session then proves it in the same way."""

@@ -13,8 +13,9 @@ from compress.errors import ConfigError, DataError, EnvironmentFault, ModelFileE
 from compress.registry import pick
 from compress.runtime.machine import available_cores
 from compress.runtime.modelfile import ModelFile, read_divisor, read_model_file
+from compress.runtime.placement import Placement
 from compress.runtime.proof import ORT_ERRORS, create, run_once
-from compress.runtime.providers import find_provider
+from compress.runtime.providers import Provider, find_provider
 
 SPINNING: dict[str, dict[str, str]] = {
     "on": {},
@@ -41,8 +42,11 @@ class Session:
     channels: int
     """Input channels."""
     details: dict[str, Any]
-    """ONNX Runtime version, threads, spinning, TF32 (None on the CPU) and graph nodes seen (None if not told)."""
+    """ONNX Runtime version and build, threads, spinning, TF32 as asked and as set (None where there is none) and the
+    provider's options as ONNX Runtime tells them."""
     inner: ort.InferenceSession = field(repr=False)
+    placement: Placement | None = field(default=None, repr=False)
+    """Every node with its provider; None when this ONNX Runtime does not tell."""
 
     @property
     def path(self) -> Path:
@@ -96,7 +100,7 @@ def open_session(
     tf32: bool = False,
     profile: Path | None = None,
 ) -> Session:
-    """Open an exported model on `provider` ("cpu", "cuda") and prove that this provider computes it.
+    """Open an exported model on `provider` ("cpu", "cuda", "openvino") and prove that this provider computes it.
 
     `model` is a path, or what `read_model_file` found at it.
     `threads` defaults to the cores that this process may use. `tf32` lets CUDA round products to 10
@@ -111,18 +115,26 @@ def open_session(
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
     file = model if isinstance(model, ModelFile) else read_model_file(Path(model))
     path = file.path
-    inner, nodes = create(str(path), row, options, tf32=tf32)
+    inner, placement = create(str(path), row, options, tf32=tf32)
     channels = _input_channels(inner, path)
     divisor = read_divisor(file.metadata, path)
     run_once(inner, row, side=divisor or 32)
-    details = {
+    details = {**_settings(inner, row, options, tf32), "spinning": spinning}
+    return Session(file, provider, row.name, divisor, channels, details, inner, placement)
+
+
+def _settings(inner: ort.InferenceSession, row: Provider, options: ort.SessionOptions, tf32: bool) -> dict[str, Any]:
+    """How the session was opened, and what ONNX Runtime says that it made of it."""
+    told = dict(inner.get_provider_options().get(row.ort_name, {}))
+    return {
         "onnxruntime": ort.__version__,
+        "build": ort.get_build_info(),
         "threads": options.intra_op_num_threads,
-        "spinning": spinning,
-        "tf32": tf32 if row.options(tf32) else None,
-        "nodes": nodes,
+        "inter_threads": options.inter_op_num_threads,
+        "tf32": tf32 if row.has_tf32 else None,
+        "tf32_set": {"1": True, "0": False}.get(told.get("use_tf32", "")),
+        "provider_options": told,
     }
-    return Session(file, provider, row.name, divisor, channels, details, inner)
 
 
 def _options(threads: int | None, spinning: str) -> ort.SessionOptions:

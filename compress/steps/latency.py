@@ -49,7 +49,7 @@ def refuse_unmeasurable(provider: str) -> None:
     prove(provider)
     if provider != "cpu":
         raise ConfigError(
-            f"Latency cannot be predicted on '{provider}': a node's time there is that of its launch.",
+            f"Latency cannot be predicted on '{provider}': ONNX Runtime does not time each layer's work there.",
             cure="Plan with --target macs=... or params=..., and measure with `cardiocompress bench`.",
         )
 

@@ -177,7 +177,8 @@ def restore_parity(document: Mapping[str, Any]) -> ParityDocument | None:
     if document.get("schema") != SCHEMA:
         return None
     found = ParityDocument.from_json(document)
-    return None if any(_is_here(row.provider) for row in found.unmeasured) else found
+    measured = {row.provider for row in found.measured}
+    return None if any(_is_here(name) for name in PROVIDERS if name not in measured) else found
 
 
 @dataclass(frozen=True)

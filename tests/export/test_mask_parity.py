@@ -22,8 +22,17 @@ from compress.models.checkpoint import Checkpoint
 from compress.models.unet import dense_widths
 from compress.rundir import Stage
 from compress.runtime.proof import prove
+from compress.runtime.providers import find_provider
 from compress.steps import parity as steps
-from compress.steps.parity import ParityDocument, Sample, Unmeasured, measure, measure_parity, restore_parity
+from compress.steps.parity import (
+    ParityDocument,
+    ProviderParity,
+    Sample,
+    Unmeasured,
+    measure,
+    measure_parity,
+    restore_parity,
+)
 from compress.steps.training import new_network
 from compress.steps.workspace import Workspace
 
@@ -158,15 +167,17 @@ def test_a_network_or_a_file_without_comparable_logits_is_refused(exported: Path
 
 
 def test_every_known_provider_has_an_honest_row(document: ParityDocument) -> None:
-    assert [getattr(row, "provider") for row in document.providers] == ["cpu", "cuda"]  # noqa: B009
-    try:
-        prove("cuda")
-    except ProviderError as fault:
-        assert document.unmeasured == [Unmeasured("cuda", fault.message)]
-        assert document.to_json()["providers"][1] == {"provider": "cuda", "measured": False, "reason": fault.message}
-        assert len(document.measured) == 1
-    else:
-        assert document.measured[1].logits.bound == 5e-3
+    assert [getattr(row, "provider") for row in document.providers] == ["cpu", "cuda", "openvino"]  # noqa: B009
+    for row, plain in zip(document.providers[1:], document.to_json()["providers"][1:], strict=True):
+        name = plain["provider"]
+        try:
+            prove(name)
+        except ProviderError as fault:
+            assert row == Unmeasured(name, fault.message)
+            assert plain == {"provider": name, "measured": False, "reason": fault.message}
+        else:
+            assert isinstance(row, ProviderParity) and row.ok
+            assert row.logits.bound == find_provider(name).logit_bound
 
 
 def test_a_second_provider_is_held_to_its_own_bound(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,6 +186,8 @@ def test_a_second_provider_is_held_to_its_own_bound(exported: Path, monkeypatch:
     def opened(path: Path, *, provider: str, tf32: bool):
         assert tf32 is False
         session = original(path, provider="cpu")
+        if provider == "openvino":
+            raise ProviderError("not installed")
         shift = {"cpu": 0.0, "cuda": 4e-3}[provider]
         return _Shifted(**{**vars(session), "provider_proven": provider}, shift=shift)
 
@@ -242,8 +255,17 @@ def test_a_stored_document_holds_until_its_format_or_the_machine_changes(
     assert restore_parity({**stored, "schema": 0}) is None
     assert restore_parity({"provider": "cpu", "ok": True}) is None, "a report of an earlier version"
     stored["providers"][1] = Unmeasured("cuda", "no driver").to_json()
-    monkeypatch.setattr(steps, "prove", lambda provider: None)
-    assert restore_parity(stored) is None, "the provider is here now"
+    older = {**stored, "providers": stored["providers"][:2]}  # written before there was an OpenVINO provider
+
+    def refuse(provider: str) -> None:
+        raise ProviderError(f"no {provider}")
+
+    monkeypatch.setattr(steps, "prove", refuse)
+    assert restore_parity(older) is not None
+    monkeypatch.setattr(steps, "prove", lambda provider: refuse(provider) if provider == "openvino" else None)
+    assert restore_parity(stored) is None, "CUDA is here now"
+    monkeypatch.setattr(steps, "prove", lambda provider: refuse(provider) if provider == "cuda" else None)
+    assert restore_parity(older) is None, "OpenVINO is here now"
 
 
 def test_the_table_tells_every_provider(document: ParityDocument, tmp_path: Path) -> None:
