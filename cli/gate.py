@@ -1,0 +1,61 @@
+"""`cardiocompress gate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.model_options import ThreadsOption
+from cli.options import ConfigOption, SetOption
+
+if TYPE_CHECKING:
+    from compress.evaluate.verdict import Verdict
+
+
+def gate(
+    baseline: Annotated[Path, typer.Argument(help="The exported model (.onnx) that is trusted.")],
+    candidate: Annotated[Path, typer.Argument(help="The one that is to take its place.")],
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    provider: Annotated[str | None, typer.Option("--provider", "-p", help="cpu or cuda.")] = None,
+    threads: ThreadsOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the verdict. Without it: <run>/gate/<candidate>.")
+    ] = None,
+) -> None:
+    """Decide whether a candidate is no worse than its baseline, patient by patient.
+
+    Both are scored on the validation patients, or on evaluation.paths.eval_dir. Dice and HD95 of every structure and
+    the errors of volumes, EF and mass must each stay inside their margin (gate.margins) with a 95% interval; no
+    structure, disease group or patient may be worse than gate.limits. A refusal is exit code 4.
+    """
+    from cli.console import say
+    from cli.options import open_workspace
+
+    ws = open_workspace(config, overrides)
+    from compress.errors import GateError
+    from compress.steps.gating import GateRequest
+    from compress.steps.gating import gate as decide
+
+    bench = ws.config.bench
+    request = GateRequest(baseline, candidate, provider or bench.provider, threads or bench.threads, out)
+    verdict, files = decide(ws, request)
+    show_verdict(verdict)
+    say(f"Verdict: {files.root}")
+    if not verdict.accepted:
+        raise GateError(verdict.sentence)
+    say(verdict.sentence)
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """The table of endpoints, the guards, and what the cohort cannot show."""
+    from cli.console import say, table
+    from compress.evaluate.verdict_table import ENDPOINT_HEADS, GUARD_HEADS, endpoint_cells, guard_cells
+
+    mark = " (phantom)" if verdict.phantom else ""
+    title = f"{verdict.candidate.name} against {verdict.baseline.name}, {verdict.patients} patients{mark}"
+    table(title, ENDPOINT_HEADS, [endpoint_cells(row) for row in verdict.endpoints], left=2)
+    table(f"Guards{mark}", GUARD_HEADS, [guard_cells(row) for row in verdict.guards], left=2)
+    say(verdict.caveat)

@@ -1,0 +1,115 @@
+"""The gate's verdict on a candidate: every endpoint and guard with its numbers, as a record and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from compress.errors import DataError
+from compress.evaluate.safeguards import Guard
+from compress.evaluate.verdict_table import markdown
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Named:
+    """One of the two files."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One quantity compared over patients; values in `unit`, None where no patient has one."""
+
+    name: str
+    unit: str
+    n: int
+    """Patients compared."""
+    omitted: int
+    """Patients without a value: a phase is missing, or a mask is empty."""
+    baseline: float | None
+    """Mean over the `n` patients."""
+    candidate: float | None
+    difference: float | None
+    """candidate - baseline."""
+    low: float | None
+    """Of the two-sided interval of the difference; None below two patients."""
+    high: float | None
+    margin: float
+    worse: Literal["lower", "higher"]
+    """Which direction of the difference is bad: "lower" for Dice, "higher" for distances and errors."""
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the candidate may take the baseline's place, and why."""
+
+    schema: int
+    accepted: bool
+    phantom: bool
+    """True when the images are synthetic: the verdict then says nothing about patients."""
+    baseline: Named
+    candidate: Named
+    confidence: float
+    resamples: int
+    seed: int
+    patients: int
+    volumes: int
+    data: str
+    """Digest of the cohort."""
+    unseen_share: float
+    """The share of patients that may suffer a failure which none of the cohort shows, at `confidence`."""
+    endpoints: tuple[Endpoint, ...]
+    guards: tuple[Guard, ...]
+    reasons: tuple[str, ...]
+    """Why it is refused; empty when it is accepted."""
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence."""
+        mark, cohort = (" (phantom)" if self.phantom else ""), f"{self.patients} patients, {self.volumes} volumes"
+        names = self.candidate.name, self.baseline.name
+        if self.accepted:
+            return f"Accepted{mark}: {names[0]} is no worse than {names[1]} by more than the margins ({cohort})."
+        return f"Refused{mark}: {names[0]} against {names[1]} ({cohort}): {self.why}."
+
+    @property
+    def why(self) -> str:
+        """The reasons in one line."""
+        return "; ".join(self.reasons)
+
+    @property
+    def caveat(self) -> str:
+        """What a cohort of this size cannot show."""
+        return (
+            f"A failure that none of these {self.patients} patients shows may still strike up to "
+            f"{100 * self.unseen_share:.0f}% of patients like them ({100 * self.confidence:g}% confidence)."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, ready for `json.dumps` and `from_json`."""
+        return TypeAdapter(Verdict).dump_python(self, mode="json")
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Verdict:
+        """The verdict that `to_json` wrote. Raises `DataError` naming the first fault, or another schema."""
+        try:
+            found = TypeAdapter(Verdict).validate_python(value)
+        except ValidationError as fault:
+            first = fault.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the document"
+            raise DataError(f"Not a verdict: {where}: {first['msg']}.", cure="Run the gate again.") from None
+        if found.schema != SCHEMA:
+            raise DataError(f"The verdict has schema {found.schema}; this version reads {SCHEMA}.")
+        return found
+
+    def to_markdown(self) -> str:
+        """Sentence, tables, what the cohort cannot show, and the method."""
+        return markdown(self)
