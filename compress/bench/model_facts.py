@@ -14,6 +14,8 @@ from compress.errors import ModelFileError
 
 Shape = tuple[int, ...]
 _FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE}
+_PASSED_ON = {"DequantizeLinear", "QuantizeLinear", "Cast", "Identity"}
+"""Between a stored weight and the layer that multiplies with it, where the file is quantized."""
 _UNCOUNTED = {"QLinearConv", "ConvInteger", "QLinearMatMul", "MatMulInteger", "FusedConv", "Einsum"}
 
 
@@ -23,7 +25,10 @@ class ModelFacts:
 
     file_bytes: int
     parameters: int
-    """Elements of the floating-point initializers; folded BatchNorms count as the biases they became."""
+    """Elements of the weights and biases, whatever their type; folded BatchNorms count as the biases they became.
+
+    In a quantized file: without scales and zero points.
+    """
     macs: int
     """Multiply-adds of convolutions and matrix products for ONE image."""
     widths: dict[str, int]
@@ -37,13 +42,35 @@ def read_facts(path: Path, *, shape: tuple[int, int, int, int]) -> ModelFacts:
     shapes = tensor_shapes(model, (1, *shape[1:]), path)
     counted = [node for node in model.graph.node if node.op_type in MAC_RULES]
     convolutions = [node for node in counted if node.op_type in ("Conv", "ConvTranspose")]
+    makers = {output: node for node in model.graph.node for output in node.output}
+    names = [layer_name(node.input[1], makers) for node in convolutions]
     unknown = sorted({node.op_type for node in model.graph.node} & _UNCOUNTED)
     return ModelFacts(
         file_bytes=Path(path).stat().st_size,
-        parameters=sum(prod(t.dims) for t in model.graph.initializer if t.data_type in _FLOATS),
+        parameters=_parameters(model.graph),
         macs=sum(_macs(node, shapes) for node in counted),
-        widths={node.input[1].removesuffix(".weight"): _width(node, shapes) for node in convolutions},
+        widths={name: _width(node, shapes) for name, node in zip(names, convolutions, strict=True)},
         warnings=(f"MACs leave out the operators {', '.join(unknown)}.",) if unknown else (),
+    )
+
+
+def layer_name(weight: str, makers: Mapping[str, onnx.NodeProto]) -> str:
+    """The layer that a convolution's weight input belongs to, found where the weight is stored: "encoders.0.conv1".
+
+    makers: every tensor's name -> the node that gives it.
+    """
+    while weight in makers and makers[weight].op_type in _PASSED_ON:
+        weight = makers[weight].input[0]
+    return weight.removesuffix("_quantized").removesuffix(".weight")
+
+
+def _parameters(graph: onnx.GraphProto) -> int:
+    """Floating-point initializers, and whole numbers that stand for some; scales are in neither."""
+    coded = [node for node in graph.node if node.op_type in ("DequantizeLinear", "QuantizeLinear")]
+    values = {node.input[0] for node in coded}
+    scales = {name for node in coded for name in node.input[1:]}
+    return sum(
+        prod(t.dims) for t in graph.initializer if t.name not in scales and (t.data_type in _FLOATS or t.name in values)
     )
 
 

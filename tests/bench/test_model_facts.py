@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from compress.bench.model_facts import read_facts
 from compress.errors import ModelFileError
@@ -54,6 +56,54 @@ def test_groups_and_matrix_products_are_counted(tmp_path: Path) -> None:
     facts = read_facts(_save(text, weights, tmp_path / "m.onnx"), shape=(1, 4, 10, 10))
     assert facts.macs == 64 * 4 * 9 + 4 * 7 + 7 * 5
     assert facts.widths == {"depthwise": 4}
+
+
+class _Reader(CalibrationDataReader):
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self.batches = iter([{"image": rng.standard_normal((1, 1, 8, 8)).astype(np.float32)} for _ in range(3)])
+
+    def get_next(self) -> dict[str, np.ndarray]:
+        return next(self.batches, None)  # pyright: ignore[reportReturnType] (None ends it)
+
+
+def _biased(tiny_model: onnx.ModelProto) -> onnx.ModelProto:
+    """Weights with the exporter's names, and a bias, as exported networks have them."""
+    for node in tiny_model.graph.node:
+        if node.op_type in ("Conv", "ConvTranspose"):
+            (weight,) = (t for t in tiny_model.graph.initializer if t.name == node.input[1])
+            channels = weight.dims[1] if node.op_type == "ConvTranspose" else weight.dims[0]
+            bias = np.ones(channels, np.float32)
+            tiny_model.graph.initializer.append(numpy_helper.from_array(bias, f"{weight.name}.bias"))
+            weight.name = node.input[1] = f"{weight.name}.weight"
+            node.input.append(weight.name.replace(".weight", ".bias"))
+    return tiny_model
+
+
+@pytest.mark.parametrize("operators", [None, ["Conv"]])
+@pytest.mark.parametrize("pairs", [False, True])
+def test_a_quantized_file_counts_as_its_original(
+    operators: list[str] | None, pairs: bool, tiny_model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    plain, small = tmp_path / "plain.onnx", tmp_path / "small.onnx"
+    plain.write_bytes(_biased(tiny_model).SerializeToString())
+    quantize_static(
+        plain,
+        small,
+        _Reader(),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        op_types_to_quantize=operators,
+        extra_options={"AddQDQPairToWeight": pairs},
+    )
+    stored = {t.data_type for t in onnx.load(small).graph.initializer}
+    assert pairs or {onnx.TensorProto.INT8, onnx.TensorProto.INT32} <= stored
+    ours, theirs = (read_facts(path, shape=(1, 1, 8, 12)) for path in (plain, small))
+    assert ours.widths == {"first": 8, "up": 6, "head": 4}
+    assert ours.parameters == 8 * 9 + 8 * 6 * 4 + 4 * 14 + 8 + 6 + 4
+    assert dataclasses.replace(theirs, file_bytes=ours.file_bytes) == ours
 
 
 def test_whole_number_tables_are_no_parameters(tmp_path: Path, tiny_model: onnx.ModelProto) -> None:
