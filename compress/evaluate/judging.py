@@ -11,7 +11,7 @@ from compress.evaluate.paired import Paired, paired_endpoints
 from compress.evaluate.safeguards import Guard, find_guards
 from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.verdict import SCHEMA, Endpoint, Named, Verdict
-from compress.evaluate.verdict_table import number
+from compress.evaluate.verdict_table import COUNT, number
 
 
 def judge(
@@ -103,4 +103,5 @@ def _reason(row: Endpoint, settings: Gate) -> str:
 
 
 def _guard_reason(row: Guard) -> str:
-    return f"{row.name} {row.what}: {number(row.value, row.unit)} worse, limit {number(row.limit, row.unit)}"
+    worse = "" if row.unit == COUNT else " worse"
+    return f"{row.name}: {row.what} ({number(row.value, row.unit)}{worse}, limit {number(row.limit, row.unit)})"

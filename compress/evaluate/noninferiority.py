@@ -43,16 +43,23 @@ def interval(
 
 def bounds(samples: np.ndarray, confidence: float, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """`interval` of every column of (n, k) samples at once: (k,) lows and (k,) highs."""
-    ordered = np.sort(samples, axis=0)  # the resamples are drawn by place, so places must not depend on the order
-    n, mean, error = len(ordered), ordered.mean(axis=0), ordered.std(axis=0, ddof=1) / np.sqrt(len(ordered))
-    tail = (1 - confidence) / 2
-    student = stats.t.ppf(1 - tail, n - 1)
-    quantiles = np.quantile(_studentised(ordered - mean, error, resamples, seed), (1 - tail, tail), axis=0)
-    low = mean - np.maximum(quantiles[0], student) * error
-    high = mean - np.minimum(quantiles[1], -student) * error
-    varies = np.ptp(ordered, axis=0) > ROUNDING
-    low, high = np.maximum(low, ordered[0]), np.minimum(high, ordered[-1])
+    samples = np.sort(samples, axis=0)  # sums of floats depend on their order
+    n, mean = len(samples), samples.mean(axis=0)
+    reach = stats.t.ppf(0.5 + confidence / 2, n - 1) * samples.std(axis=0, ddof=1) / np.sqrt(n)
+    low, high = bootstrap_t(samples, confidence, resamples, seed)
+    low, high = np.minimum(low, mean - reach), np.maximum(high, mean + reach)
+    low, high = np.maximum(low, samples.min(axis=0)), np.minimum(high, samples.max(axis=0))
+    varies = np.ptp(samples, axis=0) > ROUNDING
     return np.where(varies, low, mean), np.where(varies, high, mean)
+
+
+def bootstrap_t(samples: np.ndarray, confidence: float, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lows and highs of the studentised bootstrap alone, per column of (n, k) samples."""
+    ordered = np.sort(samples, axis=0)  # patients are drawn by place, and places must not depend on their order
+    mean, error = ordered.mean(axis=0), ordered.std(axis=0, ddof=1) / np.sqrt(len(ordered))
+    tail = (1 - confidence) / 2
+    quantiles = np.quantile(_studentised(ordered - mean, error, resamples, seed), (1 - tail, tail), axis=0)
+    return mean - quantiles[0] * error, mean - quantiles[1] * error
 
 
 def inside(low: float, high: float, margin: float, *, worse: str) -> bool:

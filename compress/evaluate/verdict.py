@@ -13,6 +13,8 @@ from compress.evaluate.safeguards import Guard
 from compress.evaluate.verdict_table import markdown
 
 SCHEMA = 1
+_NAMED = 3
+"""So many reasons stand in the sentence; all are in `reasons`."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,9 @@ class Verdict:
 
     @property
     def why(self) -> str:
-        """The reasons in one line."""
-        return "; ".join(self.reasons)
+        """The first reasons in one line, and how many more there are."""
+        more = [f"and {len(self.reasons) - _NAMED} more"] if len(self.reasons) > _NAMED else []
+        return "; ".join([*self.reasons[:_NAMED], *more])
 
     @property
     def caveat(self) -> str:

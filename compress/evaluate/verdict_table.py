@@ -25,7 +25,8 @@ def markdown(verdict: Verdict) -> str:
     files = "\n".join(f"- {kind}: {file.name}, SHA-256 {file.sha256}" for kind, file in sides)
     endpoints = _grid(ENDPOINT_HEADS, [endpoint_cells(row) for row in verdict.endpoints])
     guards = _grid(GUARD_HEADS, [guard_cells(row) for row in verdict.guards])
-    parts = [f"# Verdict{mark}", verdict.sentence, files, endpoints, guards, verdict.caveat, _method(verdict)]
+    reasons = "\n".join(f"- {reason}" for reason in verdict.reasons) or "Nothing was refused."
+    parts = [f"# Verdict{mark}", verdict.sentence, reasons, files, endpoints, guards, verdict.caveat, _method(verdict)]
     return "\n\n".join(parts) + "\n"
 
 
