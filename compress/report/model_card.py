@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from compress.report.front_matter import front_matter, title
-from compress.report.shipment import BERNARD, NO_DEVICE, UNKNOWN, Shipment, banners, plain
+from compress.report.shipment import BERNARD, NO_DEVICE, UNKNOWN, Shipment, banners, licence_id, plain
 from compress.runtime.guards import FAR, FIELD_MM
 
 
@@ -24,7 +24,7 @@ def model_card(shipment: Shipment) -> str:
         "How to run": _running(shipment),
         "Provenance": _provenance(shipment),
         "Citation": _citation(shipment),
-        "Licence": [f"{_or_unknown(shipment.card.licence)}. See [LICENSE-NOTE.md](LICENSE-NOTE.md)."],
+        "Licence": [f"{_licence(shipment.card.licence)}. See [LICENSE-NOTE.md](LICENSE-NOTE.md)."],
     }
     name = title(shipment)
     parts = [f"# {name[0].upper()}{name[1:]}", *(f"> **{line}**" for line in banners(shipment))]
@@ -204,6 +204,10 @@ def _citation(shipment: Shipment) -> Iterator[str]:
         yield f"Who uses this model cites the data that it was trained on: {BERNARD}"
     else:
         yield f"Unknown: the file does not name its training data. If that is ACDC, cite {BERNARD}"
+
+
+def _licence(stated: str) -> str:
+    return "Unknown: the file states none" if licence_id(stated) == "unknown" else plain(stated).rstrip(".")
 
 
 def _widths(widths: Mapping[str, Any]) -> str:

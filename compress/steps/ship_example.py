@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +37,18 @@ def write_example(model: Path, path: Path) -> Path:
 
 def example_image(card: ModelCard) -> tuple[np.ndarray, tuple[float, float, float]]:
     """(Z, Y, X) int16 and the voxel size in mm along (z, y, x), moved into the card's training range."""
+    image, (z, y, x) = _slices()
+    if card.range is not None:
+        z, (y, x) = _into(z, card.range.slice_mm), (_into(size, card.range.pixel_mm) for size in (y, x))
+    return image, (z, y, x)
+
+
+@cache
+def _slices() -> tuple[np.ndarray, tuple[float, float, float]]:
     patient = make_patient(1, seed=0)
     whole = patient.images["ED"]
     first = (len(whole) - SLICES) // 2
-    z, y, x = patient.spacing
-    if card.range is not None:
-        z, (y, x) = _into(z, card.range.slice_mm), (_into(size, card.range.pixel_mm) for size in (y, x))
-    return whole[first : first + SLICES], (z, y, x)
+    return whole[first : first + SLICES], patient.spacing
 
 
 def _into(size: float, limits: tuple[float, float]) -> float:

@@ -179,9 +179,9 @@ def _hidden(out: Path) -> Iterator[Path]:
     scrap = out.with_name(f".{out.name}.partial")
     made = [parent for parent in out.parents if not parent.exists()]
     with ExitStack() as undo:
-        for parent in reversed(made):
+        for parent in (*reversed(made), scrap):
             undo.callback(_remove_empty, parent)
-        undo.enter_context(locked(scrap))  # removes it when it is empty
+        undo.enter_context(locked(scrap))
         for name in (out.name, _EARLIER):
             shutil.rmtree(scrap / name, ignore_errors=True)
             undo.callback(shutil.rmtree, scrap / name, ignore_errors=True)
@@ -239,11 +239,11 @@ def _fix_modes(folder: Path) -> None:
 def _swap(folder: Path, out: Path) -> None:
     """Give the finished folder its name; an earlier bundle goes only when this succeeds."""
     earlier = folder.with_name(_EARLIER)
-    if out.is_dir():
-        out.rename(earlier)
     try:
+        if out.is_dir():
+            out.rename(earlier)
         folder.rename(out)
     except BaseException:
-        if earlier.is_dir():
+        if earlier.is_dir() and not out.is_dir():
             earlier.rename(out)
         raise
