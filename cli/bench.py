@@ -40,7 +40,8 @@ def bench(
     from compress.steps.reporting import write_report
 
     prove(provider or ws.config.bench.provider)
-    request = bench_request(ws, named_models(files) if files else run_models(ws), provider=provider)
+    models = named_models(files) if files else run_models(ws, provider=provider)
+    request = bench_request(ws, models, provider=provider)
     chosen = {"rounds": rounds, "batch_size": batch_size, "threads": threads}
     request = replace(request, with_dice=not no_dice, **{k: v for k, v in chosen.items() if v is not None})
     report = measure(ws, request)
@@ -53,11 +54,14 @@ def bench(
 def show_bench(report: BenchReport) -> None:
     """The table turned on its side, one column per model, so that it fits a terminal; then warnings."""
     from cli.console import say, table
+    from compress.bench.table import notes
     from compress.bench.table import table as cells
 
     heads, rows = cells(report)
     turned = [[head, *(row[i] for row in rows)] for i, head in enumerate(heads) if i > 0]
     table(f"Benchmark, batch {' x '.join(map(str, report.shape))}", ["", *(row[0] for row in rows)], turned)
     say("Efficiency: speed-up divided by MAC reduction. Parameters: as in the file, BatchNorm folded.")
+    for note in notes(report):
+        say(note)
     for warning in report.warnings:
         say(f"warning: {warning}")

@@ -8,8 +8,9 @@ round, so that no model always follows the same one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,6 @@ import numpy as np
 from compress.bench.stats import MIN_SAMPLES_P90, Interval, paired_ratio, spread
 from compress.errors import ConfigError
 
-CONTROL_SUFFIX = " (A/A)"
 MAX_CONTROL_SHIFT = 0.05
 MAX_SPREAD = 0.25
 
@@ -40,6 +40,8 @@ class LatencySamples:
     control: tuple[float, ...]
     """The baseline's second series."""
     seed: int = 0
+    device: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """Per model on a GPU, in the same rounds: input and output on the device, nothing copied. Empty on the CPU."""
 
     @property
     def control_ratio(self) -> Interval:
@@ -78,12 +80,14 @@ def measure_latency(
     rounds: int = 100,
     warmup: int = 5,
     seed: int = 0,
+    on_device: Callable[[str, np.ndarray], Callable[[], object] | None] = lambda name, images: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> LatencySamples:
     """Time `run` of every session on one batch (N, C, H, W) of normal noise; the first is the baseline.
 
-    Open the sessions with `spinning="per-run"`, or the idle threads of one slow the next. Times
-    include copies to and from a GPU. `clock` gives seconds. Raises `ConfigError` without sessions,
+    Open the sessions with `spinning="per-run"`, or the idle threads of one slow the next. Times include copies to
+    and from a GPU; `on_device` gives the run of one model without them, None where there is none. `clock` gives
+    seconds. Raises `ConfigError` without sessions,
     rounds or warm-up, and what `Session.run` raises.
     """
     if not sessions or rounds < 1 or warmup < 1:
@@ -93,17 +97,32 @@ def measure_latency(
         )
     images = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
     baseline = next(iter(sessions))
-    entries = [*sessions, baseline + CONTROL_SUFFIX]
-    runners = [*sessions.values(), sessions[baseline]]
-    for _ in range(warmup):
-        for runner in runners[:-1]:
-            runner.run(images)
-    times: list[list[float]] = [[] for _ in entries]
+    hosted = {name: partial(runner.run, images) for name, runner in sessions.items()}
+    bound = {name: run for name in sessions if (run := on_device(name, images))}
+    runs = [*hosted.values(), hosted[baseline], *bound.values()]
+    for run in [*hosted.values(), *bound.values()] * warmup:
+        run()
+    times = _interleaved(runs, rounds, clock)
+    count = len(hosted)
+    return LatencySamples(
+        shape=shape,
+        baseline=baseline,
+        samples=dict(zip(hosted, times[:count], strict=True)),
+        control=times[count],
+        seed=seed,
+        device=dict(zip(bound, times[count + 1 :], strict=True)),
+    )
+
+
+def _interleaved(
+    runs: Sequence[Callable[[], object]], rounds: int, clock: Callable[[], float]
+) -> list[tuple[float, ...]]:
+    """Seconds of every run in every round, the order reversed every other round."""
+    times: list[list[float]] = [[] for _ in runs]
     for number in range(rounds):
-        order = range(len(entries)) if number % 2 == 0 else reversed(range(len(entries)))
+        order = range(len(runs)) if number % 2 == 0 else reversed(range(len(runs)))
         for index in order:
             start = clock()
-            runners[index].run(images)
+            runs[index]()
             times[index].append(clock() - start)
-    series = {name: tuple(found) for name, found in zip(entries[:-1], times, strict=False)}
-    return LatencySamples(shape=shape, baseline=baseline, samples=series, control=tuple(times[-1]), seed=seed)
+    return [tuple(series) for series in times]

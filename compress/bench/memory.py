@@ -25,7 +25,7 @@ class MemoryReport:
     imports_bytes: int | None
     """Resident after the imports, before the model was opened: what `peak_bytes` holds of the libraries."""
     gpu_bytes: int | None
-    """None: ONNX Runtime tells no peak of its own, and a driver's figure includes other processes."""
+    """What the driver counts as this process's own on the GPU after the runs; None on the CPU and where not told."""
     warnings: tuple[str, ...] = ()
 
 
@@ -40,7 +40,7 @@ def measure_memory(
 ) -> MemoryReport:
     """Open `path` in a fresh process, run it `runs` times on a batch (N, C, H, W) and read its peak.
 
-    Off Linux the figures are None and a warning says so. Raises what opening and running raise in
+    A figure that the machine does not tell is None and a warning says so. Raises what opening and running raise in
     the child, and `EnvironmentFault` when the child dies or takes longer than `timeout` seconds.
     """
     answer = _ask_child([str(path), provider, json.dumps(list(shape)), str(runs), json.dumps(threads)], timeout)
@@ -50,9 +50,9 @@ def measure_memory(
     warnings = []
     if answer["peak_bytes"] is None:
         warnings.append("Peak memory was not measured: it is read from Linux's /proc.")
-    if provider != "cpu":
-        warnings.append("GPU memory was not measured: ONNX Runtime tells no peak; the figure is the host's.")
-    return MemoryReport(answer["peak_bytes"], answer["imports_bytes"], None, tuple(warnings))
+    if answer["gpu_untold"]:
+        warnings.append(f"GPU memory was not measured: {answer['gpu_untold']}.")
+    return MemoryReport(answer["peak_bytes"], answer["imports_bytes"], answer["gpu_bytes"], tuple(warnings))
 
 
 def _ask_child(arguments: list[str], timeout: float) -> dict[str, Any]:

@@ -8,13 +8,16 @@ A file of its own, so that nothing but the runtime is imported. Standard output 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from compress.bench.gpu_memory import Untold, process_bytes
 from compress.errors import CardioCompressError, EnvironmentFault
+from compress.runtime.providers import find_provider
 from compress.runtime.session import open_session
 
 
@@ -43,7 +46,13 @@ def probe(path: str, provider: str, shape: list[int], runs: int, threads: int | 
             raise EnvironmentFault("Torch was loaded into the process whose memory is measured.")
     except CardioCompressError as fault:
         return {"error": type(fault).__name__, "message": fault.message, "cure": fault.cure}
-    return {"peak_bytes": status_bytes("VmHWM"), "imports_bytes": before}
+    found = {"peak_bytes": status_bytes("VmHWM"), "imports_bytes": before, "gpu_bytes": None, "gpu_untold": ""}
+    if find_provider(provider).memory:
+        try:
+            found["gpu_bytes"] = process_bytes(os.getpid())
+        except Untold as why:
+            found["gpu_untold"] = str(why)
+    return found
 
 
 if __name__ == "__main__":

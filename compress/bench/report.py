@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import onnxruntime as ort
 from pydantic import TypeAdapter, ValidationError
 
+from compress.bench.environment import Environment, Settings, current_environment, settings_of
 from compress.bench.latency import LatencySamples
 from compress.bench.memory import MemoryReport
 from compress.bench.model_facts import ModelFacts
 from compress.bench.stats import Interval, median, p90, throughput
 from compress.bench.table import markdown
 from compress.errors import InputError
-from compress.runtime.machine import available_cores, cpu_model
+from compress.runtime.placement import PlacedNode
 from compress.runtime.session import Session
 
 Dice = Mapping[str, Mapping[str, float]]
 """Model name -> structure ("mean", "RV", ...) -> 3D Dice."""
-
-
-@dataclass(frozen=True)
-class Environment:
-    """The machine in words that name neither host nor user."""
-
-    cpu: str
-    cores: int
-    """Cores that the process might use."""
-    platform: str
-    python: str
-    onnxruntime: str
 
 
 @dataclass(frozen=True)
@@ -45,6 +32,7 @@ class ModelBench:
     provider_proven: str
     threads: int
     tf32: bool | None
+    """As asked; None where there is none."""
     latency_s: tuple[float, ...]
     """Raw samples per batch, in order of rounds."""
     median_s: float
@@ -64,6 +52,14 @@ class ModelBench:
     """Speed-up over MAC reduction: 1 means that every removed operation was saved."""
     widths: dict[str, int]
     dice: dict[str, float] | None
+    device_latency_s: tuple[float, ...] | None = None
+    """Raw samples with input and output already on the GPU; None on the CPU, where nothing is copied."""
+    device_median_s: float | None = None
+    gpu_memory_bytes: int | None = None
+    settings: Settings | None = None
+    """None in reports that were stored before it was recorded, as for `placement`."""
+    placement: tuple[PlacedNode, ...] | None = None
+    """None when ONNX Runtime did not tell."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +122,8 @@ def build_report(
     warnings = [*latency.warnings]
     for name in names:
         warnings += [f"{name}: {text}" for text in (*memory[name].warnings, *facts[name].warnings)]
+        if sessions[name].placement is None:
+            warnings.append(f"{name}: this ONNX Runtime does not tell which provider computes which node.")
     return BenchReport(
         shape=latency.shape,
         seed=latency.seed,
@@ -148,6 +146,7 @@ def _row(
     dice: Mapping[str, float] | None,
 ) -> ModelBench:
     samples, own, speedup = latency.samples[name], facts[name], latency.speedup(name)
+    device = latency.device.get(name)
     reduction = facts[latency.baseline].macs / own.macs
     return ModelBench(
         name=name,
@@ -169,15 +168,9 @@ def _row(
         efficiency=speedup.median / reduction,
         widths=dict(own.widths),
         dice=dict(dice) if dice is not None else None,
-    )
-
-
-def current_environment() -> Environment:
-    """This machine, without host name or paths."""
-    return Environment(
-        cpu=cpu_model(),
-        cores=available_cores(),
-        platform=f"{platform.system()} {platform.machine()}",
-        python=platform.python_version(),
-        onnxruntime=ort.__version__,
+        device_latency_s=device,
+        device_median_s=median(device) if device else None,
+        gpu_memory_bytes=memory.gpu_bytes,
+        settings=settings_of(session),
+        placement=session.placement,
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from compress.bench.stats import Interval
+from compress.runtime.placement import count_nodes
 
 if TYPE_CHECKING:
     from compress.bench.report import BenchReport, ModelBench
@@ -14,9 +15,13 @@ MISSING = "-"
 
 
 def table(report: BenchReport) -> tuple[list[str], list[list[str]]]:
-    """Column headings and one row of text per model, the A/A control right after the baseline."""
+    """Column headings and one row of text per model, the A/A control right after the baseline.
+
+    What only a GPU has, its memory and times without copies, is a column where it was measured.
+    """
     structures = list(next((m.dice for m in report.models if m.dice), {}))
     dice_heads = [f"Dice {name}{' (phantom)' if report.phantom else ''}" for name in structures]
+    extra = [(head, cell) for head, cell in _GPU_COLUMNS if any(cell(m) != MISSING for m in report.models)]
     heads = [
         "Model",
         "Provider",
@@ -29,9 +34,10 @@ def table(report: BenchReport) -> tuple[list[str], list[list[str]]]:
         "Parameters",
         "MACs",
         "Efficiency",
+        *(head for head, _ in extra),
         *dice_heads,
     ]
-    rows = [_model_row(model, structures) for model in report.models]
+    rows = [_model_row(model, [cell(model) for _, cell in extra], structures) for model in report.models]
     control = [f"{report.baseline} (A/A)", *[MISSING] * (len(heads) - 1)]
     control[4] = _interval(report.control_ratio)
     return heads, [*rows[:1], control, *rows[1:]]
@@ -48,6 +54,7 @@ def markdown(report: BenchReport) -> str:
         f"{machine.cpu}, {machine.cores} core(s), {machine.platform}, ONNX Runtime {machine.onnxruntime}, "
         f"Python {machine.python}."
     )
+    lines += notes(report)
     if report.phantom:
         lines.append("Dice was measured on phantom images: it says nothing about patients.")
     if report.warnings:
@@ -55,7 +62,32 @@ def markdown(report: BenchReport) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _model_row(model: ModelBench, structures: Sequence[str]) -> list[str]:
+def notes(report: BenchReport) -> list[str]:
+    """Which provider computed how many nodes, and what idle threads did; nothing for reports that do not tell."""
+    placed: dict[str, list[str]] = {}
+    for model in report.models:
+        if model.placement is not None:
+            placed.setdefault(count_nodes(model.placement), []).append(model.name)
+    found = [f"Nodes of {', '.join(names)}: {count}." for count, names in placed.items()]
+    spinning = sorted({model.settings.spinning for model in report.models if model.settings})
+    return found + [f"Idle threads spin: {', '.join(spinning)}."] * bool(spinning)
+
+
+def _device_time(model: ModelBench) -> str:
+    return MISSING if model.device_median_s is None else f"{1e3 * model.device_median_s:.2f}"
+
+
+def _gpu_memory(model: ModelBench) -> str:
+    return MISSING if model.gpu_memory_bytes is None else f"{model.gpu_memory_bytes / 2**20:.0f}"
+
+
+_GPU_COLUMNS: tuple[tuple[str, Callable[[ModelBench], str]], ...] = (
+    ("Median without copies (ms)", _device_time),
+    ("GPU memory (MiB)", _gpu_memory),
+)
+
+
+def _model_row(model: ModelBench, extra: Sequence[str], structures: Sequence[str]) -> list[str]:
     scores = model.dice or {}
     return [
         model.name,
@@ -69,6 +101,7 @@ def _model_row(model: ModelBench, structures: Sequence[str]) -> list[str]:
         _count(model.parameters),
         _count(model.macs),
         f"{model.efficiency:.2f}",
+        *extra,
         *(f"{scores[name]:.4f}" if name in scores else MISSING for name in structures),
     ]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from compress.bench.copies import without_copies
 from compress.bench.latency import measure_latency
 from compress.bench.memory import measure_memory
 from compress.bench.model_facts import read_facts
@@ -15,8 +16,9 @@ from compress.errors import CheckpointError, ConfigError, ModelFileError
 from compress.evaluate.summary import EvaluationReport
 from compress.files import write_json, write_text
 from compress.report.plots import comparison_plot
+from compress.rundir import quantized_files
 from compress.runtime.card import KEY, read_card
-from compress.runtime.modelfile import read_metadata
+from compress.runtime.modelfile import read_metadata, read_model_file
 from compress.runtime.proof import prove
 from compress.runtime.session import Session, open_session
 from compress.steps.exporting import export_stage
@@ -39,10 +41,15 @@ class BenchRequest:
     with_dice: bool = True
 
 
-def run_models(ws: Workspace) -> dict[str, Path]:
+QUANTIZED = {"cpu": ("int8",), "openvino": ("int8",), "cuda": ("int8", "fp16")}
+"""Provider -> the quantized files that it can gain by."""
+
+
+def run_models(ws: Workspace, *, provider: str | None = None) -> dict[str, Path]:
     """The run's own networks, exported where that has not been done: dense first, then every pruned one.
 
-    Raises `CheckpointError` when there is nothing to compare.
+    After each its quantized files that suit `provider` (None: the configured one), where there are any and the file
+    that they were made from is still the same. Raises `CheckpointError` when there is nothing to compare.
     """
     baseline, pruned = ws.run.baseline, ws.run.pruned_stages()
     if not pruned:
@@ -56,7 +63,26 @@ def run_models(ws: Workspace) -> dict[str, Path]:
                 f"Exported {stage.onnx}: torch and ONNX differ by {parity.max_abs_difference:.1e} at most."
             )
         models[name] = stage.onnx
+        models |= {
+            f"{name}-{kind}": path
+            for kind, path in quantized_of(ws, stage.onnx, provider or ws.config.bench.provider).items()
+        }
     return models
+
+
+def quantized_of(ws: Workspace, source: Path, provider: str) -> dict[str, Path]:
+    """Kind -> file, of what `quantize` made of `source`; a file made of an earlier one is left out with a warning."""
+    found = {}
+    for kind in QUANTIZED.get(provider, ()):
+        path, _ = quantized_files(source, kind)
+        if not path.is_file():
+            continue
+        card = read_card(read_metadata(path), path)
+        if (card.quantization or {}).get("source") == read_model_file(source).graph_sha256:
+            found[kind] = path
+        else:
+            ws.progress.warn(f"{path} is left out: it was not made of the present {source.name}. Quantize it again.")
+    return found
 
 
 def named_models(paths: Sequence[Path]) -> dict[str, Path]:
@@ -85,7 +111,13 @@ def bench(ws: Workspace, request: BenchRequest) -> BenchReport:
     }
     shape = (request.batch_size, 1, *request.size)
     ws.progress.note(f"Timing {len(sessions)} models, {request.rounds} interleaved rounds each, batch {shape}.")
-    latency = measure_latency(sessions, shape=shape, rounds=request.rounds, warmup=request.warmup)
+    latency = measure_latency(
+        sessions,
+        shape=shape,
+        rounds=request.rounds,
+        warmup=request.warmup,
+        on_device=lambda name, images: without_copies(sessions[name], images),
+    )
     memory = {
         name: measure_memory(path, shape=shape, provider=request.provider, threads=request.threads)
         for name, path in request.models.items()

@@ -7,12 +7,15 @@ import platform
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
+from compress.bench import environment
 from compress.bench.latency import LatencySamples, measure_latency
 from compress.bench.memory import MemoryReport
 from compress.bench.model_facts import ModelFacts, read_facts
 from compress.bench.report import BenchReport, build_report
+from compress.bench.stats import median
 from compress.bench.table import table
 from compress.errors import InputError
 from compress.runtime.session import open_session
@@ -57,8 +60,71 @@ def test_figures_follow_from_the_samples(report: BenchReport) -> None:
 
 
 def test_json_round_trip_is_exact(report: BenchReport) -> None:
-    text = json.dumps(report.to_json(), allow_nan=False)
-    assert BenchReport.from_json(json.loads(text)) == report
+    for found in (report, _on_gpu(report)):
+        text = json.dumps(found.to_json(), allow_nan=False)
+        assert BenchReport.from_json(json.loads(text)) == found
+
+
+def test_reports_stored_before_the_evidence_are_still_read(report: BenchReport) -> None:
+    value = report.to_json()
+    new = ("device_latency_s", "device_median_s", "gpu_memory_bytes", "settings", "placement")
+    value["models"] = [{k: v for k, v in m.items() if k not in new} for m in value["models"]]
+    for name in ("omp_num_threads", "cpu_features"):
+        del value["environment"][name]
+    older = BenchReport.from_json(value)
+    assert older.models[0].placement is None and older.environment.cpu_features is None
+    assert older.models[0].latency_s == report.models[0].latency_s
+    assert "Nodes of" not in older.to_markdown()
+
+
+def _on_gpu(report: BenchReport) -> BenchReport:
+    """As if the smaller model had been measured on a GPU."""
+    dense, small = report.models
+    times = tuple(t / 3 for t in small.latency_s)
+    small = dataclasses.replace(
+        small, device_latency_s=times, device_median_s=median(times), gpu_memory_bytes=300 * 2**20
+    )
+    return dataclasses.replace(report, models=(dense, small))
+
+
+def test_gpu_columns_stand_only_where_they_were_measured(report: BenchReport) -> None:
+    assert not {"GPU memory (MiB)", "Median without copies (ms)"} & set(table(report)[0])
+    heads, rows = table(_on_gpu(report))
+    dense, small = (dict(zip(heads, rows[i], strict=True)) for i in (0, 2))
+    assert (small["GPU memory (MiB)"], dense["GPU memory (MiB)"]) == ("300", "-")
+    assert dense["Median without copies (ms)"] == "-"
+    assert float(small["Median without copies (ms)"]) == pytest.approx(float(small["Median (ms)"]) / 3, abs=0.01)
+
+
+def test_every_node_is_placed_and_counted(report: BenchReport) -> None:
+    placed = report.models[0].placement
+    assert placed is not None
+    assert [node.operator for node in placed] == ["Conv", "Relu", "MaxPool", "ConvTranspose", "Concat", "Conv"]
+    assert {node.provider for node in placed} == {"cpu"}
+    assert "Nodes of dense, small: cpu: 6 of 6 nodes." in report.to_markdown()
+
+
+def test_a_runtime_that_does_not_tell_gives_a_warning(tiny_path: Path) -> None:
+    session = dataclasses.replace(open_session(tiny_path, threads=1), placement=None)
+    latency = LatencySamples((1, 1, 8, 8), "a", {"a": (1.0,)}, (1.0,))
+    found = build_report(latency, {"a": session}, memory={"a": MEMORY}, facts={"a": _facts(1)})
+    assert found.models[0].placement is None
+    assert "a: this ONNX Runtime does not tell which provider computes which node." in found.warnings
+
+
+def test_settings_and_machine_are_recorded(report: BenchReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = report.models[0].settings
+    assert settings is not None
+    assert (settings.inter_threads, settings.spinning, settings.tf32_set) == (1, "on", None)
+    assert settings.onnxruntime == ort.__version__ and "git-commit-id" in settings.build
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setattr(environment, "cpu_flags", lambda: frozenset({"avx2", "avx512f", "amx_int8", "fpu"}))
+    found = environment.current_environment()
+    assert (found.omp_num_threads, found.cpu_features) == ("3", ("avx2", "avx512f", "amx_int8"))
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(environment, "cpu_flags", lambda: None)
+    assert environment.current_environment().omp_num_threads is None
+    assert environment.current_environment().cpu_features is None
 
 
 @pytest.mark.parametrize("wrong", [{}, {"models": 3}])

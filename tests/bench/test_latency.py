@@ -72,6 +72,25 @@ def test_every_model_sees_the_same_seeded_images() -> None:
         assert all(np.array_equal(images, expected) for images in model.images)
 
 
+def test_runs_without_copies_are_timed_in_the_same_rounds() -> None:
+    machine = Machine()
+    models = {"dense": machine.model("dense", 0.2), "small": machine.model("small", 0.1)}
+    bare = machine.model("bare", 0.05)
+    found = measure_latency(
+        models,
+        shape=SHAPE,
+        rounds=2,
+        warmup=1,
+        on_device=lambda name, images: (lambda: bare.run(images)) if name == "small" else None,
+        clock=lambda: machine.now,
+    )
+    assert machine.calls[:3] == ["dense", "small", "bare"], "warm-up"
+    assert machine.calls[3:] == ["dense", "small", "dense", "bare", "bare", "dense", "small", "dense"]
+    assert found.device == {"small": pytest.approx((0.05, 0.05))}
+    assert found.samples["small"] == pytest.approx((0.1, 0.1))
+    assert found.control == pytest.approx((0.2, 0.2))
+
+
 def _samples(series: list[float], control: list[float]) -> LatencySamples:
     return LatencySamples(SHAPE, "dense", {"dense": tuple(series)}, tuple(control))
 

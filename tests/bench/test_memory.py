@@ -39,9 +39,8 @@ def test_cuda_without_a_gpu_gives_no_host_figure(tiny_path: Path) -> None:
         with pytest.raises(ProviderError, match="'cuda' was asked for but is not there"):
             measure_memory(tiny_path, shape=(1, 1, 8, 8), provider="cuda")
     else:
-        assert (
-            "GPU memory was not measured" in measure_memory(tiny_path, shape=(1, 1, 8, 8), provider="cuda").warnings[0]
-        )
+        found = measure_memory(tiny_path, shape=(1, 1, 8, 8), provider="cuda")
+        assert found.gpu_bytes or "GPU memory was not measured" in found.warnings[0]
 
 
 def test_a_dead_or_slow_child_is_an_error(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
