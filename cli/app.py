@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from cli.bench import bench
-from cli.chain import demo, run, sweep
+from cli.chain import run, sweep
 from cli.data import data
+from cli.demo import demo
 from cli.evaluate import evaluate
 from cli.export import export
 from cli.gate import gate

@@ -1,17 +1,13 @@
-"""`cardiocompress run`, `sweep` and `demo`: whole chains of steps."""
+"""`cardiocompress run` and `sweep`: whole chains of steps."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from cli.options import ConfigOption, SetOption
 
 if TYPE_CHECKING:
     from compress.pipeline import Outcome
-    from compress.steps.workspace import Workspace
 
 
 _SIDE_BY_SIDE = 4
@@ -25,7 +21,7 @@ def run(config: ConfigOption = None, overrides: SetOption = None) -> None:
     ws = open_workspace(config, overrides)
     from compress import pipeline
 
-    _show(pipeline.run(ws), "Dense and pruned networks")
+    show_outcome(pipeline.run(ws), "Dense and pruned networks")
 
 
 def sweep(config: ConfigOption = None, overrides: SetOption = None) -> None:
@@ -38,45 +34,10 @@ def sweep(config: ConfigOption = None, overrides: SetOption = None) -> None:
     ws = open_workspace(config, overrides)
     from compress import pipeline
 
-    _show(pipeline.sweep(ws), "Sweep")
+    show_outcome(pipeline.sweep(ws), "Sweep")
 
 
-def demo(
-    folder: Annotated[Path, typer.Option("--out", help="Where results go.")] = Path("artifacts"),
-    overrides: SetOption = None,
-) -> None:
-    """The whole chain on a small generated phantom: a few minutes on two CPU cores; resumes."""
-    from cli.bench import show_bench
-    from cli.console import RichProgress
-    from compress import pipeline
-    from compress.bench.report import BenchReport
-    from compress.config_io import from_document
-    from compress.files import read_json
-    from compress.steps.workspace import Workspace
-    from compress.templates import demo_document
-
-    ws = Workspace(from_document(demo_document(str(folder)), overrides or []), RichProgress())
-    outcome = pipeline.run(ws)
-    stored = read_json(ws.run.bench / f"bench-{ws.config.bench.provider}.json")
-    show_bench(BenchReport.from_json({k: v for k, v in stored.items() if k != "dice_per_volume"}))
-    _predict_one(ws)
-    _show(outcome, "Dense and pruned networks on phantom (synthetic) data")
-
-
-def _predict_one(ws: Workspace) -> None:
-    """What a hospital would do with the result: check the file of the kept weights, and segment one study with it."""
-    from cli.predict import show_predictions
-    from cli.verify import verify
-    from compress.steps.predicting import PredictRequest, predict
-
-    model = next(stage.onnx for stage in ws.run.pruned_stages() if stage.root.name == "none")
-    verify(model)
-    study = ws.studies_of(ws.split.val)[0]
-    request = PredictRequest(model, study.image_path.parent, ws.run.predictions, overlays=True, earlier="restart")
-    show_predictions(predict(request, ws.progress))
-
-
-def _show(outcome: Outcome, title: str) -> None:
+def show_outcome(outcome: Outcome, title: str) -> None:
     from cli.console import say, table
     from compress.steps.reporting import comparison_rows
 

@@ -94,6 +94,8 @@ def _network(card: ModelCard) -> Iterator[tuple[str, str]]:
         yield "pruned or tuned from", _short(card.provenance["parent"])
     if card.pruning:
         yield from _pruning(card.pruning)
+    if card.quantization:
+        yield from _quantization(card.quantization)
     versions = card.provenance.get("versions")
     if isinstance(versions, dict):
         yield "made with", ", ".join(f"{name} {version}" for name, version in versions.items())
@@ -105,6 +107,17 @@ def _pruning(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
     blocks = str(len(own)) if isinstance(own, dict) else "unknown"
     yield "pruning ratio", f"{plan.get('default', 'unknown')} by default; blocks with one of their own: {blocks}"
     yield "pruning plan digest", _short(plan.get("digest", "unknown"))
+
+
+def _quantization(about: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    told = [str(about[key]) for key in ("kind", "method") if key in about]
+    yield "quantized", ", ".join(told)
+    for key in ("weights", "activations"):
+        if key in about:
+            yield f"  {key}", str(about[key])
+    if isinstance(kept := about.get("float_layers"), list):
+        yield "  layers in float32", ", ".join(map(str, kept)) or "transposed convolutions alone"
+    yield "  float graph digest", _short(about["source"])
 
 
 def _training(card: ModelCard) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """The only module that knows file names: what a run leaves where.
 
 <save_root>/<experiment_name>/
-    config.yaml environment.json data.json split.json report.json report.md cache/
+    config.yaml environment.json data.json split.json report.json report.md report.html cache/
     baseline/            a Stage (the dense network)
     pruned/<init>/       a Stage with masks, plan and schematic beside it; rounds/<i>/ of iterative pruning
     scratch/             a Stage: the pruned shape trained from scratch (control)
@@ -93,6 +93,16 @@ class Stage:
     @property
     def schematic(self) -> Path:
         return self.root / "unet.png"
+
+    @property
+    def pairs(self) -> Path:
+        """This network beside the dense one, on the patients that lost most."""
+        return self.root / "beside_dense.png"
+
+    @property
+    def pairs_record(self) -> Path:
+        """What the picture was drawn from (digests): decides whether it is current."""
+        return self.root / "beside_dense.json"
 
     @property
     def raw_pruned(self) -> Path:
@@ -196,6 +206,11 @@ class GateFiles:
         """The slices on which the two disagree most."""
         return self.root / "overlays.png"
 
+    @property
+    def report(self) -> Path:
+        """The page of this verdict."""
+        return self.root / "report.html"
+
 
 @dataclass(frozen=True)
 class RunDir:
@@ -279,6 +294,11 @@ class RunDir:
         return self.root / "predictions"
 
     @property
+    def bundle(self) -> Path:
+        """What the demo ships."""
+        return self.root / "bundle"
+
+    @property
     def sweep(self) -> Path:
         return self.root / "sweep"
 
@@ -293,6 +313,11 @@ class RunDir:
     @property
     def report_md(self) -> Path:
         return self.root / "report.md"
+
+    @property
+    def report_html(self) -> Path:
+        """The whole run in one page."""
+        return self.root / "report.html"
 
 
 def external_evaluation(config: Config, *, stage: Stage) -> Path:

@@ -163,7 +163,7 @@ def demo_document(save_root: str) -> dict[str, Any]:
     """A small configuration that runs the whole chain on phantoms in minutes on two cores."""
     return {
         "experiment": {"experiment_name": "demo", "seed": 0, "device": "auto"},
-        "data": {"size": [96, 96], "spacing_mm": [2.0, 2.0], "phantom": {"patients": 15, "seed": 7}},
+        "data": {"size": [96, 96], "spacing_mm": [2.0, 2.0], "phantom": {"patients": 18, "seed": 7}},
         "train": {
             "val_ratio": 0.34,
             "batch_size": 8,
@@ -175,4 +175,7 @@ def demo_document(save_root: str) -> dict[str, Any]:
         # So narrow a network has little to align: it shows the ratios as they are asked for.
         "pruning": {"ratios": {"default": 0.5, "align": "none"}, "finetune_epochs": 14},
         "bench": {"rounds": 70},
+        "quantization": {"slices": 24},
+        # Six validation patients: enough to show how the gate works, too few for a real one.
+        "gate": {"min_patients": 6, "resamples": 2000},
     }

@@ -7,7 +7,6 @@ field changes its meaning; a file of another schema is refused, never guessed at
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,21 +15,17 @@ from typing import Any
 
 from compress.data.preprocess import Preprocessing
 from compress.errors import CheckpointError, ModelFileError
+from compress.runtime.card_reader import DAMAGED, MAX_SIDE, Reader, parse
 
 SCHEMA = 1
 KEY = "cardiocompress"
 """The key in the file's `metadata_props`."""
-
-MAX_SIDE = 1024
-"""Largest window in pixels; a forged card must not ask for images that fill the memory."""
 
 MAX_LOGIT_BOUND = 10.0
 """Largest difference of logits that a quantized file may allow its self-test: beyond it the test would show nothing."""
 
 MAX_LABELS = 255
 """Label values of a uint8 mask, background left out."""
-
-_DAMAGED = "Export the model again."
 
 
 @dataclass(frozen=True)
@@ -114,7 +109,7 @@ class ModelCard:
     @classmethod
     def loads(cls, text: str, path: Path) -> ModelCard:
         """The card in `text`; `ModelFileError` names `path` and the first field that is missing or wrong."""
-        reader = _Reader(_parse(text, path), path)
+        reader = _CardReader(parse(text, path), path)
         _check_schema(reader)
         card = cls(
             labels=reader.labels(),
@@ -171,50 +166,19 @@ def _listed(found: TrainingRange | None) -> dict[str, list[float]] | None:
     return None if found is None else {name: list(pair) for name, pair in asdict(found).items()}
 
 
-def _parse(text: str, path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(
-            text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_refuse_doubles
-        )
-    except (ValueError, RecursionError) as fault:
-        raise ModelFileError(f"The model card in {path} is not JSON: {fault}.", cure=_DAMAGED) from None
-    if not isinstance(document, dict):
-        raise ModelFileError(f"The model card in {path} is not a JSON object.", cure=_DAMAGED)
-    return document
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number")
-
-
-def _finite(text: str) -> float:
-    if not math.isfinite(value := float(text)):
-        raise ValueError(f"{text[:20]} is too large")
-    return value
-
-
-def _refuse_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A key that stands there twice is read differently by different readers."""
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"'{next(key for key in keys if keys.count(key) > 1)[:40]}' stands there twice")
-    return table
-
-
-def _check_schema(reader: _Reader) -> None:
+def _check_schema(reader: _CardReader) -> None:
     schema = reader.document.get("schema")
     if schema == SCHEMA and not isinstance(schema, bool):
         return
     newer = isinstance(schema, int) and schema > SCHEMA
-    cure = "Update cardiocompress." if newer else _DAMAGED
+    cure = "Update cardiocompress." if newer else DAMAGED
     raise ModelFileError(
         f"{reader.path} has a model card of schema {json.dumps(schema)[:40]}; this version reads schema {SCHEMA}.",
         cure=cure,
     )
 
 
-def _check_rules(card: ModelCard, reader: _Reader) -> None:
+def _check_rules(card: ModelCard, reader: _CardReader) -> None:
     """Every rule in the file must be the rule that this version follows."""
     written = card.to_json()
     for key in ("task", "input", "output", "preprocessing", "postprocessing", "tta"):
@@ -229,38 +193,8 @@ def _check_rules(card: ModelCard, reader: _Reader) -> None:
         raise reader.fault("input.size", f"no multiple of {card.multiple_of}")
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """Typed access to a document that may have been damaged or forged."""
-
-    document: dict[str, Any]
-    path: Path
-
-    def fault(self, place: str, got: str) -> ModelFileError:
-        return ModelFileError(f"The model card in {self.path} is damaged: '{place}' is {got}.", cure=_DAMAGED)
-
-    def get(self, kind: type | tuple[type, ...], *place: str) -> Any:
-        value: Any = self.document
-        for key in place:
-            if not isinstance(value, dict) or key not in value:
-                raise self.fault(".".join(place), "missing")
-            value = value[key]
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise self.fault(".".join(place), json.dumps(value)[:60])
-        return value
-
-    def count(self, *place: str) -> int:
-        value = self.get(int, *place)
-        if not 1 <= value <= MAX_SIDE:
-            raise self.fault(".".join(place), f"{value}, not from 1 to {MAX_SIDE}")
-        return value
-
-    def table(self, place: str, kind: type) -> dict[str, Any]:
-        table = self.get(dict, place)
-        for key, value in table.items():
-            if not isinstance(value, kind) or isinstance(value, bool):
-                raise self.fault(f"{place}.{key}", json.dumps(value)[:60])
-        return table
+class _CardReader(Reader):
+    """The card's own fields."""
 
     def labels(self) -> dict[str, int]:
         labels = self.table("labels", int)
@@ -307,8 +241,3 @@ class _Reader:
             if pair[0] > pair[1]:
                 raise self.fault(f"training.range.{name}", f"{json.dumps(pair)[:60]}, the wrong way round")
         return TrainingRange(**pairs)
-
-    def pair(self, value: tuple[Any, ...], place: str, low: float, high: float) -> None:
-        plain = len(value) == 2 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
-        if not plain or not all(low <= v <= high for v in value):
-            raise self.fault(place, f"{json.dumps(value)[:60]}, not two numbers from {low:g} to {high:g}")

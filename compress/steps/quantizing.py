@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,9 +22,10 @@ from compress.export.seal import seal
 from compress.files import atomic_path, write_json
 from compress.rundir import cache_dir, quantized_files
 from compress.runtime.card import ModelCard, read_card
-from compress.runtime.golden import changes, read_golden
-from compress.runtime.modelfile import ModelFile, read_model_file, refuse_control_flow
+from compress.runtime.modelfile import ModelFile, read_model_file
+from compress.runtime.predict import Run
 from compress.runtime.proof import prove
+from compress.runtime.segmenter import Segmenter
 from compress.runtime.session import open_session
 from compress.steps.exporting import check_training_data
 from compress.steps.quantize_search import Found, Search, methods_of, run_each
@@ -69,10 +72,11 @@ def quantize(ws: Workspace, request: QuantizeRequest) -> Quantized:
     if request.kind not in KINDS:
         raise ConfigError(f"Unknown kind '{request.kind}'. Known: {', '.join(KINDS)}.")
     prove(request.provider)
-    source, card = _source(ws, request.model)
+    float_model = _source(ws, request)
+    source, card = float_model.session.file, float_model.card
     target, record = quantized_files(request.model, request.kind, out=request.out)
     _refuse_foreign(target, source)
-    before = _scored(ws, request, card, source.path, "the float file")
+    before = _scored(ws, card, float_model.run, "the float file")
     with tempfile.TemporaryDirectory() as scrap:
         made = _make(ws, request, source, card, Path(scrap), before)
         if request.keep or made.faster:
@@ -94,7 +98,7 @@ def _make(
             source.path,
             images,
             scrap,
-            score=lambda path, name: _scored(ws, request, card, path, name).mean_dice,
+            score=lambda path, name: _scored(ws, card, _opened(request, path), name).mean_dice,
             progress=ws.progress,
             threads=request.threads,
         )
@@ -103,7 +107,7 @@ def _make(
     about = _about(request, source, found, ws.training.digest, len(images))
     bound = _rounding_bound(path, images[:8]) if found else _difference_bound(source.path, path, images[:8])
     seal(path, replace(card, quantization={**about, "logit_bound": bound}))
-    after = _scored(ws, request, card, path, f"the {request.kind} file")
+    after = _scored(ws, card, _opened(request, path), f"the {request.kind} file")
     if before.mean_dice - after.mean_dice > request.budget:
         raise GateError(
             f"{request.kind.upper()} loses {before.mean_dice - after.mean_dice:.4f} Dice; at most {request.budget:g} "
@@ -135,27 +139,24 @@ def calibration_images(ws: Workspace, card: ModelCard, slices: int) -> np.ndarra
     return np.ascontiguousarray(every[chosen, None])
 
 
-def _source(ws: Workspace, path: Path) -> tuple[ModelFile, ModelCard]:
-    """The float file, checked."""
-    file = read_model_file(path)
-    refuse_control_flow(file)
-    card = read_card(file.metadata, path)
-    if card.quantization is not None:
+def _source(ws: Workspace, request: QuantizeRequest) -> Segmenter:
+    """The float file, opened and checked; files that were altered after their export are refused."""
+    source = Segmenter(request.model, provider=request.provider, threads=request.threads)
+    if source.card.quantization is not None:
+        kind = source.card.quantization["kind"]
         raise ModelFileError(
-            f"{path} is quantized already ({card.quantization['kind']}).", cure="Give the float file that it came from."
+            f"{request.model} is quantized already ({kind}).", cure="Give the float file that it came from."
         )
-    if found := changes(file, read_golden(file, card)):
-        raise ModelFileError(f"{path}: {' and '.join(found)}.", cure="Export it again.")
-    check_training_data(ws, str(card.training.get("data") or ""))
-    return file, card
+    check_training_data(ws, str(source.card.training.get("data") or ""))
+    return source
 
 
 def _refuse_foreign(target: Path, source: ModelFile) -> None:
     """Nothing that `quantize` did not write is replaced."""
     if target == source.path:
         raise ConfigError(f"--out names the model itself, {target}.", cure="Choose another name.")
-    if not target.exists():
-        return
+    if not os.path.lexists(target):
+        return _check_writable(target)
     try:
         card = read_card(read_model_file(target).metadata, target)
     except ModelFileError:
@@ -164,9 +165,22 @@ def _refuse_foreign(target: Path, source: ModelFile) -> None:
         raise ConfigError(f"{target} exists and was not written by `quantize`.", cure="Move it, or choose --out.")
 
 
-def _scored(ws: Workspace, request: QuantizeRequest, card: ModelCard, path: Path, name: str) -> EvaluationReport:
-    session = open_session(path, provider=request.provider, threads=request.threads, spinning="off")
-    return score_cohort(ws, session.run, ws.evaluation, card.preprocessing, name=f"Dice of {name}")
+def _check_writable(target: Path) -> None:
+    """Raise as `atomic_path` does, before minutes of work rather than after them."""
+    with contextlib.suppress(_OnlyTrying), atomic_path(target):
+        raise _OnlyTrying
+
+
+class _OnlyTrying(Exception):
+    """Lets `atomic_path` take back what it began."""
+
+
+def _scored(ws: Workspace, card: ModelCard, run: Run, name: str) -> EvaluationReport:
+    return score_cohort(ws, run, ws.evaluation, card.preprocessing, name=f"Dice of {name}")
+
+
+def _opened(request: QuantizeRequest, path: Path) -> Run:
+    return open_session(path, provider=request.provider, threads=request.threads, spinning="off").run
 
 
 def _timed(request: QuantizeRequest, card: ModelCard, models: Mapping[str, Path]) -> LatencySamples:

@@ -40,9 +40,12 @@ class Place:
 
     def arguments(self, command: str) -> list[object]:
         """What to type; `options` goes last, so that a row can say something twice."""
+        if command in ("quantize", "gate"):
+            models = [self.model] if command == "quantize" else [self.source, self.model]
+            return [command, *models, "--config", self.root / "good.yaml", "--threads", "1", *self.options]
         if command == "info":
             return [command, self.model, *self.options]
-        ends = [self.source, "-o", self.out] if command == "predict" else []
+        ends = {"predict": [self.source, "-o", self.out], "ship": ["-o", self.out]}.get(command, [])
         threads = [] if "--threads" in self.options else ["--threads", "1"]
         return [command, self.model, *ends, *threads, *self.options]
 

@@ -117,3 +117,25 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
 def test_a_file_without_a_card_says_how_to_get_one() -> None:
     with pytest.raises(ModelFileError, match=r"does not say how its images are prepared.*cardiocompress export"):
         read_card({"divisor": "2"}, PATH)
+
+
+QUANTIZED = {"kind": "int8", "source": "a" * 64, "logit_bound": 0.25, "method": "entropy", "float_layers": ["head"]}
+
+
+def test_a_quantized_file_says_so_and_how_far_its_self_test_may_move(document: dict[str, Any]) -> None:
+    assert "quantization" not in loads(document).to_json(), "files in float32 are as they always were"
+    card = loads({**document, "quantization": QUANTIZED})
+    assert card.quantization == QUANTIZED and loads(card.to_json()) == card
+    assert card.logit_bound(1e-3) == 0.25 and card.logit_bound(1.0) == 1.0
+    assert loads(document).logit_bound(1e-3) == 1e-3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"kind": 8}, {"source": None}, {"logit_bound": 0}, {"logit_bound": 1e9}, {"logit_bound": True}, {"logit_bound": "1"}],
+)
+def test_a_forged_quantization_is_named(change: dict[str, Any], document: dict[str, Any]) -> None:
+    with pytest.raises(ModelFileError, match=f"quantization.{next(iter(change))}"):
+        loads({**document, "quantization": {**QUANTIZED, **change}})
+    with pytest.raises(ModelFileError, match="'quantization' is null"):
+        loads({**document, "quantization": None})

@@ -1,0 +1,92 @@
+"""`cardiocompress demo`: everything, on a small phantom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import SetOption
+
+if TYPE_CHECKING:
+    from compress.rundir import Stage
+    from compress.steps.workspace import Workspace
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("--out", help="Where results go.")] = Path("artifacts"),
+    overrides: SetOption = None,
+) -> None:
+    """The whole chain on a small generated phantom, from training to the bundle; minutes on two CPU cores; resumes."""
+    from cli.bench import show_bench
+    from cli.chain import show_outcome
+    from cli.console import RichProgress
+    from compress import pipeline
+    from compress.bench.report import BenchReport
+    from compress.config_io import from_document
+    from compress.files import read_json
+    from compress.steps.workspace import Workspace
+    from compress.templates import demo_document
+
+    ws = Workspace(from_document(demo_document(str(folder)), overrides or []), RichProgress())
+    outcome = pipeline.run(ws)
+    stored = read_json(ws.run.bench / f"bench-{ws.config.bench.provider}.json")
+    show_bench(BenchReport.from_json({k: v for k, v in stored.items() if k != "dice_per_volume"}))
+    small = next(stage for stage in ws.run.pruned_stages() if stage.root.name == "none")
+    _quantize(ws, small)
+    accepted = _gate(ws, small)
+    _ship(ws, small, ungated=not accepted)
+    _predict_one(ws, small)
+    show_outcome(outcome, "Dense and pruned networks on phantom (synthetic) data")
+
+
+def _quantize(ws: Workspace, small: Stage) -> None:
+    """A file that is not faster is refused, which on a processor without VNNI is what to expect."""
+    from cli.console import say
+    from cli.quantize import show_quantized
+    from compress.errors import GateError
+    from compress.steps.quantizing import QuantizeRequest, quantize
+
+    chosen, bench = ws.config.quantization, ws.config.bench
+    request = QuantizeRequest(
+        small.onnx, method=chosen.method, budget=chosen.budget, slices=chosen.slices, rounds=bench.rounds
+    )
+    try:
+        show_quantized(quantize(ws, request))
+    except GateError as refusal:
+        say(f"quantize (phantom): {refusal}")
+
+
+def _gate(ws: Workspace, small: Stage) -> bool:
+    from cli.console import say
+    from cli.gate import show_verdict
+    from compress.steps.gating import GateRequest, gate
+
+    verdict, files = gate(ws, GateRequest(ws.run.baseline.onnx, small.onnx))
+    show_verdict(verdict)
+    say(f"{verdict.sentence} Verdict: {files.root}")
+    return verdict.accepted
+
+
+def _ship(ws: Workspace, small: Stage, *, ungated: bool) -> None:
+    from cli.ship import show_shipped
+    from cli.verify import verify
+    from compress.steps.shipping import ShipRequest, ship
+
+    request = ShipRequest(
+        small.onnx, ws.run.baseline.onnx, out=ws.run.bundle, run=ws.run, ungated=ungated, restart=True
+    )
+    shipped = ship(request)
+    show_shipped(shipped)
+    verify(shipped.folder)
+
+
+def _predict_one(ws: Workspace, small: Stage) -> None:
+    """What a hospital would do with the result: segment one study with the file of the kept weights."""
+    from cli.predict import show_predictions
+    from compress.steps.predicting import PredictRequest, predict
+
+    study = ws.studies_of(ws.split.val)[0]
+    request = PredictRequest(small.onnx, study.image_path.parent, ws.run.predictions, overlays=True, earlier="restart")
+    show_predictions(predict(request, ws.progress))
