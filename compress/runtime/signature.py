@@ -29,8 +29,8 @@ def signer(private_key: Path) -> Callable[[Path], None]:
     The key is a PEM file on the curve P-256, P-384 or P-521, without a password. Raises `InputError` for anything
     else, and `EnvironmentFault` where `model-signing` is not installed.
     """
-    package = _package()
     _check_key(private_key)
+    package = _package()
     with _as_key_fault(f"{private_key} is no private key for signing", f"Make one with: {_MAKE}"):
         config = package.signing.Config().use_elliptic_key_signer(private_key=private_key)
     covered = package.hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
@@ -46,8 +46,8 @@ def verifier(public_key: Path) -> Callable[[Path], str]:
 
     Raises as `signer` does, for a file that is no public key.
     """
-    package = _package()
     _check_key(public_key)
+    package = _package()
     with _as_key_fault(f"{public_key} is no public key for signatures", f"Derive it with: {_DERIVE}"):
         config = package.verifying.Config().use_elliptic_key_verifier(public_key=public_key)
 

@@ -21,6 +21,7 @@ COMMANDS = (
     "predict",
     "info",
     "verify",
+    "ship",
     "bench",
     "sweep",
     "run",
