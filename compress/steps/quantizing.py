@@ -72,13 +72,11 @@ def quantize(ws: Workspace, request: QuantizeRequest) -> Quantized:
     if request.kind not in KINDS:
         raise ConfigError(f"Unknown kind '{request.kind}'. Known: {', '.join(KINDS)}.")
     prove(request.provider)
-    float_model = _source(ws, request)
-    source, card = float_model.session.file, float_model.card
+    source = _source(ws, request)
     target, record = quantized_files(request.model, request.kind, out=request.out)
-    _refuse_foreign(target, source)
-    before = _scored(ws, card, float_model.run, "the float file")
+    _refuse_foreign(target, source.session.file)
     with tempfile.TemporaryDirectory() as scrap:
-        made = _make(ws, request, source, card, Path(scrap), before)
+        made = _make(ws, request, source, Path(scrap))
         if request.keep or made.faster:
             with atomic_path(target) as temporary:
                 temporary.write_bytes(made.path.read_bytes())
@@ -88,46 +86,50 @@ def quantize(ws: Workspace, request: QuantizeRequest) -> Quantized:
     raise GateError(made.refusal, cure="Keep the float file; --keep writes this one all the same.")
 
 
-def _make(
-    ws: Workspace, request: QuantizeRequest, source: ModelFile, card: ModelCard, scrap: Path, before: EvaluationReport
-) -> Quantized:
+def _make(ws: Workspace, request: QuantizeRequest, source: Segmenter, scrap: Path) -> Quantized:
+    card, original = source.card, source.session.file
+    before = _scored(ws, card, source.run, "the float file")
     images = calibration_images(ws, card, request.slices)
     found = None
     if request.kind == "int8":
-        search = Search(
-            source.path,
-            images,
-            scrap,
-            score=lambda path, name: _scored(ws, card, _opened(request, path), name).mean_dice,
-            progress=ws.progress,
-            threads=request.threads,
+        found = _search(ws, request, card, images, scrap).run(
+            methods_of(request.method), least_dice=before.mean_dice - request.budget
         )
-        found = search.run(methods_of(request.method), least_dice=before.mean_dice - request.budget)
-    path = found.path if found else quantize_fp16(source.path, scrap / "fp16.onnx")
-    about = _about(request, source, found, ws.training.digest, len(images))
-    bound = _rounding_bound(path, images[:8]) if found else _difference_bound(source.path, path, images[:8])
+    path = found.path if found else quantize_fp16(original.path, scrap / "fp16.onnx")
+    about = _about(request, original, found, ws.training.digest, len(images))
+    bound = _rounding_bound(path, images[:8]) if found else _difference_bound(original.path, path, images[:8])
     seal(path, replace(card, quantization={**about, "logit_bound": bound}))
     after = _scored(ws, card, _opened(request, path), f"the {request.kind} file")
-    if before.mean_dice - after.mean_dice > request.budget:
-        raise GateError(
-            f"{request.kind.upper()} loses {before.mean_dice - after.mean_dice:.4f} Dice; at most {request.budget:g} "
-            "is allowed.",
-            cure="Allow a larger --budget, or keep the float file.",
-        )
-    latency = _timed(request, card, {"float": source.path, request.kind: path})
+    _check_budget(request, before, after)
     return Quantized(
         path=path,
         kind=request.kind,
         method=found.chosen.method if found else None,
         float_layers=found.chosen.keep_float if found else (),
-        layers=len(convolutions(source.path)),
+        layers=len(convolutions(original.path)),
         before=before,
         after=after,
-        latency=latency,
-        source=source,
+        latency=_timed(request, card, {"float": original.path, request.kind: path}),
+        source=original,
         search=found,
         phantom=ws.evaluation.phantom,
     )
+
+
+def _search(ws: Workspace, request: QuantizeRequest, card: ModelCard, images: np.ndarray, scrap: Path) -> Search:
+    def score(path: Path, name: str) -> float:
+        return _scored(ws, card, _opened(request, path), name).mean_dice
+
+    return Search(request.model, images, scrap, score=score, progress=ws.progress, threads=request.threads)
+
+
+def _check_budget(request: QuantizeRequest, before: EvaluationReport, after: EvaluationReport) -> None:
+    loss = before.mean_dice - after.mean_dice
+    if loss > request.budget:
+        raise GateError(
+            f"{request.kind.upper()} loses {loss:.4f} Dice; at most {request.budget:g} is allowed.",
+            cure="Allow a larger --budget, or keep the float file.",
+        )
 
 
 def calibration_images(ws: Workspace, card: ModelCard, slices: int) -> np.ndarray:

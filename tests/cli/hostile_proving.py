@@ -79,7 +79,7 @@ PROVING = [
     Row("out is a good model", _out(lambda p: p.out.write_bytes(p.model.read_bytes())), 2, "was not written", QUANTIZE),
     Row("out leads through a file", _out(lambda p: setattr(p, "out", p.model / "x.onnx")), 2, "not a folder", QUANTIZE),
     Row("out leads to a full disk", _out(_full), 3, "No space left", QUANTIZE),
-    Row("other training data", _resealed_card("training.data", "e" * 64), 2, "was trained on data eeee", BOTH),
+    Row("other training data", _resealed_card("training.data", "e" * 64), 2, "was trained on data", BOTH),
     Row("quantized already", _resealed_card("quantization", _INT8), 2, "is quantized already (int8)", QUANTIZE),
     Row("an endless quantization", card("quantization", {**_INT8, "logit_bound": 1e9}), 2, "logit_bound", BOTH),
     Row("a card changed after export", card("licence", "mine"), 2, "model card changed after export", BOTH),
