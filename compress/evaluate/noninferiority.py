@@ -12,7 +12,7 @@ The interval is chosen for some twenty patients with skewed differences: the out
 in Hall, Annals of Statistics 16:927-953, 1988) and Student's t. The bootstrap follows the skewness, Student's t
 holds it where tails are heavy. `benchmarks/gate_error_rates.py` measures both against the percentile and the BCa
 interval; the rates stand in `benchmarks/GATE.md`. With the true mean exactly at the margin and 20 patients, it
-accepts 2 to 5% for normal, heavy-tailed and moderately skewed differences and about 7% for a lognormal tail of bad
+accepts 2 to 4% for normal, heavy-tailed and moderately skewed differences and about 7% for a lognormal tail of bad
 patients.
 
 No interval can hold its level against a failure that no patient in the cohort shows: if one patient in twenty fails

@@ -32,8 +32,7 @@ class Scored:
 
     def mask(self, index: int) -> np.ndarray:
         """(Z, Y, X) uint8 of the cohort's study number `index`."""
-        with np.load(_mask_path(self.folder, index), allow_pickle=False) as stored:
-            return stored["mask"]
+        return _read_mask(_mask_path(self.folder, index))
 
 
 def score_file(ws: Workspace, model: Segmenter, cohort: Cohort, *, name: str) -> Scored:
@@ -89,8 +88,7 @@ def _stored(document: Path, volumes: int) -> EvaluationReport | None:
     try:
         report = EvaluationReport.from_json(read_json(document))
         for index in range(volumes):
-            with np.load(_mask_path(document.parent, index), allow_pickle=False) as stored:
-                stored["mask"]
+            _read_mask(_mask_path(document.parent, index))
     except (InputError, OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
         return None
     return report if len(report.volumes) == volumes else None
@@ -98,3 +96,8 @@ def _stored(document: Path, volumes: int) -> EvaluationReport | None:
 
 def _mask_path(folder: Path, index: int) -> Path:
     return folder / f"{index:04d}.npz"
+
+
+def _read_mask(path: Path) -> np.ndarray:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:  # numpy leaves a damaged path open
+        return stored["mask"]

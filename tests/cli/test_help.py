@@ -23,6 +23,7 @@ COMMANDS = (
     "verify",
     "ship",
     "bench",
+    "gate",
     "sweep",
     "run",
     "demo",
