@@ -30,6 +30,7 @@ def bench(
 
     A provider that is not truly there ends with exit code 3: no other provider is measured in its place.
     """
+    from cli.console import say
     from cli.options import open_workspace
 
     ws = open_workspace(config, overrides)
@@ -37,6 +38,7 @@ def bench(
     from compress.runtime.proof import prove
     from compress.steps.benching import bench as measure
     from compress.steps.benching import named_models, run_models
+    from compress.steps.html_report import write_run_page
     from compress.steps.reporting import write_report
 
     prove(provider or ws.config.bench.provider)
@@ -49,6 +51,7 @@ def bench(
     if ws.run.baseline.final.is_file():
         ws.describe()
         write_report(ws)
+        say(f"Page: {write_run_page(ws)}")
 
 
 def show_bench(report: BenchReport) -> None:

@@ -46,3 +46,4 @@ def show_outcome(outcome: Outcome, title: str) -> None:
         heads, rows = [heads[0], *(row[0] for row in rows)], [list(line) for line in zip(heads, *rows, strict=True)][1:]
     table(title, heads, rows)
     say(f"Report: {outcome.report}")
+    say(f"Page: {outcome.page}")

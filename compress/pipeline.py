@@ -11,6 +11,7 @@ from compress.files import write_json, write_text
 from compress.report.plots import sweep_plot
 from compress.steps.benching import BenchRequest, bench, run_models
 from compress.steps.exporting import export_stage
+from compress.steps.html_report import write_run_page
 from compress.steps.pruning import PruneRequest, default_request, prune_and_retrain
 from compress.steps.reporting import comparison_rows, stages_of, summarise, write_report
 from compress.steps.stage import Policy
@@ -28,6 +29,8 @@ class Outcome:
     rows: list[dict[str, Any]]
     """One summary per network, dense first; see `compress.steps.reporting.summarise`."""
     report: Path
+    page: Path
+    """The same and more for a browser: report.html."""
 
 
 def run(ws: Workspace) -> Outcome:
@@ -38,7 +41,8 @@ def run(ws: Workspace) -> Outcome:
         prune_and_retrain(ws, replace(request, init=init, name=init), policy=CONTINUE_PRUNED)
     models = run_models(ws)
     bench(ws, bench_request(ws, models))
-    return Outcome([summarise(ws, n, s) for n, s in stages_of(ws).items()], write_report(ws))
+    rows = [summarise(ws, name, stage) for name, stage in stages_of(ws).items()]
+    return Outcome(rows, write_report(ws), write_run_page(ws))
 
 
 def bench_request(ws: Workspace, models: dict[str, Path], *, provider: str | None = None) -> BenchRequest:
@@ -75,7 +79,7 @@ def sweep(ws: Workspace) -> Outcome:
             _write_sweep(ws, dense, rows)
             task.advance(info=request.name)
     write_report(ws)
-    return Outcome([dense, *rows], ws.run.sweep / "table.md")
+    return Outcome([dense, *rows], ws.run.sweep / "table.md", write_run_page(ws))
 
 
 def sweep_requests(ws: Workspace) -> list[tuple[str, PruneRequest]]:

@@ -57,6 +57,8 @@ def escape(text: str) -> str:
 
     What cannot be seen, steers the direction of text or cannot be encoded is spelt out, as in `\\x1b`.
     """
+    if text.isprintable():  # also the megabytes of a picture
+        return html.escape(text, quote=True)
     seen = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
     return html.escape(seen, quote=True)
 
@@ -81,7 +83,7 @@ def section(heading: str, *children: Child, name: str, phantom: bool = False) ->
 
 def heading_of(tag: str, text: str, *, phantom: bool = False, anchor: str | None = None) -> Markup:
     """A heading, with the word PHANTOM behind it where its figures come from synthetic images."""
-    return el(tag, text, el("span", " PHANTOM", class_="phantom-word") if phantom else None, id=anchor)
+    return el(tag, text, *((" ", el("span", "PHANTOM", class_="phantom-word")) if phantom else ()), id=anchor)
 
 
 def table(
@@ -95,7 +97,7 @@ def table(
     kinds = ["words" if index < text_columns else None for index in range(len(heads))]
     head = el("tr", *(el("th", h, scope="col", class_=kind) for h, kind in zip(heads, kinds, strict=True)))
     body = [_row(row, kinds) for row in rows]
-    inner = el("table", el("caption", shown), el("thead", head), el("tbody", *body))
+    inner = el("table", el("caption", el("span", shown)), el("thead", head), el("tbody", *body))
     # Focusable, so that a keyboard can scroll it.
     return el("div", inner, class_="scroll", role="region", aria_label=shown, tabindex="0")
 

@@ -10,7 +10,7 @@ CSS = """
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: #fff; color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-header, main, footer { max-width: 68rem; margin: 0 auto; padding: 0 1.25rem; overflow-wrap: anywhere; }
+header, main, footer { max-width: 76rem; margin: 0 auto; padding: 0 1.25rem; overflow-wrap: anywhere; }
 header { padding-top: 1.75rem; }
 footer { margin-top: 2rem; padding-bottom: 2rem; border-top: 1px solid var(--line); color: var(--muted);
   font-size: .875rem; }
@@ -24,15 +24,14 @@ a { color: var(--accent); }
 .lead { font-size: 1.0625rem; }
 .note { color: var(--muted); font-size: .9rem; }
 .phantom-word { color: var(--warn); background: var(--warn-tint); border: 1px solid #b26a00; border-radius: .3rem;
-  font-size: .68em; font-weight: 700; letter-spacing: .04em; margin-left: .5em; padding: .1em .4em;
-  vertical-align: .15em; }
+  font-size: .68em; font-weight: 700; letter-spacing: .04em; display: inline-block; line-height: 1.3;
+  margin-left: .15em; padding: .1em .4em; vertical-align: .15em; white-space: nowrap; }
 .banner { border: 1px solid; border-left-width: .5rem; border-radius: .4rem; margin: 1rem 0; padding: .7rem 1rem; }
 .banner p, .banner ul { margin: .25rem 0; }
 .banner strong { font-size: 1.15rem; }
 .good { color: var(--good); background: var(--good-tint); }
 .bad { color: var(--bad); background: var(--bad-tint); }
 .warn { color: var(--warn); background: var(--warn-tint); }
-td.good, td.bad { font-weight: 600; background: none; }
 .keys { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(11.5rem, 1fr)); margin: 1rem 0;
   max-width: none; }
 .keys div { background: var(--tint); border: 1px solid var(--line); border-radius: .4rem; padding: .7rem .9rem; }
@@ -46,19 +45,26 @@ dd { margin: 0; }
 code, pre { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: .84rem; }
 pre { background: var(--tint); border: 1px solid var(--line); border-radius: .4rem; overflow-x: auto; padding: .75rem;
   overflow-wrap: normal; }
-.scroll { overflow-x: auto; max-width: 100%; margin: .75rem 0; }
+/* Shadows at the sides of what scrolls, only where something is hidden. */
+.scroll { overflow-x: auto; max-width: 100%; margin: .75rem 0; background:
+  linear-gradient(to right, #fff 40%, #fff0) left / 2.5rem 100% no-repeat local,
+  linear-gradient(to left, #fff 40%, #fff0) right / 2.5rem 100% no-repeat local,
+  linear-gradient(to right, #0003, #0000) left / .75rem 100% no-repeat scroll,
+  linear-gradient(to left, #0003, #0000) right / .75rem 100% no-repeat scroll; }
 .scroll:focus-visible, summary:focus-visible, a:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; min-width: 100%; }
 caption { caption-side: top; color: var(--muted); font-size: .9rem; padding: 0 0 .35rem; text-align: left; }
-th, td { border-bottom: 1px solid var(--line); overflow-wrap: normal; padding: .4rem .65rem; text-align: right;
+caption span { display: inline-block; left: 0; max-width: min(52rem, calc(100vw - 2.6rem)); position: sticky; }
+th, td { border-bottom: 1px solid var(--line); overflow-wrap: normal; padding: .4rem .6rem; text-align: right;
   vertical-align: top; white-space: nowrap; }
-thead th { background: var(--tint); border-bottom: 2px solid #aab4bc; font-size: .8125rem; line-height: 1.3;
+thead th { border-bottom: 2px solid #aab4bc; font-size: .8125rem; line-height: 1.3;
   vertical-align: bottom; white-space: normal; }
 th.words, td.words { text-align: left; }
 tbody th { font-weight: 600; }
 figure { margin: 1rem 0 1.4rem; }
 figcaption { color: var(--muted); font-size: .875rem; margin-top: .3rem; max-width: 52rem; }
 img { display: block; height: auto; max-width: 100%; }
+img.medium { max-width: min(100%, 60rem); }
 details { border: 1px solid var(--line); border-radius: .4rem; margin: .75rem 0; padding: .5rem .9rem; }
 summary { cursor: pointer; font-weight: 600; }
 nav ul { display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; list-style: none; margin: .8rem 0 0; padding: 0;
@@ -82,6 +88,7 @@ nav ul { display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; list-style: none; ma
   .scroll { overflow: visible; }
   th, td { white-space: normal; padding: .25rem .35rem; }
   table { font-size: 8pt; }
-  .banner, .keys div, .phantom-word, thead th { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  .scroll { background: none; }
+  .banner, .keys div, .phantom-word { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 """

@@ -102,7 +102,7 @@ def save_pair_overlays(
     if not items:
         raise DataError("No slices to draw.", cure="Give slices that hold a structure.")
     colours = structure_colours(list(labels))
-    with picture(path, title, size=(9.6, 1.15 + 2.2 * len(items)), phantom=phantom) as figure:
+    with picture(path, title, size=(8.2, 1.15 + 1.8 * len(items)), phantom=phantom) as figure:
         grid = figure.subplots(len(items), 4, squeeze=False)
         for row, item in zip(grid, items, strict=True):
             _draw_row(row, item, labels, colours)

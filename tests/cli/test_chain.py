@@ -54,6 +54,9 @@ def test_the_three_commands_and_everything_around_them(experiment, command):
     for line in text.splitlines():
         if line.startswith("!["):
             assert (run / line.split("(")[1].rstrip(")")).is_file(), line
+    page = (run / "report.html").read_text()
+    assert "Page: artifacts/cardiac/report.html" in done.out.replace("\n", "")
+    assert page.count("data:image/png") == 5 and "PHANTOM DATA" in page and str(run) not in page
 
 
 def test_inspect_export_eval_and_finetune(experiment, command):
