@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from compress.errors import InputError
+from compress.errors import ConfigError, InputError
 from compress.evaluate.judging import judge
 from compress.evaluate.verdict import Named, Verdict
 from compress.files import read_json, write_json, write_text
@@ -18,6 +18,7 @@ from compress.rundir import GateFiles
 from compress.runtime.segmenter import Segmenter
 from compress.steps.gate_models import check_cohort, display_names, folder_name, open_pair
 from compress.steps.gate_scores import Scored, differing_slices, score_file
+from compress.steps.html_report import write_gate_page
 from compress.steps.workspace import Workspace
 
 
@@ -39,6 +40,7 @@ def gate(ws: Workspace, request: GateRequest) -> tuple[Verdict, GateFiles]:
     A refusal is a verdict, no error. Raises what `open_pair` and `check_cohort` raise, before anything is scored.
     """
     paths = request.baseline, request.candidate
+    _check_out(request.out)
     models = open_pair(ws, paths, provider=request.provider, threads=request.threads)
     check_cohort(ws, models[0])
     names = display_names(ws, paths)
@@ -59,12 +61,19 @@ def gate(ws: Workspace, request: GateRequest) -> tuple[Verdict, GateFiles]:
     return verdict, files
 
 
+def _check_out(out: Path | None) -> None:
+    """Minutes of scoring must not end at a folder that cannot be made."""
+    blocking = next((path for path in (out, *out.parents) if path.exists()), None) if out else None
+    if blocking is not None and not blocking.is_dir():
+        raise ConfigError(f"The verdict cannot go to {out}: {blocking} is a file.", cure="Name a folder with --out.")
+
+
 def _named(name: str, model: Segmenter) -> Named:
     return Named(name, model.session.file.sha256)
 
 
 def _write(ws: Workspace, files: GateFiles, verdict: Verdict, baseline: Scored, candidate: Scored) -> None:
-    """verdict.json goes away first and comes last: a folder with one is whole."""
+    """verdict.json goes away first and comes after all that it speaks of; the page is made from the others."""
     _warn_of_another(ws, files, verdict)
     files.verdict.unlink(missing_ok=True)
     write_json(files.baseline, baseline.report.to_json())
@@ -75,6 +84,7 @@ def _write(ws: Workspace, files: GateFiles, verdict: Verdict, baseline: Scored, 
     title = f"{names[1]} against {names[0]}: where they differ most"
     save_pair_overlays(files.overlays, items, title, ws.labels, names=names, phantom=verdict.phantom)
     write_json(files.verdict, verdict.to_json())
+    write_gate_page(files.root)
 
 
 def _warn_of_another(ws: Workspace, files: GateFiles, verdict: Verdict) -> None:
