@@ -40,7 +40,7 @@ class Settings:
     inter_threads: int
     """Operators at a time; `ModelBench.threads` share each."""
     spinning: str
-    """What idle threads did: a key of `compress.runtime.session.SPINNING`."""
+    """What ONNX Runtime's idle threads did: a key of `compress.runtime.session.SPINNING`. OpenVINO has its own."""
     tf32_set: bool | None
     """As ONNX Runtime tells it; `ModelBench.tf32` is what was asked. None where there is none."""
     provider_options: dict[str, str]

@@ -70,7 +70,7 @@ def notes(report: BenchReport) -> list[str]:
             placed.setdefault(count_nodes(model.placement), []).append(model.name)
     found = [f"Nodes of {', '.join(names)}: {count}." for count, names in placed.items()]
     spinning = sorted({model.settings.spinning for model in report.models if model.settings})
-    return found + [f"Idle threads spin: {', '.join(spinning)}."] * bool(spinning)
+    return found + [f"ONNX Runtime's idle threads spin: {', '.join(spinning)}."] * bool(spinning)
 
 
 def _device_time(model: ModelBench) -> str:
