@@ -1,0 +1,108 @@
+"""The first table of the README: the dense network beside the file that is shipped, from a run's own records.
+
+    python benchmarks/ship_table.py artifacts/acdc_ship --network quarter
+
+Latency, memory and size come from the run's bench-cpu.json, Dice and ejection fractions from the gate's verdict on the
+same file; nothing is measured here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from compress.bench.report import BenchReport, ModelBench
+from compress.evaluate.noninferiority import interval
+from compress.evaluate.summary import EvaluationReport
+from compress.evaluate.verdict import Endpoint, Verdict
+from compress.files import digest_file, read_json
+from compress.rundir import GateFiles
+
+MIB = 2**20
+
+
+def mean_dice_difference(baseline: EvaluationReport, candidate: EvaluationReport) -> tuple[float, float, float]:
+    """Mean over patients of (candidate - baseline), each patient's mean Dice, with the gate's interval."""
+    sides = []
+    for report in (baseline, candidate):
+        patients: dict[str, list[float]] = {}
+        for volume in report.volumes:
+            patients.setdefault(volume.patient, []).append(volume.mean_dice)
+        sides.append({name: float(np.mean(values)) for name, values in patients.items()})
+    differences = np.array([sides[1][name] - sides[0][name] for name in sides[0]])
+    return float(differences.mean()), *interval(differences)
+
+
+def rows(bench: BenchReport, name: str, verdict: Verdict, files: GateFiles) -> Iterator[tuple[str, str, str, str]]:
+    """(what, dense, shipped, difference or ratio)."""
+    models = {model.name: model for model in bench.models}
+    dense, small = models[bench.baseline], models[name]
+    ratio = small.speedup
+    yield (
+        "latency, batch 1",
+        f"{1e3 * dense.median_s:.1f} ms",
+        f"{1e3 * small.median_s:.2f} ms",
+        (f"**{ratio.median:.1f} times as fast** ({ratio.low:.1f} to {ratio.high:.1f})"),
+    )
+    yield from sizes(dense, small)
+    before, after = (EvaluationReport.from_json(read_json(path)) for path in (files.baseline, files.candidate))
+    mean, low, high = mean_dice_difference(before, after)
+    yield "Dice", f"{before.mean_dice:.4f}", f"{after.mean_dice:.4f}", f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
+    wanted = ("Dice RV", "Dice MYO", "Dice LV", "LV EF error", "RV EF error")
+    yield from (endpoint(row) for row in verdict.endpoints if row.name in wanted)
+    yield "gate", "", "accepted" if verdict.accepted else "refused", f"{len(verdict.reasons)} reasons"
+
+
+def sizes(dense: ModelBench, small: ModelBench) -> Iterator[tuple[str, str, str, str]]:
+    """File, memory and cost."""
+    pairs = [("file", dense.file_bytes, small.file_bytes, "smaller")]
+    if dense.peak_memory_bytes and small.peak_memory_bytes:
+        pairs.append(("peak memory of a process", dense.peak_memory_bytes, small.peak_memory_bytes, "less"))
+    for what, before, after, word in pairs:
+        yield what, f"{before / MIB:.1f} MiB", f"{after / MIB:.1f} MiB", f"{before / after:.1f} times {word}"
+    yield (
+        "parameters",
+        f"{dense.parameters / 1e6:.2f} M",
+        f"{small.parameters / 1e6:.3f} M",
+        (f"{dense.parameters / small.parameters:.1f} times fewer"),
+    )
+
+
+def endpoint(row: Endpoint) -> tuple[str, str, str, str]:
+    """An endpoint of the gate, with its interval and margin."""
+    digits = 4 if not row.unit else 2
+    numbers = [row.baseline, row.candidate, row.difference, row.low, row.high]
+    before, after, mean, low, high = (float("nan") if number is None else number for number in numbers)
+    name = row.name.replace("error", f"absolute error ({row.unit})") if row.unit else row.name
+    return (
+        name,
+        f"{before:.{digits}f}",
+        f"{after:.{digits}f}",
+        (f"{mean:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f}), margin {row.margin:g}"),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--network", required=True, help="folder of the pruned network")
+    parser.add_argument("--suffix", default="", help="-int8 for the quantized file")
+    parser.add_argument("--verdict", type=Path, help="folder of the verdict; without it the one on the file")
+    arguments = parser.parse_args()
+    stored = read_json(arguments.run / "bench" / "bench-cpu.json")
+    bench = BenchReport.from_json({k: v for k, v in stored.items() if k != "dice_per_volume"})
+    stem = f"pruned_model{arguments.suffix.replace('-', '.')}.onnx"
+    shipped = digest_file(arguments.run / "pruned" / arguments.network / stem)
+    folders = [arguments.verdict] if arguments.verdict else sorted((arguments.run / "gate").iterdir())
+    found = [(GateFiles(f), Verdict.from_json(read_json(GateFiles(f).verdict))) for f in folders]
+    files, verdict = next(pair for pair in found if pair[1].candidate.sha256 == shipped)
+    print("| | dense | shipped | |\n|---|---|---|---|")
+    for line in rows(bench, f"pruned-{arguments.network}{arguments.suffix}", verdict, files):
+        print(f"| {' | '.join(line)} |")
+
+
+if __name__ == "__main__":
+    main()
