@@ -42,6 +42,7 @@ def verify(
         _print_json(found)
     else:
         _show(found, str(model))
+        _show_versions(found)
     if not found.ok:
         raise GateError(
             f"{model} is broken here: {'; '.join(found.reasons)}.", cure="Do not use it: copy or export it again."
@@ -78,6 +79,7 @@ def _show_bundle(found: BundleVerification) -> None:
     say(f"signature: {found.signature}")
     for name, verification in found.models.items():
         _show(verification, name)
+    _show_versions(next(iter(found.models.values())))
 
 
 def _show(found: Verification, name: str) -> None:
@@ -88,6 +90,11 @@ def _show(found: Verification, name: str) -> None:
     say(f"voxels with another label: {found.differing_voxels} of {found.voxels} (a generated phantom)")
     say(f"largest logit difference: {shown} (at most {found.logit_bound:g} is accepted)")
     say(f"model SHA-256: {found.model}")
+
+
+def _show_versions(found: Verification) -> None:
+    from cli.console import say
+
     say("versions: " + ", ".join(f"{name} {version}" for name, version in found.versions.items()))
 
 

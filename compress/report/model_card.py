@@ -55,7 +55,7 @@ def _details(shipment: Shipment) -> Iterator[str]:
 
 
 def _intended(shipment: Shipment) -> Iterator[str]:
-    yield _or_unknown(shipment.card.intended_use)
+    yield plain(shipment.card.intended_use) or "Unknown: the file does not say."
     yield NO_DEVICE
 
 
@@ -213,10 +213,6 @@ def _licence(stated: str) -> str:
 def _widths(widths: Mapping[str, Any]) -> str:
     listed = {name: width if isinstance(width, list) else [width] for name, width in sorted(widths.items())}
     return plain(", ".join(f"{name} {'-'.join(map(str, width))}" for name, width in listed.items()))
-
-
-def _or_unknown(text: str) -> str:
-    return plain(text).rstrip(".") or "Unknown: the file does not say"
 
 
 def _bullets(facts: Mapping[str, str]) -> str:
