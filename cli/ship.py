@@ -30,7 +30,7 @@ def ship(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The bundle's folder. Without it: <model>-bundle beside the model."),
+        typer.Option("--out", "-o", help="The bundle's folder. Without it: MODEL-bundle beside the model."),
     ] = None,
     sign_key: Annotated[
         Path | None,
