@@ -11,6 +11,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from compress.bench.model_facts import read_facts
 from compress.errors import ModelFileError
+from compress.export.quantize import quantize_fp16
 
 
 def test_counts_of_a_known_network(tiny_path: Path) -> None:
@@ -104,6 +105,23 @@ def test_a_quantized_file_counts_as_its_original(
     assert ours.widths == {"first": 8, "up": 6, "head": 4}
     assert ours.parameters == 8 * 9 + 8 * 6 * 4 + 4 * 14 + 8 + 6 + 4
     assert dataclasses.replace(theirs, file_bytes=ours.file_bytes) == ours
+
+
+def test_a_float16_file_counts_as_its_original(tiny_model: onnx.ModelProto, tmp_path: Path) -> None:
+    plain, small = tmp_path / "plain.onnx", tmp_path / "small.onnx"
+    plain.write_bytes(tiny_model.SerializeToString())
+    quantize_fp16(plain, small)
+    assert {t.data_type for t in onnx.load(small).graph.initializer} == {onnx.TensorProto.FLOAT16}
+    ours, theirs = (read_facts(path, shape=(1, 1, 8, 12)) for path in (plain, small))
+    assert dataclasses.replace(theirs, file_bytes=ours.file_bytes) == ours
+
+
+def test_nodes_in_a_circle_are_an_error(tiny_model: onnx.ModelProto, tmp_path: Path) -> None:
+    tiny_model.graph.node[1].input[0] = "e"
+    path = tmp_path / "circle.onnx"
+    path.write_bytes(tiny_model.SerializeToString())
+    with pytest.raises(ModelFileError, match="does not accept an image"):
+        read_facts(path, shape=(1, 1, 8, 8))
 
 
 def test_whole_number_tables_are_no_parameters(tmp_path: Path, tiny_model: onnx.ModelProto) -> None:
