@@ -149,7 +149,9 @@ def page(title: str, *children: Child, header: Sequence[Child], footer: Child = 
         el("title", title),
         Markup(f"<style>{CSS}</style>"),
     )
-    body = el("body", el("header", *header), el("main", *children), None if footer is None else el("footer", footer))
+    body = el(
+        "body", el("header", *header), el("main", *children), None if footer is None else el("footer", el("p", footer))
+    )
     return f"<!DOCTYPE html>\n{el('html', head, body, lang='en').text}\n"
 
 

@@ -12,8 +12,8 @@ body { margin: 0; background: #fff; color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 header, main, footer { max-width: 76rem; margin: 0 auto; padding: 0 1.25rem; overflow-wrap: anywhere; }
 header { padding-top: 1.75rem; }
-footer { margin-top: 2rem; padding-bottom: 2rem; border-top: 1px solid var(--line); color: var(--muted);
-  font-size: .875rem; }
+footer p { border-top: 1px solid var(--line); color: var(--muted); font-size: .875rem; margin: 2rem 0; max-width: none;
+  padding-top: .6rem; }
 h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .35rem; }
 h2 { font-size: 1.3rem; line-height: 1.3; margin: 2.5rem 0 .6rem; padding-top: .9rem;
   border-top: 2px solid var(--line); }
@@ -32,6 +32,7 @@ a { color: var(--accent); }
 .good { color: var(--good); background: var(--good-tint); }
 .bad { color: var(--bad); background: var(--bad-tint); }
 .warn { color: var(--warn); background: var(--warn-tint); }
+.no { color: var(--bad); }
 .keys { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(11.5rem, 1fr)); margin: 1rem 0;
   max-width: none; }
 .keys div { background: var(--tint); border: 1px solid var(--line); border-radius: .4rem; padding: .7rem .9rem; }
@@ -55,7 +56,7 @@ pre { background: var(--tint); border: 1px solid var(--line); border-radius: .4r
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; min-width: 100%; }
 caption { caption-side: top; color: var(--muted); font-size: .9rem; padding: 0 0 .35rem; text-align: left; }
 caption span { display: inline-block; left: 0; max-width: min(52rem, calc(100vw - 2.6rem)); position: sticky; }
-th, td { border-bottom: 1px solid var(--line); overflow-wrap: normal; padding: .4rem .6rem; text-align: right;
+th, td { border-bottom: 1px solid var(--line); overflow-wrap: normal; padding: .4rem .5rem; text-align: right;
   vertical-align: top; white-space: nowrap; }
 thead th { border-bottom: 2px solid #aab4bc; font-size: .8125rem; line-height: 1.3;
   vertical-align: bottom; white-space: normal; }

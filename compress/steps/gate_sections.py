@@ -9,13 +9,12 @@ from compress.evaluate.verdict import Verdict
 from compress.evaluate.verdict_table import ENDPOINT_HEADS, GUARD_HEADS, endpoint_cells, guard_cells
 from compress.report.forest_plot import ForestRow, forest_plot
 from compress.report.html import Child, Markup, definitions, el, figure, table
-from compress.report.shipment import NO_DEVICE
-from compress.steps.page_parts import digest
+from compress.steps.page_parts import digest, terms
 
 
 def endpoints(verdict: Verdict, folder: Path) -> list[Markup]:
     """The table of endpoints and its picture."""
-    rows = [endpoint_cells(row) for row in verdict.endpoints]
+    rows = [_marked(endpoint_cells(row)) for row in verdict.endpoints]
     caption = f"Differences are candidate minus baseline, with {100 * verdict.confidence:g}% intervals over patients"
     drawn = [
         ForestRow(r.name, r.unit, r.difference, r.low, r.high, r.margin, r.worse, r.passed) for r in verdict.endpoints
@@ -32,12 +31,18 @@ def endpoints(verdict: Verdict, folder: Path) -> list[Markup]:
 
 def guards(verdict: Verdict) -> list[Markup]:
     """What a mean hides, and what a cohort of this size cannot show."""
-    rows = [guard_cells(row) for row in verdict.guards]
+    rows = [_marked(guard_cells(row)) for row in verdict.guards]
     caption = "Limits on the worst of each kind; a negative value is better than the baseline"
     return [
         table(GUARD_HEADS, rows, caption=caption, text_columns=2, phantom=verdict.phantom),
         el("p", verdict.caveat, class_="note"),
     ]
+
+
+def _marked(cells: list[str]) -> list[Child]:
+    """The row's last cell says whether it passed; a NO must not be overlooked."""
+    *rest, passed = cells
+    return [*rest, el("strong", passed, class_="no") if passed == "NO" else passed]
 
 
 def differences(path: Path, verdict: Verdict) -> list[Markup]:
@@ -68,4 +73,4 @@ def provenance(verdict: Verdict) -> list[Markup]:
         ("interval", f"{100 * verdict.confidence:g}%, {verdict.resamples} resamples, seed {verdict.seed}"),
         ("software", f"cardiocompress {__version__}"),
     ]
-    return [definitions(facts), el("p", NO_DEVICE)]
+    return [definitions(facts), *terms(phantom=verdict.phantom)]

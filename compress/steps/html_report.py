@@ -85,7 +85,9 @@ def _left_out(facts: RunFacts, shown: list[Network]) -> list[Markup]:
     rest = [network.name for network in facts.compressed if network not in shown]
     if not rest:
         return []
-    words = f"Pictures below show the {len(shown)} compressed networks that the gate judged or that have the highest Dice"
+    words = (
+        f"Pictures below show the {len(shown)} compressed networks that the gate judged or that have the highest Dice"
+    )
     return [el("p", f"{words}, not: {', '.join(rest)}.", class_="note")]
 
 

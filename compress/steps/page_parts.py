@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -14,9 +15,13 @@ from compress.evaluate.verdict import Verdict
 from compress.report.agreement_grid import agreement_grid
 from compress.report.box_plot import dice_boxes
 from compress.report.html import Markup, bullets, definitions, details, el, figure, table, without_folders
+from compress.report.shipment import BERNARD, NO_DEVICE
 
 Reports = Mapping[str, EvaluationReport]
 """Network -> its scores on one cohort, the baseline first."""
+
+NAMED = 4
+"""So many reasons of a refusal stand where the whole verdict is one click away."""
 
 PHANTOM_WORDS = (
     "Every figure and picture below comes from generated images (phantom). They show that the software works and say "
@@ -32,16 +37,19 @@ def phantom_banner(phantom: bool) -> Markup | None:
 
 
 def verdict_banner(verdict: Verdict, *, link: str | None = None) -> Markup:
-    """Accepted or refused, with the reasons; the words carry it, the colour only helps."""
+    """Accepted or refused, with the reasons (with a link the first of them); colour only helps the words."""
     word = "ACCEPTED" if verdict.accepted else "REFUSED"
     more = el("p", el("a", "The whole verdict", href=link)) if link else None
+    reasons = list(verdict.reasons)
+    if link and len(reasons) > NAMED:
+        reasons = [*reasons[:NAMED], f"and {len(reasons) - NAMED} more"]
     cohort = f"{verdict.patients} patients, {verdict.volumes} volumes"
     refused = f"{verdict.candidate.name} may not take the place of {verdict.baseline.name} ({cohort}):"
     return el(
         "div",
         el("p", el("strong", word + (" (PHANTOM)" if verdict.phantom else ""))),
         el("p", verdict.sentence if verdict.accepted else refused),
-        bullets(verdict.reasons) if verdict.reasons else None,
+        bullets(reasons) if reasons else None,
         more,
         class_=f"banner {'good' if verdict.accepted else 'bad'}",
         role="note",
@@ -134,6 +142,20 @@ def plain_facts(value: Any) -> Markup:
 def digest(text: Any) -> Markup:
     """A digest in full, in type that tells its digits apart."""
     return el("code", str(text) if text else "-")
+
+
+def terms(*, phantom: bool, licence: str = "") -> list[Markup]:
+    """What may be done with the page, and what it is not."""
+    parts = [el("h3", "Terms"), el("p", NO_DEVICE)]
+    if phantom:
+        return [*parts, el("p", "All images are generated: no data of patients stands behind this page.")]
+    stated = f" The exported files state this licence: {licence}." if licence else ""
+    parts.append(
+        el("p", f"Figures and pictures come from images of patients and stay under the terms of that data.{stated}")
+    )
+    known = re.search(r"\bACDC\b", licence) is not None
+    words = "The data is ACDC, under CC BY-NC-SA 4.0; it asks to be cited: " if known else "If the data is ACDC, cite: "
+    return [*parts, el("p", words + BERNARD)]
 
 
 def _words(value: Any) -> str:

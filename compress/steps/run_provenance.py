@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,9 +11,8 @@ from compress.errors import InputError
 from compress.files import digest_file, read_json
 from compress.models.checkpoint import read_meta
 from compress.report.html import Child, Markup, definitions, details, el, figure, heading_of, table, without_folders
-from compress.report.shipment import BERNARD, NO_DEVICE
 from compress.steps.page_facts import Network, RunFacts
-from compress.steps.page_parts import digest, plain_facts
+from compress.steps.page_parts import digest, plain_facts, terms
 from compress.steps.pair_pictures import pair_picture
 from compress.steps.parity import ParityDocument
 from compress.steps.workspace import Workspace
@@ -77,20 +75,6 @@ def provenance(ws: Workspace, facts: RunFacts) -> list[Markup]:
         details("Configuration", el("pre", configuration)),
         *terms(phantom=facts.phantom, licence=ws.config.export.licence),
     ]
-
-
-def terms(*, phantom: bool, licence: str) -> list[Markup]:
-    """What may be done with the page, and what it is not."""
-    parts = [el("h3", "Terms"), el("p", NO_DEVICE)]
-    if phantom:
-        return [*parts, el("p", "All images are generated: no data of patients stands behind this page.")]
-    stated = f" The exported files state this licence: {licence}." if licence else ""
-    parts.append(
-        el("p", f"Figures and pictures come from images of patients and stay under the terms of that data.{stated}")
-    )
-    known = re.search(r"\bACDC\b", licence) is not None
-    words = "The data is ACDC, under CC BY-NC-SA 4.0; it asks to be cited: " if known else "If the data is ACDC, cite: "
-    return [*parts, el("p", words + BERNARD)]
 
 
 def _words_of_duplicates(groups: Any) -> str:

@@ -106,9 +106,7 @@ def _one_bench(bench: Bench, folder: Path) -> list[Markup]:
         el("p", BENCH_NOTE, class_="note"),
     ]
     if points := _points(bench):
-        path = tradeoff_plot(
-            folder / f"tradeoff-{len(bench.provider)}-{bench.provider}.png", points, phantom=report.phantom
-        )
+        path = tradeoff_plot(folder / f"tradeoff-{bench.provider}.png", points, phantom=report.phantom)
         caption = (
             "Bars: 95% intervals of the paired speed-up and, where Dice per patient is known, of the paired difference "
             "of Dice to the baseline. Dotted: the baseline's Dice."
@@ -129,17 +127,17 @@ def _points(bench: Bench) -> list[TradeoffPoint]:
 
 
 def _point(bench: Bench, model: ModelBench, base: ModelBench) -> TradeoffPoint:
+    """The model's own median; its bar has the relative ends of its speed-up's interval, the baseline's those of A/A."""
     ratio = bench.report.control_ratio if model is base else model.speedup
-    middle = base.median_s / model.speedup.median if model is not base else base.median_s
     found = None if model is base else bench.difference(model.name)
     spread = None
     if found is not None and found.low is not None and found.high is not None and base.dice:
         spread = base.dice["mean"] + found.low, base.dice["mean"] + found.high
     return TradeoffPoint(
         model.name,
-        middle,
+        model.median_s,
         (model.dice or {})["mean"],
-        latency_range=(base.median_s / ratio.high, base.median_s / ratio.low),
+        latency_range=(model.median_s * ratio.median / ratio.high, model.median_s * ratio.median / ratio.low),
         dice_range=spread,
         baseline=model is base,
     )

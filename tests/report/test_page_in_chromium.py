@@ -1,0 +1,144 @@
+"""A page in a real browser: it fits desktop and phone, loads nothing, and lets no script run."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from compress.report.forest_plot import ForestRow, forest_plot
+from compress.report.html import bullets, definitions, details, el, figure, page, section, table
+
+WIDTHS = (1280, 390, 360)
+QUIET = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+NAME = "<script>parent.broken = true</script>" + "a_very_long_name_without_any_space" * 4
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        if found := shutil.which(name):
+            return found
+    pytest.skip("no Chromium on this machine (apt-get install chromium)")
+
+
+@pytest.fixture(scope="module")
+def markup(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Everything that a page can hold, too wide for a phone wherever that is possible."""
+    row = ForestRow("Dice RV", "", -0.004, -0.012, 0.003, 0.02, "lower", True)
+    picture = forest_plot(tmp_path_factory.mktemp("picture") / "forest.png", [row], phantom=True)
+    heads = ["network", *(f"column {index}" for index in range(20))]
+    parts = [
+        el("div", el("p", el("strong", "REFUSED")), bullets([NAME]), class_="banner bad"),
+        table(heads, [[NAME, *["0.1234"] * 20]] * 3, caption=f"wide {NAME}"),
+        figure(picture, alt=NAME, caption=NAME),
+        el("dl", *(el("div", el("dt", NAME), el("dd", "2.35x", el("small", NAME))) for _ in range(4)), class_="keys"),
+        definitions([("digest", el("code", "a" * 64)), (NAME, NAME)]),
+        details(NAME, el("pre", "x" * 500)),
+    ]
+    sections = [section(NAME, *parts, name="part", phantom=True)]
+    return page(NAME, *sections, header=[el("h1", NAME), el("nav", bullets([NAME] * 5))], footer=NAME)
+
+
+def browse(chromium: str, profile: Path, *arguments: str) -> str:
+    command = [chromium, *QUIET, f"--user-data-dir={profile}", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
+
+
+WATCH = """
+addEventListener('load', () => {
+  const seen = [...document.querySelectorAll('iframe')].map(frame => {
+    const root = frame.contentDocument.documentElement;
+    frame.contentDocument.querySelectorAll('details').forEach(part => part.open = true);
+    return {width: frame.contentWindow.innerWidth, needs: root.scrollWidth,
+            pictures: [...frame.contentDocument.images].map(image => image.naturalWidth),
+            scrolls: [...frame.contentDocument.querySelectorAll('.scroll')].filter(
+              box => box.scrollWidth > box.clientWidth).length};
+  });
+  document.getElementById('answer').textContent = JSON.stringify({seen, broken: window.broken === true});
+});
+"""
+
+
+OWN = re.compile(r"(http://)?(?!fonts\.)[\w-]+\.(google|googleapis|gvt1)\.com[:/]")
+"""What Chromium asks its maker whatever page it shows."""
+
+
+@contextmanager
+def network() -> Iterator[tuple[int, list[str]]]:
+    """A proxy for all that a browser asks of any host: its port, and the requests, which it refuses."""
+    requests: list[str] = []
+
+    class Refuse(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if not OWN.match(self.path):
+                requests.append(self.path)
+            self.send_error(404)
+
+        do_CONNECT = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1], requests
+        server.shutdown()
+
+
+def watched(chromium: str, folder: Path, markup: str) -> dict:
+    """The page, with its own policy, in frames of several widths: what a script outside and the network see of it."""
+    frames = [
+        f'<iframe width="{w}" height="900" style="border:0" srcdoc="{html.escape(markup)}"></iframe>' for w in WIDTHS
+    ]
+    outer = folder / "outer.html"
+    outer.write_text(f"<pre id=answer></pre><script>{WATCH}</script>{''.join(frames)}", encoding="utf-8")
+    with network() as (port, requests):
+        options = f"--proxy-server=http://127.0.0.1:{port}", "--virtual-time-budget=4000", "--dump-dom"
+        dom = browse(chromium, folder / "profile", *options, outer.as_uri())
+    found = re.search(r'<pre id="answer">(\{.*?\})</pre>', dom, re.S)
+    assert found, dom[:500]
+    return {**json.loads(html.unescape(found[1])), "requests": requests}
+
+
+def test_it_fits_every_width_and_loads_nothing(chromium, markup, tmp_path):
+    answer = watched(chromium, tmp_path, markup)
+    assert [frame["width"] for frame in answer["seen"]] == list(WIDTHS)
+    for frame in answer["seen"]:
+        assert frame["needs"] <= frame["width"], f"{frame['width']} px: the page is {frame['needs']} px wide"
+        assert frame["pictures"] == [1350]
+        assert frame["scrolls"] >= 1, "the wide table scrolls in its own box"
+    assert answer["broken"] is False and answer["requests"] == []
+
+
+def test_its_policy_stops_what_somebody_puts_in(chromium, markup, tmp_path):
+    inserted = '<script>parent.broken = true</script><img src="http://tracker.invalid/picture.png">'
+    altered = markup.replace("</main>", f"{inserted}</main>")
+    answer = watched(chromium, tmp_path, altered)
+    assert (answer["broken"], answer["requests"]) == (False, [])
+    (tmp_path / "open").mkdir()
+    answer = watched(chromium, tmp_path / "open", re.sub(r"<meta http-equiv[^>]*>", "", altered))
+    assert answer["broken"] is True, "or this test shows nothing"
+    assert set(answer["requests"]) == {"http://tracker.invalid/picture.png"}, "or nothing is seen of the network"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_is_drawn(chromium, markup, tmp_path, width):
+    source, shot = tmp_path / "page.html", tmp_path / "shot.png"
+    source.write_text(markup, encoding="utf-8")
+    size = f"--window-size={width},2000"
+    browse(chromium, tmp_path / "profile", size, f"--screenshot={shot}", source.as_uri())
+    content = shot.read_bytes()
+    assert int.from_bytes(content[16:20]) == width and len(content) > 20_000
