@@ -60,6 +60,8 @@ class ModelBench:
     """None in reports that were stored before it was recorded, as for `placement`."""
     placement: tuple[PlacedNode, ...] | None = None
     """None when ONNX Runtime did not tell."""
+    sha256: str = ""
+    """Of the file; "" in reports that were stored before it was recorded."""
 
 
 @dataclass(frozen=True)
@@ -173,4 +175,5 @@ def _row(
         gpu_memory_bytes=memory.gpu_bytes,
         settings=settings_of(session),
         placement=session.placement,
+        sha256=session.file.sha256,
     )

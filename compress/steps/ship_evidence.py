@@ -179,13 +179,12 @@ def _check_subjects(files: dict[str, Path], file: ModelFile, baseline: ModelFile
 
 
 def _speaks_of(path: Path, file: ModelFile) -> bool:
-    """Whether a JSON document holds the file's digest, or is a benchmark of a file of exactly this size."""
+    """Whether a JSON document holds the file's digest."""
     _check_document(path)
     waiting, seen = [read_json(path)], False
     while waiting and not seen:
         value = waiting.pop()
         if isinstance(value, dict):
-            seen = "latency_s" in value and value.get("file_bytes") == file.size
             waiting.extend(value.values())
         elif isinstance(value, list):
             waiting.extend(value)

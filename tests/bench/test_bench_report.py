@@ -18,6 +18,7 @@ from compress.bench.report import BenchReport, build_report
 from compress.bench.stats import median
 from compress.bench.table import table
 from compress.errors import InputError
+from compress.files import digest_file
 from compress.runtime.session import open_session
 
 MEMORY = MemoryReport(peak_bytes=100 * 2**20, imports_bytes=40 * 2**20, gpu_bytes=None)
@@ -59,6 +60,10 @@ def test_figures_follow_from_the_samples(report: BenchReport) -> None:
     assert report.warnings == ("small: No peak.",)
 
 
+def test_a_report_names_the_files_it_speaks_of(report: BenchReport, tiny_path: Path) -> None:
+    assert {model.sha256 for model in report.models} == {digest_file(tiny_path)}
+
+
 def test_json_round_trip_is_exact(report: BenchReport) -> None:
     for found in (report, _on_gpu(report)):
         text = json.dumps(found.to_json(), allow_nan=False)
@@ -67,7 +72,7 @@ def test_json_round_trip_is_exact(report: BenchReport) -> None:
 
 def test_reports_stored_before_the_evidence_are_still_read(report: BenchReport) -> None:
     value = report.to_json()
-    new = ("device_latency_s", "device_median_s", "gpu_memory_bytes", "settings", "placement")
+    new = ("device_latency_s", "device_median_s", "gpu_memory_bytes", "settings", "placement", "sha256")
     value["models"] = [{k: v for k, v in m.items() if k not in new} for m in value["models"]]
     for name in ("omp_num_threads", "cpu_features"):
         del value["environment"][name]
