@@ -106,7 +106,7 @@ def main() -> None:
     except typer.Abort:  # what older versions of typer turn Ctrl-C into
         code = _INTERRUPTED
     if code == _INTERRUPTED:
-        _fail("interrupted: nothing half-written was kept; commands with --resume continue where they stopped", _INTERRUPTED)
+        _fail("interrupted: nothing half-written was kept; where there is --resume, it continues", _INTERRUPTED)
     sys.exit(code)
 
 
