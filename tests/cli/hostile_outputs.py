@@ -48,7 +48,13 @@ def _no_output(place: Place) -> None:
 
 
 COMMAND_LINES = [
-    Row("an unknown provider", options("--provider", "gpu"), 2, "Unknown provider 'gpu'. Known: cpu, cuda, openvino.", RUN),
+    Row(
+        "an unknown provider",
+        options("--provider", "gpu"),
+        2,
+        "Known: cpu, cuda, openvino.",
+        RUN,
+    ),
     Row("CUDA without a GPU", _without_gpu, 3, "choose the provider 'cpu'", RUN),
     Row("no threads", options("--threads", "0"), 2, "'--threads'", RUN),
     Row("threads that are no number", options("--threads", "many"), 2, "'--threads'", RUN),

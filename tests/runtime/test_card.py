@@ -132,7 +132,14 @@ def test_a_quantized_file_says_so_and_how_far_its_self_test_may_move(document: d
 
 @pytest.mark.parametrize(
     "change",
-    [{"kind": 8}, {"source": None}, {"logit_bound": 0}, {"logit_bound": 1e9}, {"logit_bound": True}, {"logit_bound": "1"}],
+    [
+        {"kind": 8},
+        {"source": None},
+        {"logit_bound": 0},
+        {"logit_bound": 1e9},
+        {"logit_bound": True},
+        {"logit_bound": "1"},
+    ],
 )
 def test_a_forged_quantization_is_named(change: dict[str, Any], document: dict[str, Any]) -> None:
     with pytest.raises(ModelFileError, match=f"quantization.{next(iter(change))}"):
