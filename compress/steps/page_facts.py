@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from compress.evaluate.noninferiority import interval
 from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.verdict import Verdict
 from compress.files import read_json
-from compress.rundir import Stage
+from compress.rundir import GateFiles, Stage
 from compress.steps.reporting import stages_of, summarise
 from compress.steps.workspace import Workspace
 
@@ -81,8 +82,8 @@ class RunFacts:
     phantom: bool
     networks: list[Network]
     benches: list[Bench]
-    verdicts: list[tuple[str, Verdict]]
-    """(the folder's name under gate/, the verdict)."""
+    verdicts: list[tuple[str | None, Verdict]]
+    """(address of its page from the run folder, None where there is no page; the verdict)."""
     quantized: list[tuple[str, dict[str, Any]]]
     """(network, the record of `quantize`)."""
     data: dict[str, Any]
@@ -158,8 +159,10 @@ def _bench(path: Path) -> Bench:
     return Bench(path.stem.removeprefix("bench-"), BenchReport.from_json(document), dice)
 
 
-def _verdict(path: Path) -> tuple[str, Verdict]:
-    return path.parent.name, Verdict.from_json(read_json(path))
+def _verdict(path: Path) -> tuple[str | None, Verdict]:
+    page = GateFiles(path.parent).report
+    link = "/".join(map(quote, page.parts[-3:])) if page.is_file() else None
+    return link, Verdict.from_json(read_json(path))
 
 
 def _quantized(network: Network, unread: list[str]) -> list[tuple[str, dict[str, Any]]]:

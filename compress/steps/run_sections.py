@@ -17,11 +17,11 @@ Tile = tuple[str, str, str]
 
 def headline(facts: RunFacts) -> list[Markup]:
     """What was compared, the gate's verdicts, and the key figures of one compressed network."""
-    compared = ", ".join(network.name for network in facts.compressed) or "no compressed network yet"
-    patients = len(facts.split.get("val", ()))
+    compared, patients = ", ".join(network.name for network in facts.compressed), len(facts.split.get("val", ()))
     words = f"Compared on {patients} validation patients: the dense network with {compared}."
+    words = words if compared else "This run holds no compressed network yet."
     parts = [el("p", words, class_="lead")]
-    parts += [verdict_banner(verdict, link=f"gate/{name}/report.html") for name, verdict in facts.verdicts]
+    parts += [verdict_banner(verdict, link=link) for link, verdict in facts.verdicts]
     bench = next((found for found in facts.benches if found.others), None)
     if bench is not None:
         model, why = _chosen(facts, bench)

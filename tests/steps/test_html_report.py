@@ -135,13 +135,16 @@ def test_verdicts_stand_above_the_figures(ws):
     folder = ws.run.gate("pruned-none").root
     try:
         write_gate(folder, dice=0.8)
+        without_page = Reader(group(*headline(gather(ws))).text)
+        GateFiles(folder).report.write_text("a page")
         refused = Reader(group(*headline(gather(ws))).text)
         write_gate(folder)
         accepted = Reader(group(*headline(gather(ws))).text)
     finally:
         shutil.rmtree(folder)
     assert "REFUSED (PHANTOM)" in refused.text and "Dice RV" in refused.text
-    assert "gate/pruned-none/report.html" in refused.links
+    assert refused.links == ["gate/pruned-none/report.html"] and "and 14 more" in refused.text
+    assert without_page.links == [] and "HD95" not in refused.text and without_page.tags.count("li") == 18
     assert "ACCEPTED (PHANTOM)" in accepted.text and "the fastest that the gate accepted" in accepted.text
     assert accepted.text.index("ACCEPTED") < accepted.text.index("Speed-up 2.00x")
 
