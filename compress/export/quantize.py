@@ -8,6 +8,7 @@ Transposed convolutions stay in float32, because ONNX Runtime's CPU provider has
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 
 from compress.errors import ModelFileError
 from compress.files import atomic_path
@@ -118,8 +120,9 @@ def quantize_int8(calibration: Calibration, target: Path, *, keep_float: Sequenc
 def quantize_fp16(path: Path, target: Path) -> Path:
     """Write the model with float16 weights and activations; images and logits stay float32. Returns `target`."""
     with _quiet(), atomic_path(target) as temporary:
-        model = convert_float_to_float16(onnx.load(path), keep_io_types=True)
-        onnx.save_model(model, str(temporary))
+        model = OnnxModel(convert_float_to_float16(onnx.load(path), keep_io_types=True))
+        model.topological_sort()  # the conversion appends its casts at the end, which strict readers refuse
+        onnx.save_model(model.model, str(temporary))
         _clean(temporary)
     return target
 
@@ -155,11 +158,11 @@ def _clean(path: Path) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Turn what the tools raise into one typed error, and hold back what they log about their own choices."""
+    """Turn what the tools raise into one typed error, and hold back what they log and print while they work."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with quiet_ort():
+        with quiet_ort(), contextlib.redirect_stdout(io.StringIO()):
             yield
     except (*ORT_ERRORS, DecodeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as fault:
         reason = " ".join(str(fault).split())[:200]

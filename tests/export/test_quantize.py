@@ -93,9 +93,18 @@ def test_images_and_logits_stay_float32(calibration, sealed_path, images, tmp_pa
     """`open_session` refuses a file with other ends."""
     half = quantize_fp16(sealed_path, tmp_path / "fp16.onnx")
     assert half.stat().st_size < sealed_path.stat().st_size
+    onnx.checker.check_model(onnx.load(half), full_check=True)  # its nodes stand in an order that strict readers take
     kinds = {t.data_type for t in onnx.load(half).graph.initializer if t.name.endswith(".weight")}
     assert kinds == {onnx.TensorProto.FLOAT16}
     np.testing.assert_allclose(logits(half, images), logits(sealed_path, images), atol=0.02)
+
+
+def test_nothing_is_printed(sealed_path, images, tmp_path, capfd):
+    for method in METHODS:
+        calibrate(fill_shapes(sealed_path, tmp_path / "shapes.onnx"), images, method=method, folder=tmp_path)
+    quantize_fp16(sealed_path, tmp_path / "fp16.onnx")
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", "")
 
 
 def test_an_unknown_method_teaches_the_names(sealed_path, images, tmp_path):
