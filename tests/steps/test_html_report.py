@@ -21,6 +21,7 @@ from compress.report.overlays import SliceItem, save_overlays
 from compress.rundir import GateFiles
 from compress.steps.html_report import write_gate_page, write_run_page
 from compress.steps.page_facts import gather, paired_difference
+from compress.steps.page_parts import NAMED
 from compress.steps.pair_pictures import largest_losses, pair_picture
 from compress.steps.run_sections import headline, speed
 from compress.steps.workspace import Workspace
@@ -134,7 +135,7 @@ def test_records_of_another_version_are_named_and_a_missing_benchmark_too(ws, se
 def test_verdicts_stand_above_the_figures(ws):
     folder = ws.run.gate("pruned-none").root
     try:
-        write_gate(folder, dice=0.8)
+        reasons = write_gate(folder, dice=0.8).reasons
         without_page = Reader(group(*headline(gather(ws))).text)
         GateFiles(folder).report.write_text("a page")
         refused = Reader(group(*headline(gather(ws))).text)
@@ -143,8 +144,8 @@ def test_verdicts_stand_above_the_figures(ws):
     finally:
         shutil.rmtree(folder)
     assert "REFUSED (PHANTOM)" in refused.text and "Dice RV" in refused.text
-    assert refused.links == ["gate/pruned-none/report.html"] and "and 14 more" in refused.text
-    assert without_page.links == [] and "HD95" not in refused.text and without_page.tags.count("li") == 18
+    assert refused.links == ["gate/pruned-none/report.html"] and f"and {len(reasons) - NAMED} more" in refused.text
+    assert without_page.links == [] and without_page.tags.count("li") == len(reasons) > NAMED
     assert "ACCEPTED (PHANTOM)" in accepted.text and "the fastest that the gate accepted" in accepted.text
     assert accepted.text.index("ACCEPTED") < accepted.text.index("Speed-up 2.00x")
 
