@@ -11,6 +11,7 @@ from compress.evaluate.judging import check_patients
 from compress.files import digest_file, read_json
 from compress.runtime.segmenter import Segmenter
 from compress.steps.benching import named_models
+from compress.steps.reporting import stages_of
 from compress.steps.workspace import Cohort, Workspace
 
 
@@ -128,11 +129,10 @@ def display_names(ws: Workspace, paths: tuple[Path, Path]) -> tuple[str, str]:
 
 
 def _own_name(ws: Workspace, path: Path) -> str | None:
-    """Such as "dense", "pruned-none" or "pruned-none.int8"; None for files that are no stage's."""
-    stages = {"dense": ws.run.baseline, **{f"pruned-{s.root.name}": s for s in ws.run.pruned_stages()}}
-    for name, stage in stages.items():
+    """Such as "dense", "pruned-none" or "pruned-none-int8", as in benchmarks; None for files that are no stage's."""
+    for name, stage in stages_of(ws).items():
         if path.resolve().parent == stage.root.resolve() and path.name.startswith(stage.onnx.stem):
-            return name + path.stem.removeprefix(stage.onnx.stem)
+            return name + path.stem.removeprefix(stage.onnx.stem).replace(".", "-")
     return None
 
 
