@@ -96,7 +96,11 @@ def main() -> None:
     bench = BenchReport.from_json({k: v for k, v in stored.items() if k != "dice_per_volume"})
     stem = f"pruned_model{arguments.suffix.replace('-', '.')}.onnx"
     shipped = digest_file(arguments.run / "pruned" / arguments.network / stem)
-    folders = [arguments.verdict] if arguments.verdict else sorted((arguments.run / "gate").iterdir())
+    folders = (
+        [arguments.verdict]
+        if arguments.verdict
+        else sorted(p.parent for p in arguments.run.glob("gate/[!.]*/verdict.json"))
+    )
     found = [(GateFiles(f), Verdict.from_json(read_json(GateFiles(f).verdict))) for f in folders]
     files, verdict = next(pair for pair in found if pair[1].candidate.sha256 == shipped)
     print("| | dense | shipped | |\n|---|---|---|---|")
