@@ -103,7 +103,7 @@ def main() -> None:
     )
     found = [(GateFiles(f), Verdict.from_json(read_json(GateFiles(f).verdict))) for f in folders]
     files, verdict = next(pair for pair in found if pair[1].candidate.sha256 == shipped)
-    print("| | dense | shipped | |\n|---|---|---|---|")
+    print("| | dense | candidate | difference (95% interval) |\n|---|---|---|---|")
     for line in rows(bench, f"pruned-{arguments.network}{arguments.suffix}", verdict, files):
         print(f"| {' | '.join(line)} |")
 
