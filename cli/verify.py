@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +31,7 @@ def verify(
     """
     from compress.errors import ConfigError, GateError
 
-    if model.is_dir():
+    if os.path.isdir(model):  # noqa: PTH112 (Path.is_dir raises for a name that is too long)
         _verify_bundle(model, provider, threads, public_key, as_json=as_json)
         return
     if public_key is not None:

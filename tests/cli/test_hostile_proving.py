@@ -14,12 +14,12 @@ from test_hostile import run
 
 
 def _broken_models() -> list[Row]:
-    """Every file that `verify` refuses to read must be refused here too, before any data is."""
-    return [
-        replace(row, commands=BOTH)
-        for row in RUNNING
-        if row.code == 2 and "verify" in row.commands and "info" in row.commands
-    ]
+    """Every file that `verify` refuses to read must be refused here too, before any data is.
+
+    Both commands open files through `Segmenter`: they take turns.
+    """
+    broken = [row for row in RUNNING if row.code == 2 and {"verify", "info"} <= set(row.commands)]
+    return [replace(row, commands=BOTH[index % 2 :][:1]) for index, row in enumerate(broken)]
 
 
 ROWS = [*PROVING, *_broken_models()]
