@@ -16,27 +16,38 @@ from compress.errors import EnvironmentFault, InputError
 
 
 @contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; rename it into place only when the block succeeds.
+def writing(target: Path) -> Iterator[None]:
+    """Turn what the file system says while `target` is written into typed errors.
 
     Raises `EnvironmentFault` when the folder cannot be written (read-only, disk full) and `InputError`
     when the path leads through a file.
     """
-    temporary = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(target)
+        yield
     except (NotADirectoryError, FileExistsError) as fault:
         raise InputError(f"Cannot write {target}: a part of that path is a file, not a folder.") from fault
     except OSError as fault:
         raise EnvironmentFault(
             f"Cannot write {target}: {fault.strerror or fault}.", cure="Check the folder's permissions and free space."
         ) from fault
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; rename it into place only when the block succeeds.
+
+    Raises as `writing` does.
+    """
+    temporary = None
+    try:
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
+            os.close(handle)
+            temporary = Path(name)
+            yield temporary
+            temporary.chmod(0o644)
+            temporary.replace(target)
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compress import __version__
-from compress.errors import ConfigError, EnvironmentFault, GateError, InputError, ModelFileError
-from compress.files import digest_bytes, digest_file
+from compress.errors import ConfigError, GateError, InputError, ModelFileError
+from compress.files import digest_bytes, digest_file, writing
 from compress.report.example_script import example_script
 from compress.report.licence_note import licence_note
 from compress.report.model_card import model_card
@@ -70,7 +70,7 @@ def ship(request: ShipRequest) -> Shipped:
     the folder is there; `InputError` and `DataError` for keys and evidence that do not fit; `EnvironmentFault` when
     the folder cannot be written or a package is missing. Whatever is raised, nothing is left.
     """
-    with _writable(out := request.out or bundle_dir(request.candidate)):
+    with writing(out := request.out or bundle_dir(request.candidate)):
         _check_place(out, restart=request.restart)
         sign = None if request.sign_key is None else signer(request.sign_key)
         file, baseline = _sound(request.candidate), request.baseline and _sound(request.baseline)
@@ -155,19 +155,6 @@ def _check_place(out: Path, *, restart: bool) -> None:
         raise ConfigError(
             f"{out} holds what `ship` did not write ({foreign[0]}) and is not replaced.", cure="Name another --out."
         )
-
-
-@contextmanager
-def _writable(out: Path) -> Iterator[None]:
-    """Turns what the file system says into typed errors."""
-    try:
-        yield
-    except (NotADirectoryError, FileExistsError) as fault:
-        raise InputError(f"Cannot write {out}: a part of that path is a file, not a folder.") from fault
-    except OSError as fault:
-        raise EnvironmentFault(
-            f"Cannot write {out}: {fault.strerror or fault}.", cure="Check the folder's permissions and free space."
-        ) from fault
 
 
 @contextmanager
