@@ -19,10 +19,10 @@ def gate(
     candidate: Annotated[Path, typer.Argument(help="The one that is to take its place.")],
     config: ConfigOption = None,
     overrides: SetOption = None,
-    provider: Annotated[str | None, typer.Option("--provider", "-p", help="cpu or cuda.")] = None,
+    provider: Annotated[str | None, typer.Option("--provider", "-p", help="cpu, cuda or openvino.")] = None,
     threads: ThreadsOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of the verdict. Without it: <run>/gate/<candidate>.")
+        Path | None, typer.Option("--out", "-o", help="Folder of the verdict. Without it: gate/CANDIDATE in the run.")
     ] = None,
 ) -> None:
     """Decide whether a candidate is no worse than its baseline, patient by patient.

@@ -32,7 +32,7 @@ def quantize(
     slices: Annotated[int | None, typer.Option("--slices", min=4, help="Training slices to measure ranges on.")] = None,
     rounds: Annotated[int | None, typer.Option("--rounds", min=1, help="Interleaved timing rounds.")] = None,
     threads: ThreadsOption = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file; without it <model>.int8.onnx.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file; without it MODEL.int8.onnx.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Write the file even where it is not faster.")] = False,
 ) -> None:
     """Make an exported model smaller and faster: INT8 for processors, FP16 for GPUs.
