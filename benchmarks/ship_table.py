@@ -12,28 +12,14 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from compress.bench.report import BenchReport, ModelBench
-from compress.evaluate.noninferiority import interval
 from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.verdict import Endpoint, Verdict
 from compress.files import digest_file, read_json
 from compress.rundir import GateFiles
+from compress.steps.page_facts import dice_per_volume, paired_difference, read_bench
 
 MIB = 2**20
-
-
-def mean_dice_difference(baseline: EvaluationReport, candidate: EvaluationReport) -> tuple[float, float, float]:
-    """Mean over patients of (candidate - baseline), each patient's mean Dice, with the gate's interval."""
-    sides = []
-    for report in (baseline, candidate):
-        patients: dict[str, list[float]] = {}
-        for volume in report.volumes:
-            patients.setdefault(volume.patient, []).append(volume.mean_dice)
-        sides.append({name: float(np.mean(values)) for name, values in patients.items()})
-    differences = np.array([sides[1][name] - sides[0][name] for name in sides[0]])
-    return float(differences.mean()), *interval(differences)
 
 
 def rows(bench: BenchReport, name: str, verdict: Verdict, files: GateFiles) -> Iterator[tuple[str, str, str, str]]:
@@ -49,8 +35,10 @@ def rows(bench: BenchReport, name: str, verdict: Verdict, files: GateFiles) -> I
     )
     yield from sizes(dense, small)
     before, after = (EvaluationReport.from_json(read_json(path)) for path in (files.baseline, files.candidate))
-    mean, low, high = mean_dice_difference(before, after)
-    yield "Dice", f"{before.mean_dice:.4f}", f"{after.mean_dice:.4f}", f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
+    found = paired_difference(dice_per_volume(before), dice_per_volume(after))
+    assert found is not None and found.low is not None, "the gate wants ten patients"
+    shown = f"{found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+    yield "Dice", f"{before.mean_dice:.4f}", f"{after.mean_dice:.4f}", shown
     wanted = ("Dice RV", "Dice MYO", "Dice LV", "LV EF error", "RV EF error")
     yield from (endpoint(row) for row in verdict.endpoints if row.name in wanted)
     yield "gate", "", "accepted" if verdict.accepted else "refused", f"{len(verdict.reasons)} reasons"
@@ -92,8 +80,7 @@ def main() -> None:
     parser.add_argument("--suffix", default="", help="-int8 for the quantized file")
     parser.add_argument("--verdict", type=Path, help="folder of the verdict; without it the one on the file")
     arguments = parser.parse_args()
-    stored = read_json(arguments.run / "bench" / "bench-cpu.json")
-    bench = BenchReport.from_json({k: v for k, v in stored.items() if k != "dice_per_volume"})
+    bench = read_bench(arguments.run / "bench" / "bench-cpu.json").report
     stem = f"pruned_model{arguments.suffix.replace('-', '.')}.onnx"
     shipped = digest_file(arguments.run / "pruned" / arguments.network / stem)
     folders = (

@@ -23,16 +23,14 @@ def demo(
     from cli.chain import show_outcome
     from cli.console import RichProgress
     from compress import pipeline
-    from compress.bench.report import BenchReport
     from compress.config_io import from_document
-    from compress.files import read_json
+    from compress.steps.page_facts import read_bench
     from compress.steps.workspace import Workspace
     from compress.templates import demo_document
 
     ws = Workspace(from_document(demo_document(str(folder)), overrides or []), RichProgress())
     outcome = pipeline.run(ws)
-    stored = read_json(ws.run.bench / f"bench-{ws.config.bench.provider}.json")
-    show_bench(BenchReport.from_json({k: v for k, v in stored.items() if k != "dice_per_volume"}))
+    show_bench(read_bench(ws.run.bench / f"bench-{ws.config.bench.provider}.json").report)
     small = next(stage for stage in ws.run.pruned_stages() if stage.root.name == "none")
     _quantize(ws, small)
     accepted = _gate(ws, small)

@@ -110,7 +110,7 @@ def gather(ws: Workspace) -> RunFacts:
         title=ws.config.experiment.experiment_name,
         phantom=bool(data.get("phantom")) or any(network.row["phantom"] for network in networks),
         networks=networks,
-        benches=[found for path in ws.run.benchmarks() if (found := _soft(_bench, path, unread))],
+        benches=[found for path in ws.run.benchmarks() if (found := _soft(read_bench, path, unread))],
         verdicts=[found for path in ws.run.verdicts() if (found := _soft(_verdict, path, unread))],
         quantized=[pair for network in networks for pair in _quantized(network, unread)],
         data=data,
@@ -153,7 +153,8 @@ def _soft(read: Any, path: Path, unread: list[str]) -> Any:
         return None
 
 
-def _bench(path: Path) -> Bench:
+def read_bench(path: Path) -> Bench:
+    """A benchmark as `bench` stored it. Raises `InputError` when it is none."""
     document = read_json(path)
     dice = document.pop("dice_per_volume", {}) if isinstance(document, dict) else {}
     return Bench(path.stem.removeprefix("bench-"), BenchReport.from_json(document), dice)
