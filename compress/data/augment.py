@@ -6,6 +6,8 @@ the uninterrupted run would have drawn, whatever the number of workers.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from monai import transforms as mt
@@ -23,15 +25,15 @@ def build_augmentation(strength: float) -> mt.Compose | None:
             mt.RandAffined(
                 both,
                 prob=0.9,
-                rotate_range=0.6 * s,
+                rotate_range=math.pi * s,  # at full strength any angle: converters store one study in different orders
                 scale_range=((-0.25 * s, 0.3 * s),) * 2,
                 translate_range=12 * s,
                 shear_range=0.15 * s,
                 mode=("bilinear", "nearest"),
                 padding_mode="border",
             ),
-            mt.RandFlipd(both, prob=0.25 * s, spatial_axis=0),
-            mt.RandFlipd(both, prob=0.25 * s, spatial_axis=1),
+            mt.RandFlipd(both, prob=0.5 * s, spatial_axis=0),
+            mt.RandFlipd(both, prob=0.5 * s, spatial_axis=1),
             mt.RandAdjustContrastd("image", prob=0.4 * s, gamma=(0.6, 1.6)),
             mt.RandScaleIntensityd("image", prob=0.4 * s, factors=0.3 * s),
             mt.RandShiftIntensityd("image", prob=0.4 * s, offsets=0.3 * s),
