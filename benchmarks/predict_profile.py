@@ -45,21 +45,21 @@ IMPORTS = {
 """Phase, after "import ", and the packages that it holds."""
 
 PHASES = {
-    ("compress.steps.predicting", "find_sources"): "find the images",
+    ("compress.inference.predict", "find_sources"): "find the images",
     ("compress.runtime.segmenter", "read_model_file"): "inspect the model file",
     ("compress.runtime.segmenter", "read_card"): "inspect the model file",
     ("compress.runtime.segmenter", "open_session"): "open the session, prove the provider",
-    ("compress.steps.predicting", "open_image"): "read the image",
+    ("compress.inference.predict", "open_image"): "read the image",
     ("compress.data.frames", "read_frame"): "read the image",
     ("compress.data.frames", "finite_float32"): "read the image",
     ("compress.runtime.segmenter", "check_image"): "check the image",
     ("compress.data.preprocess.Preprocessing", "forward"): "resample, crop, normalise",
     ("compress.runtime.session.Session", "run"): "network",
     ("compress.runtime.predict", "inverse"): "labels on the native grid",
-    ("compress.steps.predicting", "write_labels"): "write the mask",
-    ("compress.steps.predicting", "digest_file"): "digests of image and mask",
-    ("compress.steps.predicting", "describe_study"): "volumes, flags, trace",
-    ("compress.steps.predicting", "write_json"): "write the report",
+    ("compress.inference.predict", "write_labels"): "write the mask",
+    ("compress.inference.predict", "digest_file"): "digests of image and mask",
+    ("compress.inference.predict", "describe_study"): "volumes, flags, trace",
+    ("compress.inference.predict", "write_json"): "write the report",
 }
 """(module or class, function) -> phase."""
 
@@ -122,7 +122,7 @@ def time_imports(clock: Clock) -> None:
 
     def load_and_time(loader: Any, module: Any) -> None:
         load(loader, module)
-        if module.__name__ == "compress.steps.predicting":  # it imports all the others
+        if module.__name__ == "compress.inference.predict":  # it imports all the others
             time_functions(clock)
 
     machinery.SourceFileLoader.exec_module = load_and_time  # pyright: ignore[reportAttributeAccessIssue]

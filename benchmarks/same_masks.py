@@ -23,7 +23,7 @@ from compress.data.preprocess import Preprocessing
 from compress.errors import EnvironmentFault
 from compress.models.checkpoint import load
 from compress.runtime.predict import predict_mask
-from compress.steps.scoring import torch_run
+from compress.steps.scoring.cohort import torch_run
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.verdict import Endpoint, Verdict
 from compress.files import digest_file, read_json
 from compress.rundir import GateFiles
-from compress.steps.page_facts import dice_per_volume, paired_difference, read_bench
+from compress.steps.reporting.facts import dice_per_volume, paired_difference, read_bench
 
 MIB = 2**20
 

@@ -36,10 +36,11 @@ def bench(
     ws = open_workspace(config, overrides)
     from compress.pipeline import bench_request
     from compress.runtime.proof import prove
-    from compress.steps.benching import bench as measure
-    from compress.steps.benching import named_models, run_models
-    from compress.steps.html_report import write_run_page
-    from compress.steps.reporting import write_report
+    from compress.steps.benching.bench import bench as measure
+    from compress.steps.benching.bench import run_models
+    from compress.steps.networks import named_models
+    from compress.steps.reporting.page import write_run_page
+    from compress.steps.reporting.summary import write_report
 
     prove(provider or ws.config.bench.provider)
     models = named_models(files) if files else run_models(ws, provider=provider)

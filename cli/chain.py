@@ -39,7 +39,7 @@ def sweep(config: ConfigOption = None, overrides: SetOption = None) -> None:
 
 def show_outcome(outcome: Outcome, title: str) -> None:
     from cli.console import say, table
-    from compress.steps.reporting import comparison_rows
+    from compress.steps.reporting.summary import comparison_rows
 
     heads, rows = comparison_rows(outcome.rows, phantom=bool(outcome.rows[0]["phantom"]))
     if len(rows) <= _SIDE_BY_SIDE:

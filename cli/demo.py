@@ -23,10 +23,10 @@ def demo(
     from cli.chain import show_outcome
     from cli.console import RichProgress
     from compress import pipeline
-    from compress.config_io import from_document
-    from compress.steps.page_facts import read_bench
+    from compress.config.read import from_document
+    from compress.config.templates import demo_document
+    from compress.steps.reporting.facts import read_bench
     from compress.steps.workspace import Workspace
-    from compress.templates import demo_document
 
     ws = Workspace(from_document(demo_document(str(folder)), overrides or []), RichProgress())
     outcome = pipeline.run(ws)
@@ -44,7 +44,7 @@ def _quantize(ws: Workspace, small: Stage) -> None:
     from cli.console import say
     from cli.quantize import show_quantized
     from compress.errors import GateError
-    from compress.steps.quantizing import QuantizeRequest, quantize
+    from compress.steps.quantizing.quantize import QuantizeRequest, quantize
 
     chosen, bench = ws.config.quantization, ws.config.bench
     request = QuantizeRequest(
@@ -59,7 +59,7 @@ def _quantize(ws: Workspace, small: Stage) -> None:
 def _gate(ws: Workspace, small: Stage) -> bool:
     from cli.console import say
     from cli.gate import show_verdict
-    from compress.steps.gating import GateRequest, gate
+    from compress.steps.gating.gate import GateRequest, gate
 
     verdict, files = gate(ws, GateRequest(ws.run.baseline.onnx, small.onnx))
     show_verdict(verdict)
@@ -70,7 +70,7 @@ def _gate(ws: Workspace, small: Stage) -> bool:
 def _ship(ws: Workspace, small: Stage, *, ungated: bool) -> None:
     from cli.ship import show_shipped
     from cli.verify import verify
-    from compress.steps.shipping import ShipRequest, ship
+    from compress.bundle.ship import ShipRequest, ship
 
     request = ShipRequest(
         small.onnx, ws.run.baseline.onnx, out=ws.run.bundle, run=ws.run, ungated=ungated, restart=True
@@ -83,7 +83,7 @@ def _ship(ws: Workspace, small: Stage, *, ungated: bool) -> None:
 def _predict_one(ws: Workspace, small: Stage) -> None:
     """What a hospital would do with the result: segment one study with the file of the kept weights."""
     from cli.predict import show_predictions
-    from compress.steps.predicting import PredictRequest, predict
+    from compress.inference.predict import PredictRequest, predict
 
     study = ws.studies_of(ws.split.val)[0]
     request = PredictRequest(small.onnx, study.image_path.parent, ws.run.predictions, overlays=True, earlier="restart")

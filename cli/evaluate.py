@@ -36,8 +36,8 @@ def evaluate(
     ws = open_workspace(config, overrides)
     from compress.models.checkpoint import load
     from compress.rundir import external_evaluation
-    from compress.steps.evaluating import evaluate_checkpoint
-    from compress.steps.reporting import write_report
+    from compress.steps.reporting.summary import write_report
+    from compress.steps.scoring.checkpoint import evaluate_checkpoint
 
     for name, path, stage in _targets(ws, networks, checkpoint):
         found = load(path)

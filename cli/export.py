@@ -9,7 +9,7 @@ from cli.options import ConfigOption, SetOption
 
 if TYPE_CHECKING:
     from compress.rundir import Stage
-    from compress.steps.parity import ParityDocument
+    from compress.steps.exporting.parity import ParityDocument
 
 _HEADS = (
     "network",
@@ -36,8 +36,9 @@ def export(config: ConfigOption = None, overrides: SetOption = None) -> None:
 
     ws = open_workspace(config, overrides)
     from compress.errors import CheckpointError
-    from compress.steps.exporting import export_stage
-    from compress.steps.reporting import stages_of, write_report
+    from compress.steps.exporting.export import export_stage
+    from compress.steps.networks import stages_of
+    from compress.steps.reporting.summary import write_report
 
     stages = stages_of(ws)
     if not stages:

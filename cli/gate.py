@@ -36,8 +36,8 @@ def gate(
 
     ws = open_workspace(config, overrides)
     from compress.errors import GateError
-    from compress.steps.gating import GateRequest
-    from compress.steps.gating import gate as decide
+    from compress.steps.gating.gate import GateRequest
+    from compress.steps.gating.gate import gate as decide
 
     bench = ws.config.bench
     request = GateRequest(baseline, candidate, provider or bench.provider, threads or bench.threads, out)

@@ -11,7 +11,7 @@ from cli.options import ConfigOption, SetOption
 
 if TYPE_CHECKING:
     from compress.prune.plan import GroupPlan
-    from compress.steps.inspecting import Inspection
+    from compress.steps.pruning.inspect import Inspection
 
 
 def inspect(
@@ -30,9 +30,9 @@ def inspect(
     from cli.options import check_name, open_workspace
 
     ws = open_workspace(config, overrides)
-    from compress.config_io import load_ratios
+    from compress.config.read import load_ratios
     from compress.models.checkpoint import load
-    from compress.steps.inspecting import inspect_network
+    from compress.steps.pruning.inspect import inspect_network
 
     stage = ws.run.baseline if network == "dense" else ws.run.pruned(check_name(network))
     levels = len(ws.config.train.model.features)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from compress.steps.stage import Policy
+    from compress.steps.training.network import Policy
     from compress.steps.workspace import Workspace
 
 ConfigOption = Annotated[
@@ -29,7 +29,7 @@ def open_workspace(config: Path | None, overrides: list[str] | None) -> Workspac
     Commands call it before they import what is slow, so that a misspelt key is answered at once.
     """
     from cli.console import RichProgress
-    from compress.config_io import DEFAULT_FILE, load_config
+    from compress.config.read import DEFAULT_FILE, load_config
     from compress.errors import ConfigError
 
     chosen = config or Path(DEFAULT_FILE)
@@ -58,7 +58,7 @@ def check_name(name: str) -> str:
 def policy_of(resume: bool, restart: bool, *, replace: bool = False) -> Policy:
     """What --resume and --restart say about results that are already there."""
     from cli.model_options import earlier_of
-    from compress.steps.stage import Policy
+    from compress.steps.training.network import Policy
 
     word = earlier_of(resume, restart)
     if word == "restart":

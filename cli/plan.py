@@ -11,8 +11,8 @@ from cli.options import ConfigOption, SetOption
 from cli.sensitivity import SlicesOption
 
 if TYPE_CHECKING:
-    from compress.steps.budget_target import Target
-    from compress.steps.budgeting import BudgetPlan
+    from compress.steps.planning.plan import BudgetPlan
+    from compress.steps.planning.target import Target
 
 
 def plan(
@@ -35,13 +35,13 @@ def plan(
     """
     from cli.options import open_workspace
     from compress.errors import ConfigError
-    from compress.steps.budget_target import parse_target
+    from compress.steps.planning.target import parse_target
 
     wanted = parse_target(target)
     if align not in (None, "none") and not (align.isdigit() and int(align) > 0):
         raise ConfigError(f"--align is '{align}'; a positive whole number or none is needed.")
     ws = open_workspace(config, overrides)
-    from compress.steps.budgeting import BudgetRequest, plan_budget
+    from compress.steps.planning.plan import BudgetRequest, plan_budget
 
     chosen = provider or ws.config.bench.provider
     found = plan_budget(ws, BudgetRequest(wanted, chosen, align, slices, out))

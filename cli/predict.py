@@ -10,7 +10,7 @@ import typer
 from cli.model_options import ModelArgument, ProviderOption, ThreadsOption
 
 if TYPE_CHECKING:
-    from compress.steps.predicting import PredictReport
+    from compress.inference.predict import PredictReport
 
 
 def predict(
@@ -43,8 +43,8 @@ def predict(
     from cli.console import RichProgress
     from cli.model_options import earlier_of
     from compress.errors import DataError
-    from compress.steps.predicting import PredictRequest
-    from compress.steps.predicting import predict as segment
+    from compress.inference.predict import PredictRequest
+    from compress.inference.predict import predict as segment
 
     earlier = earlier_of(resume, restart)
     request = PredictRequest(model, source, out, provider, threads, batch_size, force, overlays, earlier)
@@ -60,7 +60,7 @@ def predict(
 def show_predictions(report: PredictReport) -> None:
     """The values and warnings of a single study, a count of many, and where the results are."""
     from cli.console import say, warn
-    from compress.steps.study_table import concerns_of, flags_of
+    from compress.inference.study_table import concerns_of, flags_of
 
     doubts = {s["study"]: [*(f"forced although {c}" for c in concerns_of(s)), *flags_of(s)] for s in report.studies}
     if len(report.studies) == 1:
@@ -81,7 +81,7 @@ def show_predictions(report: PredictReport) -> None:
 
 def _show_study(study: dict[str, Any]) -> None:
     from cli.console import say, table
-    from compress.steps.study_table import phases_of
+    from compress.inference.study_table import phases_of
 
     told = study["clinical"]
     rows = [[name, "-" if v["value"] is None else f"{v['value']:.1f}", v["unit"]] for name, v in told.items()]

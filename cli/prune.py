@@ -13,7 +13,7 @@ from cli.options import ConfigOption, RestartOption, ResumeOption, SetOption
 if TYPE_CHECKING:
     from compress.config import Align
     from compress.prune.plan import PruningPlan
-    from compress.steps.pruning import PruneRequest, PruneResult
+    from compress.steps.pruning.prune import PruneRequest, PruneResult
     from compress.steps.workspace import Workspace
 
 RatiosOption = Annotated[
@@ -82,9 +82,9 @@ def prune(
     from cli.options import check_name, open_workspace, policy_of
 
     ws = open_workspace(config, overrides)
-    from compress.config_io import load_ratios
-    from compress.steps.pruning import default_request, prune_and_retrain
-    from compress.steps.reporting import write_report
+    from compress.config.read import load_ratios
+    from compress.steps.pruning.prune import default_request, prune_and_retrain
+    from compress.steps.reporting.summary import write_report
 
     request = default_request(ws)
     if ratios is not None:
@@ -118,10 +118,10 @@ def finetune(
 
     ws = open_workspace(config, overrides)
     from compress.models.checkpoint import load
-    from compress.steps.evaluating import evaluate_checkpoint
-    from compress.steps.pruning import default_request, recovery_of
-    from compress.steps.pruning import finetune as retrain
-    from compress.steps.reporting import write_report
+    from compress.steps.pruning.prune import default_request, recovery_of
+    from compress.steps.pruning.prune import finetune as retrain
+    from compress.steps.reporting.summary import write_report
+    from compress.steps.scoring.checkpoint import evaluate_checkpoint
 
     stage = ws.run.pruned(check_name(name))
     policy = policy_of(resume, restart)

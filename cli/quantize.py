@@ -11,7 +11,7 @@ from cli.model_options import ModelArgument, ThreadsOption
 from cli.options import ConfigOption, SetOption
 
 if TYPE_CHECKING:
-    from compress.steps.quantizing import Quantized
+    from compress.steps.quantizing.quantize import Quantized
 
 
 def quantize(
@@ -44,8 +44,8 @@ def quantize(
     from cli.options import open_workspace
 
     ws = open_workspace(config, overrides)
-    from compress.steps.quantizing import KINDS, QuantizeRequest
-    from compress.steps.quantizing import quantize as run
+    from compress.steps.quantizing.quantize import KINDS, QuantizeRequest
+    from compress.steps.quantizing.quantize import quantize as run
 
     chosen = ws.config.quantization
     request = QuantizeRequest(

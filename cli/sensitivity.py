@@ -21,7 +21,7 @@ def sensitivity(config: ConfigOption = None, overrides: SetOption = None, slices
     from cli.options import open_workspace
 
     ws = open_workspace(config, overrides)
-    from compress.steps.sensitivity import measure_sensitivity
+    from compress.steps.planning.sensitivity import measure_sensitivity
 
     found = measure_sensitivity(ws, slices=slices)
     ratios = sorted({row.ratio for row in found.rows})

@@ -11,8 +11,8 @@ from cli.model_options import ModelArgument, ThreadsOption
 from cli.options import ConfigOption, SetOption
 
 if TYPE_CHECKING:
+    from compress.bundle.ship import Shipped
     from compress.rundir import RunDir
-    from compress.steps.shipping import Shipped
 
 
 def ship(
@@ -49,8 +49,8 @@ def ship(
     Only a model that `gate` accepted is shipped (exit code 4 otherwise), and only with evidence that speaks of this
     very file. `cardiocompress verify FOLDER` checks the bundle wherever it went.
     """
-    from compress.steps.shipping import ShipRequest
-    from compress.steps.shipping import ship as write
+    from compress.bundle.ship import ShipRequest
+    from compress.bundle.ship import ship as write
 
     run = _run_of(config, overrides)
     request = ShipRequest(
@@ -78,7 +78,7 @@ def show_shipped(shipped: Shipped) -> None:
 
 def _run_of(config: Path | None, overrides: list[str] | None) -> RunDir | None:
     """The run folder of the configuration, where verdicts and benchmarks are looked for; None without one."""
-    from compress.config_io import DEFAULT_FILE, load_config
+    from compress.config.read import DEFAULT_FILE, load_config
     from compress.rundir import RunDir
 
     if config is None and not overrides and not Path(DEFAULT_FILE).is_file():

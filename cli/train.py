@@ -20,8 +20,8 @@ def train(
     from cli.scores import show_scores
 
     ws = open_workspace(config, overrides)
-    from compress.steps.reporting import write_report
-    from compress.steps.training import train_dense
+    from compress.steps.reporting.summary import write_report
+    from compress.steps.training.dense import train_dense
 
     report = train_dense(ws, policy=policy_of(resume, restart))
     show_scores(report, "dense", phantom=ws.training.phantom)

@@ -11,7 +11,7 @@ import typer
 from cli.model_options import ProviderOption, ThreadsOption
 
 if TYPE_CHECKING:
-    from compress.runtime.bundle import BundleVerification
+    from compress.bundle.verify import BundleVerification
     from compress.runtime.verify import Verification
 
 
@@ -51,8 +51,8 @@ def verify(
 
 
 def _verify_bundle(folder: Path, provider: str, threads: int | None, public_key: Path | None, *, as_json: bool) -> None:
+    from compress.bundle.verify import verify_bundle
     from compress.errors import GateError
-    from compress.runtime.bundle import verify_bundle
 
     found = verify_bundle(folder, public_key=public_key, provider=provider, threads=threads)
     if as_json:

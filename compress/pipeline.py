@@ -9,13 +9,14 @@ from typing import Any
 from compress.config import RatioSet
 from compress.files import write_json, write_text
 from compress.report.plots import sweep_plot
-from compress.steps.benching import BenchRequest, bench, run_models
-from compress.steps.exporting import export_stage
-from compress.steps.html_report import write_run_page
-from compress.steps.pruning import PruneRequest, default_request, prune_and_retrain
-from compress.steps.reporting import comparison_rows, stages_of, summarise, write_report
-from compress.steps.stage import Policy
-from compress.steps.training import train_dense
+from compress.steps.benching.bench import BenchRequest, bench, run_models
+from compress.steps.exporting.export import export_stage
+from compress.steps.networks import stages_of
+from compress.steps.pruning.prune import PruneRequest, default_request, prune_and_retrain
+from compress.steps.reporting.page import write_run_page
+from compress.steps.reporting.summary import comparison_rows, summarise, write_report
+from compress.steps.training.dense import train_dense
+from compress.steps.training.network import Policy
 from compress.steps.workspace import Workspace
 
 CONTINUE_DENSE = Policy(unfinished="resume")
@@ -27,7 +28,7 @@ class Outcome:
     """What a chain of steps left behind."""
 
     rows: list[dict[str, Any]]
-    """One summary per network, dense first; see `compress.steps.reporting.summarise`."""
+    """One summary per network, dense first; see `compress.steps.reporting.summary.summarise`."""
     report: Path
     page: Path
     """The same and more for a browser: report.html."""

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from compress.evaluate.safeguards import Guard
+from compress.bundle.ship import ShipRequest
 from compress.evaluate.summary import EvaluationReport, evaluate, score_volume
-from compress.evaluate.verdict import SCHEMA, Endpoint, Named, Verdict
+from compress.evaluate.verdict import SCHEMA, Endpoint, Guard, Named, Verdict
+from compress.evaluate.verdict_table import markdown
 from compress.files import digest_file, write_json, write_text
-from compress.steps.shipping import ShipRequest
 
 LABELS = {"RV": 1, "MYO": 2, "LV": 3}
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,7 +60,7 @@ def write_gate(folder: Path, verdict: Verdict) -> Path:
     """What `gate` leaves in a folder; returns verdict.json."""
     write_json(folder / "baseline.json", scores().to_json())
     write_json(folder / "candidate.json", scores(lost=2).to_json())
-    write_text(folder / "verdict.md", verdict.to_markdown())
+    write_text(folder / "verdict.md", markdown(verdict))
     (folder / "overlays.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     return write_json(folder / "verdict.json", verdict.to_json())
 

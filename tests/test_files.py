@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from compress.config_io import from_document
+from compress.config.read import from_document
 from compress.errors import ConfigError, EnvironmentFault, InputError
 from compress.files import atomic_path, digest_bytes, digest_file, digest_json, read_json, write_json, write_text
 from compress.registry import nearest, pick

@@ -13,7 +13,6 @@ from compress.bench.latency import LatencySamples
 from compress.bench.memory import MemoryReport
 from compress.bench.model_facts import ModelFacts
 from compress.bench.stats import Interval, median, p90, throughput
-from compress.bench.table import markdown
 from compress.errors import InputError
 from compress.runtime.placement import PlacedNode
 from compress.runtime.session import Session
@@ -97,10 +96,6 @@ class BenchReport:
             raise InputError(
                 f"Not a benchmark report: {where}: {first['msg']}.", cure="Run the benchmark again."
             ) from None
-
-    def to_markdown(self) -> str:
-        """The table, the machine and the warnings, as Markdown."""
-        return markdown(self)
 
 
 def build_report(

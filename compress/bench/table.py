@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
+from compress.bench.report import BenchReport, ModelBench
 from compress.bench.stats import Interval
 from compress.runtime.placement import count_nodes
-
-if TYPE_CHECKING:
-    from compress.bench.report import BenchReport, ModelBench
 
 MISSING = "-"
 

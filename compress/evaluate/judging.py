@@ -8,10 +8,10 @@ from compress.config import Gate
 from compress.errors import DataError
 from compress.evaluate.noninferiority import inside, interval, unseen_share
 from compress.evaluate.paired import Paired, paired_endpoints
-from compress.evaluate.safeguards import Guard, find_guards
+from compress.evaluate.safeguards import find_guards
 from compress.evaluate.summary import EvaluationReport
-from compress.evaluate.verdict import SCHEMA, Endpoint, Named, Verdict
-from compress.evaluate.verdict_table import COUNT, number
+from compress.evaluate.verdict import COUNT, SCHEMA, Endpoint, Guard, Named, Verdict
+from compress.evaluate.verdict_table import number
 
 
 def judge(

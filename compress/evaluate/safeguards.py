@@ -8,7 +8,6 @@ patient's left ventricle at end-systole was 109 ml instead of 50 ml: two of thes
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,26 +15,10 @@ from compress.config import GateLimits
 from compress.evaluate.clinical import QUANTITIES
 from compress.evaluate.paired import JUDGED, KIND_OF_UNIT, Pair, clinical_values, volume_pairs
 from compress.evaluate.summary import EvaluationReport
-from compress.evaluate.verdict_table import COUNT
+from compress.evaluate.verdict import COUNT, Guard
 
 _NAMED = 5
 """So many volumes are named at most."""
-
-
-@dataclass(frozen=True)
-class Guard:
-    """The worst of its kind, and what is accepted of it."""
-
-    name: str
-    """Such as "worst structure"."""
-    what: str
-    """What was worst, in words."""
-    value: float
-    """How much worse the candidate is there than the baseline: a loss of Dice, or a larger error; negative: better."""
-    limit: float
-    unit: str
-    """Of value and limit; "" for Dice."""
-    passed: bool
 
 
 def find_guards(baseline: EvaluationReport, candidate: EvaluationReport, limits: GateLimits) -> list[Guard]:

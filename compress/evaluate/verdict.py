@@ -9,10 +9,10 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from compress.errors import DataError
-from compress.evaluate.safeguards import Guard
-from compress.evaluate.verdict_table import markdown
 
 SCHEMA = 1
+COUNT = "masks"
+"""The unit of what is counted."""
 _NAMED = 3
 """So many reasons stand in the sentence; all are in `reasons`."""
 
@@ -46,6 +46,22 @@ class Endpoint:
     margin: float
     worse: Literal["lower", "higher"]
     """Which direction of the difference is bad: "lower" for Dice, "higher" for distances and errors."""
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Guard:
+    """The worst of its kind, and what is accepted of it."""
+
+    name: str
+    """Such as "worst structure"."""
+    what: str
+    """What was worst, in words."""
+    value: float
+    """How much worse the candidate is there than the baseline: a loss of Dice, or a larger error; negative: better."""
+    limit: float
+    unit: str
+    """Of value and limit; "" for Dice."""
     passed: bool
 
 
@@ -112,7 +128,3 @@ class Verdict:
         if found.schema != SCHEMA:
             raise DataError(f"The verdict has schema {found.schema}; this version reads {SCHEMA}.")
         return found
-
-    def to_markdown(self) -> str:
-        """Sentence, tables, what the cohort cannot show, and the method."""
-        return markdown(self)

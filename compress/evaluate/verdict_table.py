@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from compress.evaluate.safeguards import Guard
-    from compress.evaluate.verdict import Endpoint, Verdict
+from compress.evaluate.verdict import COUNT, Endpoint, Guard, Verdict
 
 ENDPOINT_HEADS = (
     *("endpoint", "unit", "n", "omitted", "baseline", "candidate"),
     *("difference", "interval", "margin", "passed"),
 )
-COUNT = "masks"
-"""The unit of what is counted."""
 GUARD_HEADS = ("guard", "where", "worse by", "limit", "passed")
 
 

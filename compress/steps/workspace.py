@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from compress.config import Config
-from compress.config_io import save_config
+from compress.config.read import save_config
 from compress.data.cache import prepare_all
 from compress.data.layouts import find_studies
 from compress.data.phantom import is_phantom, is_phantom_image, write_phantom

@@ -16,7 +16,7 @@ from compress.bench.memory import MemoryReport
 from compress.bench.model_facts import ModelFacts, read_facts
 from compress.bench.report import BenchReport, build_report
 from compress.bench.stats import median
-from compress.bench.table import table
+from compress.bench.table import markdown, table
 from compress.errors import InputError
 from compress.files import digest_file
 from compress.runtime.session import open_session
@@ -79,7 +79,7 @@ def test_reports_stored_before_the_evidence_are_still_read(report: BenchReport) 
     older = BenchReport.from_json(value)
     assert older.models[0].placement is None and older.environment.cpu_features is None
     assert older.models[0].latency_s == report.models[0].latency_s
-    assert "Nodes of" not in older.to_markdown()
+    assert "Nodes of" not in markdown(older)
 
 
 def _on_gpu(report: BenchReport) -> BenchReport:
@@ -106,7 +106,7 @@ def test_every_node_is_placed_and_counted(report: BenchReport) -> None:
     assert placed is not None
     assert [node.operator for node in placed] == ["Conv", "Relu", "MaxPool", "ConvTranspose", "Concat", "Conv"]
     assert {node.provider for node in placed} == {"cpu"}
-    assert "Nodes of dense, small: cpu: 6 of 6 nodes." in report.to_markdown()
+    assert "Nodes of dense, small: cpu: 6 of 6 nodes." in markdown(report)
 
 
 def test_a_runtime_that_does_not_tell_gives_a_warning(tiny_path: Path) -> None:
@@ -154,8 +154,8 @@ def test_the_table_has_every_column_and_row(report: BenchReport) -> None:
 
 
 def test_phantom_is_said_exactly_when_it_is_true(report: BenchReport) -> None:
-    assert "measured on phantom images" in report.to_markdown()
-    real = dataclasses.replace(report, phantom=False).to_markdown()
+    assert "measured on phantom images" in markdown(report)
+    real = markdown(dataclasses.replace(report, phantom=False))
     assert "hantom" not in real
     assert "Dice RV |" in real
 
@@ -166,14 +166,14 @@ def test_without_data_there_is_no_dice_column(report: BenchReport) -> None:
 
 
 def test_markdown_shows_machine_and_warnings(report: BenchReport) -> None:
-    text = report.to_markdown()
+    text = markdown(report)
     assert report.environment.cpu in text
     assert "70 interleaved rounds, 1 thread(s)" in text
     assert "- small: No peak." in text
 
 
 def test_no_host_name_and_no_path_is_told(report: BenchReport, tmp_path: Path) -> None:
-    text = json.dumps(report.to_json()) + report.to_markdown()
+    text = json.dumps(report.to_json()) + markdown(report)
     for private in (str(tmp_path), str(Path.home()), ".onnx"):
         assert private not in text
     for word in (platform.node(), getpass.getuser()):
@@ -196,4 +196,4 @@ def test_a_real_measurement_fills_a_report(tiny_path: Path) -> None:
     facts = {name: read_facts(tiny_path, shape=(1, 1, 8, 8)) for name in sessions}
     found = build_report(latency, sessions, memory=dict.fromkeys(sessions, MEMORY), facts=facts)
     assert all(model.provider_proven == "cpu" and model.p90_s is None for model in found.models)
-    assert found.to_markdown().count("\n| ") == 4
+    assert markdown(found).count("\n| ") == 4

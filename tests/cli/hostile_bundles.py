@@ -13,8 +13,8 @@ from hostile_kit import Maker, Place, Row
 from hostile_ships import endless, loop, text
 from shipping_kit import accepted_request
 
+from compress.bundle.ship import ship
 from compress.files import digest_bytes
-from compress.steps.shipping import ship
 
 VERIFY = ("verify",)
 

@@ -15,8 +15,8 @@ from hostile_folders import studies
 from hostile_kit import Maker, Place, Row, both, mounted, options, voxels, write_image
 
 from compress.errors import ProviderError
+from compress.inference.predict import PredictRequest, predict
 from compress.runtime.proof import prove
-from compress.steps.predicting import PredictRequest, predict
 
 ALL = ("predict", "info", "verify")
 RUN = ("predict", "verify")
@@ -35,7 +35,9 @@ def _without(package: str) -> Maker:
     """As if `package` were not installed, and nothing that needs it imported yet."""
 
     def make(place: Place) -> None:
-        gone = {name for name in sys.modules if name.startswith(("compress.report.", "compress.steps.study_overlay"))}
+        gone = {
+            name for name in sys.modules if name.startswith(("compress.report.", "compress.inference.study_overlay"))
+        }
         place.undo.enter_context(patch.dict(sys.modules, {package: None}))
         for name in gone:
             del sys.modules[name]

@@ -16,10 +16,10 @@ import pytest
 from hostile_kit import Maker, Place, Row, both, metadata, model_bytes, mounted, options
 from shipping_kit import accepted_request, make_verdict, write_gate
 
+from compress.bundle.ship import ship
 from compress.evaluate.verdict import Verdict
 from compress.files import write_json
 from compress.runtime.golden import GOLDEN_KEY
-from compress.steps.shipping import ship
 
 SHIP = ("ship",)
 

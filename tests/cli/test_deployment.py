@@ -18,7 +18,7 @@ from compress.data.volume import Study
 from compress.models.checkpoint import load
 from compress.runtime.predict import Run, predict_mask
 from compress.runtime.session import open_session
-from compress.steps.scoring import torch_run
+from compress.steps.scoring.cohort import torch_run
 
 NEAR_TIES = 2e-5
 """Share of voxels where a network of two epochs is so undecided that torch and ONNX Runtime may round apart."""

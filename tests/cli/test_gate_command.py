@@ -112,7 +112,7 @@ def test_pruning_by_95_percent_without_retraining_is_refused(judge, files: Files
 
 
 def test_nothing_is_scored_twice(judge, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    from compress.steps import gate_scores
+    from compress.steps.gating import scores as gate_scores
 
     scored: list[str] = []
     original = gate_scores.score_cohort
@@ -219,10 +219,10 @@ def test_patients_of_the_training_are_never_scored(judge, files: Files, tiny_pha
 
 
 def test_a_phantom_model_never_judges_patients(files: Files, experiment: Path) -> None:
-    from compress.config_io import from_document
+    from compress.config.read import from_document
     from compress.errors import ConfigError
     from compress.runtime.segmenter import Segmenter
-    from compress.steps.gate_models import check_cohort
+    from compress.steps.gating.refusals import check_cohort
     from compress.steps.workspace import Workspace
 
     gate = {"min_patients": 6}

@@ -17,6 +17,7 @@ from compress.evaluate.judging import judge
 from compress.evaluate.paired import JUDGED, paired_endpoints
 from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.verdict import Named, Verdict
+from compress.evaluate.verdict_table import markdown
 
 QUICK = {"resamples": 1000}
 FILES = (Named("dense", "a" * 64), Named("small", "b" * 64))
@@ -166,7 +167,7 @@ def test_a_verdict_survives_json(seed: int, phantom: bool) -> None:
     text = json.dumps(found.to_json(), allow_nan=False)
     assert Verdict.from_json(json.loads(text)) == found
     assert found.accepted == (not failed(found)) == (not found.reasons)
-    assert ("phantom" in found.to_markdown()) == ("phantom" in found.sentence) == phantom
+    assert ("phantom" in markdown(found)) == ("phantom" in found.sentence) == phantom
 
 
 @pytest.mark.parametrize("damage", [{}, {"accepted": "perhaps"}, {"endpoints": 3}, {"schema": 99}])

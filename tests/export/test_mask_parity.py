@@ -12,7 +12,7 @@ import torch
 from tiny_unet import build
 
 from cli.export import parity_rows, unmeasured_lines
-from compress.config_io import from_document
+from compress.config.read import from_document
 from compress.data.preprocess import Preprocessing
 from compress.data.volume import ACDC_LABELS, Study, Volume
 from compress.errors import CheckpointError, DataError, InputError, ProviderError
@@ -23,8 +23,8 @@ from compress.models.unet import dense_widths
 from compress.rundir import Stage
 from compress.runtime.proof import prove
 from compress.runtime.providers import find_provider
-from compress.steps import parity as steps
-from compress.steps.parity import (
+from compress.steps.exporting import parity as steps
+from compress.steps.exporting.parity import (
     ParityDocument,
     ProviderParity,
     Sample,
@@ -33,7 +33,7 @@ from compress.steps.parity import (
     measure_parity,
     restore_parity,
 )
-from compress.steps.training import new_network
+from compress.steps.training.dense import new_network
 from compress.steps.workspace import Workspace
 
 SPACING = (10.0, 2.0, 1.0)

@@ -10,9 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from compress.errors import DataError
+from compress.inference import study_overlay
 from compress.report.mask_overlay import Strip, save_mask_overlay, spread_slices
 from compress.report.style import picture
-from compress.steps import study_overlay
 
 LABELS = {"RV": 1, "MYO": 2, "LV": 3}
 FLAG = {"kind": "gap", "message": "There is no LV in slice 4."}

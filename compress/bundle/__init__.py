@@ -1,0 +1,1 @@
+"""What a hospital gets: the folder that `ship` writes, its documents, manifest and signature, and its verification."""

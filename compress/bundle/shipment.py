@@ -1,0 +1,104 @@
+"""What a bundle's documents speak of: the shipped file and all that is known of it. Nothing here is invented."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from compress.evaluate.summary import EvaluationReport
+from compress.evaluate.verdict import Verdict
+from compress.runtime.card import ModelCard
+from compress.runtime.modelfile import ModelFile
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """One file that is shipped, and what speaks for it."""
+
+    file: ModelFile
+    card: ModelCard
+    version: str
+    """Of cardiocompress, which writes the bundle."""
+    not_gated: str = ""
+    """Why it is not gated, in words; "" when an acceptance gate accepted it."""
+    baseline: ModelFile | None = None
+    verdict: Verdict | None = None
+    scores: EvaluationReport | None = None
+    """Of the file on the gate's patients."""
+    quantization: Mapping[str, Any] | None = None
+    """The record of `quantize`."""
+    evidence: tuple[str, ...] = field(default=())
+    """Names in the bundle's evidence folder."""
+    signed: bool = False
+
+    @property
+    def phantom(self) -> bool:
+        """Whether the model was trained on generated images."""
+        return self.card.phantom
+
+    @property
+    def measured_on_phantom(self) -> bool:
+        """Whether the gate's figures come from generated images."""
+        return self.verdict is not None and self.verdict.phantom
+
+    @property
+    def acdc(self) -> bool:
+        """Whether the card's licence says that the training data is ACDC; nothing else may say so."""
+        return not self.phantom and re.search(r"\bACDC\b", self.card.licence) is not None
+
+    @property
+    def share_alike(self) -> bool:
+        """Whether the stated licence is CC BY-NC-SA, or the training data is ACDC, which is under it."""
+        return self.acdc or licence_id(self.card.licence).startswith("cc-by-nc-sa")
+
+    @property
+    def kind(self) -> str:
+        """Such as "unet, pruned, int8"."""
+        words = [str(self.card.architecture.get("name", UNKNOWN))]
+        words += ["pruned"] if self.card.pruning else []
+        words += [str(self.card.quantization.get("kind"))] if self.card.quantization else []
+        return plain(", ".join(words))
+
+    @property
+    def structures(self) -> str:
+        """Such as "RV, MYO and LV"."""
+        *first, last = self.card.labels
+        return f"{', '.join(first)} and {last}" if first else last
+
+
+def banners(shipment: Shipment) -> list[str]:
+    """What every document says first; empty for a gated model of real images."""
+    found = []
+    if shipment.phantom:
+        found.append(
+            "PHANTOM: this model was trained on generated images of no patient. It shows how the software works; "
+            "never use its results."
+        )
+    if shipment.not_gated:
+        found.append(f"NOT GATED: {plain(shipment.not_gated)}.")
+    return found
+
+
+def licence_id(licence: str) -> str:
+    """The Hugging Face identifier of a stated licence: "other" where it is none that is known, "unknown" without."""
+    if licence.strip().lower().rstrip(".") in ("", "not stated", "none"):
+        return "unknown"
+    name = "-".join(re.split(r"[(,;]", licence, maxsplit=1)[0].lower().split())
+    return name if name in _LICENCES else "other"
+
+
+_LICENCES = (
+    *("cc-by-nc-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-nd-4.0", "cc-by-sa-4.0", "cc-by-4.0", "cc0-1.0"),
+    *("apache-2.0", "mit", "bsd-3-clause", "gpl-3.0"),
+)
+
+
+def plain(text: object) -> str:
+    """Text out of a file as one line of Markdown: nothing in it is markup, and all of it can be encoded."""
+    line = " ".join(str(text).split())
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", line)

@@ -1,0 +1,198 @@
+"""Reading configurations: files, `--set`, and every fault at once in one message."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from compress.config.schema import Config, Network, Ratios, block_names, ratio_names
+from compress.errors import ConfigError, PlanError
+from compress.files import write_text
+from compress.registry import nearest
+
+DEFAULT_FILE = "cardiocompress.yaml"
+
+
+def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
+    """The configuration in `path` (None: all defaults) with `key.path=value` overrides on top.
+
+    Raises `ConfigError` listing every unknown key, wrong type and unknown block name.
+    """
+    document = {} if path is None else read_yaml(path)
+    return from_document(document, overrides, source=str(path or "the defaults"))
+
+
+def from_document(document: dict[str, Any], overrides: Sequence[str] = (), *, source: str = "the defaults") -> Config:
+    """As `load_config`, from plain data, which the overrides are written into."""
+    for override in overrides:
+        _apply(document, override)
+    return validate(document, source=source)
+
+
+def validate(document: Mapping[str, Any], *, source: str) -> Config:
+    """A `Config` from plain data; see `load_config` for the errors."""
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as fault:
+        raise ConfigError(_bundle(source, _lines(fault, Config) + _unknown_blocks(document))) from None
+    faults = _unknown_blocks(document)
+    if faults:
+        raise ConfigError(_bundle(source, faults))
+    return config
+
+
+def load_ratios(path: Path, *, levels: int) -> Ratios:
+    """A `ratios.yaml`: `default` and `block_ratios` (or the block names directly at the top level).
+
+    Raises `PlanError` for an unknown block, a ratio outside [0, 1) or a file of another shape.
+    """
+    document = _nested(read_yaml(path), ratio_names(levels))
+    unknown = _block_faults(document, levels=levels, at="")
+    try:
+        ratios = Ratios.model_validate(document)
+    except ValidationError as fault:
+        raise PlanError(_bundle(str(path), _lines(fault, Ratios) + unknown)) from None
+    if unknown:
+        raise PlanError(_bundle(str(path), unknown))
+    return ratios
+
+
+def _nested(document: dict[str, Any], blocks: Sequence[str]) -> dict[str, Any]:
+    """Block names (also misspelt ones) at the top level moved into `block_ratios`."""
+    known = [*blocks, *Ratios.model_fields]
+    flat = {k: v for k, v in document.items() if k not in Ratios.model_fields and nearest(k, known) in blocks}
+    inner = document.get("block_ratios") or {}
+    if not flat or not isinstance(inner, dict):
+        return document
+    rest = {k: v for k, v in document.items() if k not in flat}
+    return {**rest, "block_ratios": {**inner, **flat}}
+
+
+def _unknown_blocks(document: Mapping[str, Any]) -> list[str]:
+    """Unknown block names in a whole configuration, which may have other faults."""
+    features = _dig(document, "train", "model", "features")
+    levels = len(features if isinstance(features, list) else Network().features)
+    faults = _block_faults(_dig(document, "pruning", "ratios"), levels=levels, at="pruning.ratios.")
+    sets = _dig(document, "sweep", "ratio_sets")
+    for index, chosen in enumerate(sets if isinstance(sets, list) else []):
+        faults += _block_faults(_dig(chosen, "ratios"), levels=levels, at=f"sweep.ratio_sets.{index}.ratios.")
+    return faults
+
+
+def _block_faults(ratios: Any, *, levels: int, at: str) -> list[str]:
+    """One line per name in `block_ratios` that a U-Net with `levels` encoders does not have."""
+    known, named = ratio_names(levels), _dig(ratios, "block_ratios")
+    unknown = [n for n in named if isinstance(n, str) and n not in known] if isinstance(named, Mapping) else []
+    return [f"{at}block_ratios.{name}: unknown block.{_block_hint(name, levels)}" for name in unknown]
+
+
+def _dig(value: Any, *keys: str) -> Any:
+    """The value under nested keys of plain data; None when there is none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping; `ConfigError` for a missing file, broken YAML or another shape."""
+    try:
+        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"No such file: {path}.", cure="`cardiocompress init` writes one.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
+        reason = " ".join(str(fault).split())
+        raise ConfigError(f"{path} cannot be read as YAML: {reason}") from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path} holds a {type(document).__name__}; a mapping of sections is needed.")
+    return document
+
+
+def save_config(config: Config, path: Path) -> Path:
+    """Write the resolved configuration as YAML; reading it back gives an equal `Config`."""
+    return write_text(path, yaml.safe_dump(config.to_json(), sort_keys=False))
+
+
+def _apply(document: dict[str, Any], override: str) -> None:
+    """Put one "a.b.c=value" into `document`; the value is YAML."""
+    key, sign, text = override.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(f"--set {override!r} is not of the form key.path=value.")
+    parts = _split_key(key.strip())
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {override!r}: the value is not valid YAML.") from None
+    node = document
+    for part in parts[:-1]:
+        child = node.get(part)
+        if child is None:
+            child = node[part] = {}
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {override!r}: '{part}' is a single value, not a section.")
+        node = child
+    node[parts[-1]] = value
+
+
+def _split_key(key: str) -> list[str]:
+    """Dots separate, but a block name such as encoders.0 keeps its own dot."""
+    head, mark, block = key.partition("block_ratios.")
+    return [*head.rstrip(".").split("."), "block_ratios", block] if mark else key.split(".")
+
+
+def _lines(fault: ValidationError, model: type[BaseModel]) -> list[str]:
+    return [line for error in fault.errors() for line in _line(error, model)]
+
+
+def _line(error: Any, model: type[BaseModel]) -> list[str]:
+    """One line per fault; several where values do not fit together (`Config._fits_together`)."""
+    path = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return [f"{path}: unknown key.{_hint(str(error['loc'][-1]), _fields_at(model, error['loc'][:-1]))}"]
+    if error["type"] == "missing":
+        return [f"{path}: this key is required."]
+    if error["type"] == "value_error":
+        return [f"{text}." for text in error["ctx"]["error"].args]
+    message = error["msg"]
+    return [f"{path}: {message[0].lower()}{message[1:]}, got {error['input']!r}."]
+
+
+def _fields_at(model: type[BaseModel], loc: Sequence[Any]) -> list[str]:
+    for part in (p for p in loc if not isinstance(p, int)):
+        if part not in model.model_fields:
+            return []
+        found = _section(model.model_fields[part].annotation)
+        if found is None:
+            return []
+        model = found
+    return list(model.model_fields)
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The section class inside an annotation such as `list[RatioSet]`, if any."""
+    candidates = [annotation, *typing.get_args(annotation)]
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    close = nearest(name, known)
+    return f" Did you mean '{close}'?" if close else f" Known: {', '.join(known)}."
+
+
+def _block_hint(name: str, levels: int) -> str:
+    """A block of a deeper network is no typing mistake: then the hint is the depth."""
+    if name in ratio_names(10):
+        return f" This network has {levels} encoders, its blocks are {', '.join(block_names(levels))}."
+    return _hint(name, ratio_names(levels))
+
+
+def _bundle(source: str, faults: Sequence[str]) -> str:
+    if len(faults) == 1:
+        return f"{source}: {faults[0]}"
+    return f"{source} has {len(faults)} faults: " + " | ".join(faults)

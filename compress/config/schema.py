@@ -1,0 +1,279 @@
+"""The configuration: its shape, its defaults and what each value may be.
+
+The key names are the thesis's, so that its file loads as it stands. `compress.config.read` reads files
+and `--set`, and turns faults into one message.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Ratio = Annotated[float, Field(ge=0.0, lt=1.0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Init = Literal["none", "random", "rewind"]
+INITS: tuple[Init, ...] = get_args(Init)
+Method = Literal["l1", "l2", "bn-scale", "fpgm", "taylor", "random"]
+METHOD_WORDS: dict[str, Method] = {**{name: name for name in get_args(Method)}, "l1_norm": "l1"}
+"""Every word for a criterion; the thesis says l1_norm."""
+Scope = Literal["local", "global"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+Schedule = Literal["lr-rewind", "finetune"]
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+Align = Literal["auto", "none"] | int
+
+
+def check_align(value: object) -> Align:
+    """`value` as an alignment; null means none. Raises `ValueError` for anything else than the three kinds."""
+    if value is None:
+        return "none"
+    if isinstance(value, str) and value in ("auto", "none"):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    raise ValueError(f"ratios.align is {value!r}; auto, none or a positive whole number is needed")
+
+
+class Section(BaseModel):
+    """Unknown keys are errors; values are fixed once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+
+class Experiment(Section):
+    experiment_name: Name = "cardiac"
+    model_name: str = "UNet"
+    seed: Seed = 42
+    deterministic: bool = True
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+
+
+class Phantom(Section):
+    patients: Annotated[int, Field(ge=4, le=999)] = 20
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Data(Section):
+    spacing_mm: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.5, 1.5)
+    size: tuple[PositiveInt, PositiveInt] = (160, 160)
+    clip_percentiles: tuple[Annotated[float, Field(ge=0, lt=50)], Annotated[float, Field(gt=50, le=100)]] = (0.5, 99.5)
+    cache_dir: str | None = None
+    phantom: Phantom = Phantom()
+
+
+class Network(Section):
+    in_channels: Literal[1] = 1
+    out_channels: Literal[4] = 4
+    features: Annotated[list[PositiveInt], Field(min_length=1, max_length=7)] = [16, 32, 64, 128, 128]
+
+
+class Parameters(Section):
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    num_epochs: PositiveInt = 30
+    save_interval: PositiveInt = 10
+    loss_function: Literal["ce", "dice", "ce_dice"] = "ce_dice"
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    augmentation: Literal["none", "light", "strong"] = "strong"
+    rewind_epoch: PositiveInt = 1
+    workers: Annotated[int, Field(ge=0)] = 0
+    loggers: list[Literal["tensorboard", "wandb"]] = []
+
+
+class TrainPaths(Section):
+    train_dir: str | None = None
+    label_dir: str | None = None
+    save_root: str = "artifacts"
+
+
+class Train(Section):
+    phase: Literal["training"] = "training"
+    val_ratio: Fraction = 0.2
+    batch_size: PositiveInt = 16
+    num_slices_per_volume: PositiveInt | None = None
+    model: Network = Network()
+    parameters: Parameters = Parameters()
+    paths: TrainPaths = TrainPaths()
+
+
+class EvalPaths(Section):
+    eval_dir: str | None = None
+    label_dir: str | None = None
+    save_root: str | None = None
+
+
+class Evaluation(Section):
+    phase: Literal["baseline_evaluation", "pruned_evaluation"] = "baseline_evaluation"
+    batch_size: PositiveInt = 8
+    num_slices_per_volume: PositiveInt | None = None
+    num_visuals: Annotated[int, Field(ge=0)] = 3
+    bn_recalibration: bool = True
+    paths: EvalPaths = EvalPaths()
+
+
+class CkptPath(Section):
+    subfolder: Name = "baseline"
+    ckpt_name: Name = "final_model.safetensors"
+
+
+class SavePath(Section):
+    subfolder: Name = "pruned"
+    filename: Name = "pruned_model.safetensors"
+
+
+class Ratios(Section):
+    """The fraction of each block's filters that is REMOVED."""
+
+    default: Ratio = 0.5
+    block_ratios: dict[str, Ratio] = {}
+    """By block or by convolution inside one ("encoders.0.conv1"); the more specific name wins."""
+    align: Annotated[Align, BeforeValidator(check_align)] = "auto"
+    """Widths become multiples of it; auto: of the bench provider's vector width; none: textbook rounding."""
+
+
+def _method(value: object) -> object:
+    return METHOD_WORDS.get(value, value) if isinstance(value, str) else value
+
+
+class Pruning(Section):
+    method: Annotated[Method, BeforeValidator(_method)] = "l1"
+    scope: Scope = "local"
+    floor: Ratio = 0.1
+    """The share of its channels that every group keeps under the global scope."""
+    reinitialize_weights: Init | None = None
+    rewind_to: Literal["early", "initial"] = "early"
+    finetune_epochs: Annotated[int, Field(ge=0)] | None = None
+    schedule: Schedule = "lr-rewind"
+    distill: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    distill_temperature: Annotated[float, Field(gt=0.0)] = 2.0
+    rounds: PositiveInt = 1
+    compensate: bool = False
+    ckpt_path: CkptPath = CkptPath()
+    save_path: SavePath = SavePath()
+    ratios: Ratios = Ratios()
+
+
+class Export(Section):
+    licence: Annotated[str, Field(max_length=500)] = "not stated"
+    intended_use: Annotated[str, Field(max_length=2000)] = (
+        "Research use only; not a medical device. Segments RV, myocardium and LV in short-axis cine cardiac MRI; "
+        "every result needs the eyes of a qualified reader."
+    )
+
+
+class Bench(Section):
+    provider: str = "cpu"
+    threads: PositiveInt | None = None
+    rounds: PositiveInt = 100
+    warmup: Annotated[int, Field(ge=0)] = 10
+    batch_size: PositiveInt = 1
+
+
+class Quantization(Section):
+    method: Literal["auto", "minmax", "percentile", "entropy"] = "auto"
+    slices: Annotated[int, Field(ge=4)] = 64
+    """Training slices that the ranges of the activations are measured on."""
+    budget: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.003
+    """Largest loss of mean 3D Dice."""
+
+
+class GateMargins(Section):
+    """By how much the mean may be worse: of Dice (lower), of distances and of absolute errors (higher)."""
+
+    dice: Positive = 0.01
+    hd95_mm: Positive = 1.0
+    volume_ml: Positive = 5.0
+    ef_points: Positive = 2.0
+    mass_g: Positive = 5.0
+
+
+class GateLimits(Section):
+    """By how much one structure, group or patient may be worse."""
+
+    structure_dice: Positive = 0.02
+    group_dice: Positive = 0.03
+    patient_dice: Positive = 0.1
+    patient_volume_ml: Positive = 25.0
+    patient_ef_points: Positive = 10.0
+    patient_mass_g: Positive = 25.0
+    lost_structures: Annotated[int, Field(ge=0)] = 0
+
+
+class Gate(Section):
+    margins: GateMargins = GateMargins()
+    limits: GateLimits = GateLimits()
+    confidence: Annotated[float, Field(ge=0.8, le=0.999)] = 0.95
+    resamples: Annotated[int, Field(ge=1000, le=100_000)] = 10_000
+    seed: Seed = 0
+    min_patients: Annotated[int, Field(ge=6)] = 10
+    """Fewer than six show nothing: a failure of two patients in five may not be among them."""
+
+
+class RatioSet(Section):
+    name: Name
+    ratios: Ratios
+
+
+class Sweep(Section):
+    inits: Annotated[list[Init], Field(min_length=1)] = ["none", "random", "rewind"]
+    ratio_sets: list[RatioSet] = []
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [42]
+
+
+class Config(Section):
+    """Everything that one experiment can be told."""
+
+    experiment: Experiment = Experiment()
+    data: Data = Data()
+    train: Train = Train()
+    evaluation: Evaluation = Evaluation()
+    pruning: Pruning = Pruning()
+    export: Export = Export()
+    bench: Bench = Bench()
+    quantization: Quantization = Quantization()
+    gate: Gate = Gate()
+    sweep: Sweep = Sweep()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        faults = []
+        divisor = 2 ** len(self.train.model.features)
+        if any(n % divisor for n in self.data.size):
+            faults.append(
+                f"data.size {list(self.data.size)} must be multiples of {divisor}: "
+                f"{len(self.train.model.features)} encoders halve it {len(self.train.model.features)} times"
+            )
+        if self.train.parameters.rewind_epoch > self.train.parameters.num_epochs:
+            faults.append(
+                f"train.parameters.rewind_epoch {self.train.parameters.rewind_epoch} lies beyond "
+                f"num_epochs {self.train.parameters.num_epochs}"
+            )
+        names = [s.name for s in self.sweep.ratio_sets]
+        if len(set(names)) != len(names):
+            faults.append(f"sweep.ratio_sets has a name twice: {names}")
+        if faults:
+            raise ValueError(*faults)
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types, every default filled in."""
+        return self.model_dump(mode="json")
+
+
+def block_names(levels: int) -> list[str]:
+    """Every block of a U-Net with `levels` encoders, from input to output."""
+    encoders = [f"encoders.{i}" for i in range(levels)]
+    return [*encoders, "bottleneck", *(f"decoders.{i}" for i in range(2 * levels))]
+
+
+def ratio_names(levels: int) -> list[str]:
+    """Every name that `block_ratios` may hold: the blocks, and the convolutions inside the double ones."""
+    blocks = block_names(levels)
+    doubles = [n for n in blocks if not n.startswith("decoders.") or int(n.split(".")[1]) % 2]
+    return [*blocks, *(f"{name}.conv{index}" for name in doubles for index in (1, 2))]

@@ -1,0 +1,1 @@
+"""Segmenting files and folders with an exported model; needs no torch and no run folder."""

@@ -1,0 +1,168 @@
+"""Segment a file or a folder with one exported model: masks, one JSON report per study, and a resume.
+
+Runs where torch is not installed. A study's masks are written whole, its report last, so a study without
+a report is one that was not finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compress.data.frames import open_image
+from compress.data.label_file import write_labels
+from compress.data.scan import Problem
+from compress.data.sources import Source, find_sources
+from compress.errors import DataError
+from compress.files import digest_file, write_json
+from compress.inference.earlier import Earlier, reports_in, settle
+from compress.inference.jobs import Job, plan_jobs
+from compress.inference.study_report import Segmented, describe_study, trace_of
+from compress.inference.study_table import TABLE, is_whole, write_table
+from compress.lock import locked
+from compress.progress import SILENT, Progress, Task
+from compress.runtime.guards import Concern
+from compress.runtime.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """What to segment, with what, and where the results go."""
+
+    model: Path
+    source: Path
+    out: Path
+    """A folder; for a single image it may also name the mask file (.nii.gz or .nii)."""
+    provider: str = "cpu"
+    threads: int | None = None
+    batch_size: int | None = None
+    """Slices at a time; None: what suits the provider."""
+    force: bool = False
+    """Segment images that look unlike those of the training."""
+    overlays: bool = False
+    earlier: Earlier = "refuse"
+
+
+@dataclass
+class PredictReport:
+    """What came of it, study by study."""
+
+    out: Path
+    """The folder that holds the results."""
+    studies: list[dict[str, Any]] = field(default_factory=list)
+    """The report of every study that has one, new and earlier ones alike."""
+    problems: list[Problem] = field(default_factory=list)
+    """What could not be segmented, and why."""
+    kept: int = 0
+    """Studies that an earlier run had finished."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What every study is segmented with."""
+
+    segmenter: Segmenter
+    force: bool
+    trace: dict[str, Any]
+    draw: Callable[[Path, Sequence[Segmented], dict[str, Any]], Path] | None
+
+
+def predict(request: PredictRequest, progress: Progress = SILENT) -> PredictReport:
+    """Segment everything at `request.source`.
+
+    Raises `DataError` when there is nothing to segment, `ModelFileError` and `ProviderError` as
+    `Segmenter` does, `ConfigError` when `out` holds results that `earlier` does not allow for, and
+    `EnvironmentFault` when results cannot be written. A study that cannot be segmented is no error:
+    it stands among `problems`, and the others go on.
+    """
+    draw = _overlay_drawer() if request.overlays else None
+    found = find_sources(request.source)
+    folder, jobs = plan_jobs(Path(request.out), found, source=request.source)
+    segmenter = Segmenter(
+        request.model, provider=request.provider, threads=request.threads, batch_size=request.batch_size
+    )
+    batch = _Batch(segmenter, request.force, trace_of(segmenter, force=request.force), draw)
+    report = PredictReport(folder, problems=list(found.problems))
+    with locked(folder):
+        done = settle(jobs, folder / TABLE, batch.trace, earlier=request.earlier, overlays=request.overlays)
+        report.kept = len(done)
+        _do_all(jobs, done, batch, report, progress)
+        if found.kind != "file":
+            studies = [document for _, document in reports_in(folder) if is_whole(document)]
+            write_table(folder / TABLE, studies, report.problems)
+    return report
+
+
+def _do_all(
+    jobs: Sequence[Job], done: dict[str, dict[str, Any]], batch: _Batch, report: PredictReport, progress: Progress
+) -> None:
+    with progress.task("Segmenting", len(jobs)) as task:
+        for job in jobs:
+            if job.study in done:
+                report.studies.append(done[job.study])
+            else:
+                _do(job, batch, report, task)
+            task.advance(info=job.study)
+
+
+def _do(job: Job, batch: _Batch, report: PredictReport, task: Task) -> None:
+    """Segment one study and write its results; nothing of it is written when an image cannot be segmented."""
+    try:
+        images = [_segment(source, batch.segmenter, batch.force, task) for source in job.sources]
+    except DataError as fault:
+        report.problems.append(Problem(job.sources[0].path, str(fault)))
+        return
+    with _all_or_nothing() as written:
+        masks = []
+        for image, path in zip(images, job.masks, strict=True):
+            written.append(write_labels(path, image.mask, like=image.file))
+            masks.append((path, digest_file(path)))
+        document = describe_study(images, masks, segmenter=batch.segmenter, trace=batch.trace)
+        if batch.draw is not None:
+            written.append(batch.draw(job.overlay, images, document))
+        write_json(job.report, document)
+    report.studies.append(document)
+
+
+@contextmanager
+def _all_or_nothing() -> Iterator[list[Path]]:
+    """Yield a list for the files that are written; they go again when the block fails, on a full disk for example."""
+    written: list[Path] = []
+    try:
+        yield written
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _segment(source: Source, segmenter: Segmenter, force: bool, task: Task) -> Segmented:
+    """All frames of one image; one frame of voxels is held at a time."""
+    file = open_image(source.path)
+    labels = np.empty((file.frames, *file.shape), np.uint8)
+    concerns: dict[Concern, None] = {}
+    for number, found in enumerate(segmenter.segment_frames(file, force=force)):
+        labels[number] = found.mask
+        concerns |= dict.fromkeys(found.concerns)
+        where = f" frame {number + 1} of {file.frames}" if file.is_cine else ""
+        task.advance(0, info=source.study + where)
+    return Segmented(source, file, _digest(source.path), labels, tuple(concerns))
+
+
+def _digest(path: Path) -> str:
+    try:
+        return digest_file(path)
+    except OSError as fault:
+        raise DataError(f"{path} cannot be read: {fault.strerror or fault}.", cure="Check its permissions.") from fault
+
+
+def _overlay_drawer() -> Any:
+    """What draws a study's overlay; imported first, so that a missing matplotlib is told before any work."""
+    from compress.inference.study_overlay import draw_overlay
+
+    return draw_overlay

@@ -1,0 +1,155 @@
+"""Measure ONNX files side by side: latency, memory, size, cost, and Dice through the session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from compress.bench.copies import without_copies
+from compress.bench.latency import measure_latency
+from compress.bench.memory import measure_memory
+from compress.bench.model_facts import read_facts
+from compress.bench.report import BenchReport, build_report
+from compress.bench.table import markdown
+from compress.data.preprocess import Preprocessing
+from compress.errors import CheckpointError, ModelFileError
+from compress.evaluate.summary import EvaluationReport
+from compress.files import write_json, write_text
+from compress.report.plots import comparison_plot
+from compress.rundir import quantized_files
+from compress.runtime.card import KEY, read_card
+from compress.runtime.modelfile import read_metadata, read_model_file
+from compress.runtime.proof import prove
+from compress.runtime.session import Session, open_session
+from compress.steps.exporting.export import export_stage
+from compress.steps.scoring.cohort import score_cohort
+from compress.steps.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class BenchRequest:
+    """What to measure and how."""
+
+    provider: str
+    models: Mapping[str, Path]
+    """Display name -> file; the first is the baseline."""
+    rounds: int
+    warmup: int
+    batch_size: int
+    size: tuple[int, int]
+    threads: int | None = None
+    with_dice: bool = True
+
+
+QUANTIZED = {"cpu": ("int8",), "openvino": ("int8",), "cuda": ("int8", "fp16")}
+"""Provider -> the quantized files that it can gain by."""
+
+
+def run_models(ws: Workspace, *, provider: str | None = None) -> dict[str, Path]:
+    """The run's own networks, exported where that has not been done: dense first, then every pruned one.
+
+    After each its quantized files that suit `provider` (None: the configured one), where there are any and the file
+    that they were made from is still the same. Raises `CheckpointError` when there is nothing to compare.
+    """
+    baseline, pruned = ws.run.baseline, ws.run.pruned_stages()
+    if not pruned:
+        raise CheckpointError(f"{ws.run.root} holds no pruned network.", cure="Run `cardiocompress prune` first.")
+    models = {}
+    for name, stage in {"dense": baseline, **{f"pruned-{s.root.name}": s for s in pruned}}.items():
+        fresh = not stage.onnx.is_file()
+        parity = export_stage(ws, stage)
+        if fresh:
+            ws.progress.note(
+                f"Exported {stage.onnx}: torch and ONNX differ by {parity.max_abs_difference:.1e} at most."
+            )
+        models[name] = stage.onnx
+        models |= {
+            f"{name}-{kind}": path
+            for kind, path in quantized_of(ws, stage.onnx, provider or ws.config.bench.provider).items()
+        }
+    return models
+
+
+def quantized_of(ws: Workspace, source: Path, provider: str) -> dict[str, Path]:
+    """Kind -> file, of what `quantize` made of `source`; a file made of an earlier one is left out with a warning."""
+    found = {}
+    for kind in QUANTIZED.get(provider, ()):
+        path, _ = quantized_files(source, kind)
+        if not path.is_file():
+            continue
+        card = read_card(read_metadata(path), path)
+        if (card.quantization or {}).get("source") == read_model_file(source).graph_sha256:
+            found[kind] = path
+        else:
+            ws.progress.warn(f"{path} is left out: it was not made of the present {source.name}. Quantize it again.")
+    return found
+
+
+def bench(ws: Workspace, request: BenchRequest) -> BenchReport:
+    """Measure and write bench-<provider>.json, .md and .png into the run's bench folder.
+
+    Raises `ProviderError` when the provider is not truly there, before anything is measured, and
+    `ModelFileError` for a file that is not one of ours.
+    """
+    prove(request.provider)
+    sessions = {
+        name: open_session(path, provider=request.provider, threads=request.threads, spinning="per-run")
+        for name, path in request.models.items()
+    }
+    shape = (request.batch_size, 1, *request.size)
+    ws.progress.note(f"Timing {len(sessions)} models, {request.rounds} interleaved rounds each, batch {shape}.")
+    latency = measure_latency(
+        sessions,
+        shape=shape,
+        rounds=request.rounds,
+        warmup=request.warmup,
+        on_device=lambda name, images: without_copies(sessions[name], images),
+    )
+    memory = {
+        name: measure_memory(path, shape=shape, provider=request.provider, threads=request.threads)
+        for name, path in request.models.items()
+    }
+    facts = {name: read_facts(path, shape=shape) for name, path in request.models.items()}
+    scores = {name: score_session(ws, session, name) for name, session in sessions.items()} if request.with_dice else {}
+    report = build_report(
+        latency,
+        sessions,
+        memory=memory,
+        facts=facts,
+        dice={name: {"mean": s.mean_dice, **s.structure_dice} for name, s in scores.items()} or None,
+        phantom=bool(scores) and ws.evaluation.phantom,
+    )
+    _write(ws, report, scores, request.provider)
+    return report
+
+
+def score_session(ws: Workspace, session: Session, name: str) -> EvaluationReport:
+    """Per-patient 3D Dice of an ONNX file on the evaluation cohort, computed through its session."""
+    rules = preprocessing_of(session.path)
+    return score_cohort(ws, session.run, ws.evaluation, rules, name=f"Dice of {name}")
+
+
+def preprocessing_of(path: Path) -> Preprocessing:
+    """The rules inside an ONNX file. `ModelFileError` when it carries none."""
+    metadata = read_metadata(path)
+    if KEY not in metadata:
+        raise ModelFileError(
+            f"{path} does not say how its images are prepared, so its Dice cannot be measured.",
+            cure="Export it with `cardiocompress export`, or pass --no-dice.",
+        )
+    return read_card(metadata, path).preprocessing
+
+
+def _write(ws: Workspace, report: BenchReport, scores: Mapping[str, EvaluationReport], provider: str) -> None:
+    stem = ws.run.bench / f"bench-{provider}"
+    patients = {name: {v.name: round(v.mean_dice, 6) for v in s.volumes} for name, s in scores.items()}
+    write_text(stem.with_suffix(".md"), markdown(report))
+    if scores:
+        rows = [
+            {"name": m.name, "parameters": m.parameters, "dice": scores[m.name].mean_dice}
+            | {f"dice_{k}": v for k, v in scores[m.name].structure_dice.items()}
+            for m in report.models
+        ]
+        comparison_plot(stem.with_suffix(".png"), rows, phantom=report.phantom)
+    write_json(stem.with_suffix(".json"), {**report.to_json(), "dice_per_volume": patients})

@@ -1,0 +1,107 @@
+"""Export a stage's network to ONNX, seal it with its card and self-test, and prove that it computes the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from compress.data.frames import open_image
+from compress.errors import CheckpointError, GateError, InputError
+from compress.export.metadata import divisor_of, make_card
+from compress.export.onnx import export_onnx
+from compress.export.seal import seal
+from compress.files import digest_file, digest_json, read_json, write_json
+from compress.models.checkpoint import Checkpoint, load
+from compress.rundir import Stage
+from compress.runtime.card import ModelCard, TrainingRange
+from compress.steps.exporting.parity import ParityDocument, measure_parity, restore_parity
+from compress.steps.workspace import Workspace
+
+
+def export_stage(ws: Workspace, stage: Stage) -> ParityDocument:
+    """Write the stage's ONNX file and parity.json; an up-to-date pair is left as it is.
+
+    Parity is measured on volumes of validation patients. Raises `CheckpointError` without a finished
+    network, `GateError` when torch and ONNX Runtime disagree, and what `measure_parity` raises. The file has its
+    name only once parity is proven; otherwise neither it nor an older export is left.
+    """
+    checkpoint = load(stage.final)
+    card = card_of(ws, checkpoint)
+    inputs = {"network": checkpoint.meta.digest, "card": digest_json(card.to_json())}
+    stored = _stored(stage, inputs)
+    if stored is not None:
+        return stored
+    for outdated in (stage.parity, stage.onnx):
+        outdated.unlink(missing_ok=True)
+    with _partial(stage.onnx) as partial:
+        _write(checkpoint, card, partial)
+        report = measure_parity(ws, checkpoint, partial, name=stage.onnx.name)
+        if not report.ok:
+            raise GateError(f"{stage.onnx.name} differs from torch: {report.failure}. The file was removed.")
+        write_json(stage.parity, {**inputs, "onnx": digest_file(partial), "report": report.to_json()})
+    return report
+
+
+def card_of(ws: Workspace, checkpoint: Checkpoint) -> ModelCard:
+    """The model card of one of the workspace's networks.
+
+    Raises `CheckpointError` when the workspace's data is not what the network was trained on: the card's training
+    range and the parity report would speak of other images.
+    """
+    check_training_data(ws, checkpoint.meta.data_digest)
+    told = ws.config.export
+    return make_card(
+        checkpoint, training_range=training_range(ws), licence=told.licence, intended_use=told.intended_use
+    )
+
+
+def check_training_data(ws: Workspace, trained: str) -> None:
+    """Raise `CheckpointError` unless `trained`, a digest ("": not told), is that of the workspace's training data."""
+    here = ws.training.digest
+    if trained and trained != here:
+        what = "the phantom" if ws.training.phantom else str(ws.training.folder)
+        raise CheckpointError(
+            f"The network was trained on data {trained[:12]}, but train.paths.train_dir is {what} ({here[:12]}).",
+            cure="Set train.paths.train_dir to the data that it was trained on.",
+        )
+
+
+def training_range(ws: Workspace) -> TrainingRange:
+    """What the training patients' images look like, from their headers alone."""
+    files = [open_image(study.image_path) for study in ws.studies_of(ws.split.train)]
+    pixels = [size for file in files for size in file.spacing[1:]]
+    sides = [n * size for file in files for n, size in zip(file.shape[1:], file.spacing[1:], strict=True)]
+    gaps = [file.spacing[0] for file in files]
+    counts = [file.shape[0] for file in files]
+    ranges = [(round(min(v), 4), round(max(v), 4)) for v in (pixels, gaps, sides)]
+    return TrainingRange(ranges[0], ranges[1], (min(counts), max(counts)), ranges[2])
+
+
+@contextmanager
+def _partial(path: Path) -> Iterator[Path]:
+    """Another name to write to, which becomes `path` when nothing was raised; otherwise the file is removed."""
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write(checkpoint: Checkpoint, card: ModelCard, path: Path) -> None:
+    export_onnx(checkpoint.network, path, divisor=divisor_of(checkpoint), channels=card.channels)
+    seal(path, card)
+
+
+def _stored(stage: Stage, inputs: dict[str, str]) -> ParityDocument | None:
+    """The parity of an up-to-date export; None when it must be made again, as where parity.json is damaged."""
+    if not (stage.onnx.is_file() and stage.parity.is_file()):
+        return None
+    try:
+        document = read_json(stage.parity)
+        if {**inputs, "onnx": digest_file(stage.onnx)}.items() <= document.items():
+            return restore_parity(document["report"])
+    except (InputError, AttributeError, KeyError):  # not JSON, no object, or no (intact) report
+        pass
+    return None

@@ -1,0 +1,103 @@
+"""Scoring one file on a cohort for the gate, once: scores and masks stay in the run folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from compress import __version__
+from compress.data.layouts import read_volume
+from compress.data.volume import Volume
+from compress.errors import InputError
+from compress.evaluate.summary import EvaluationReport
+from compress.evaluate.surface import hd95
+from compress.files import atomic_path, digest_json, read_json, write_json
+from compress.report.pair_overlays import PairItem, pair_items
+from compress.runtime.segmenter import Segmenter
+from compress.steps.scoring.cohort import score_cohort
+from compress.steps.workspace import Cohort, Workspace
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One file's scores on a cohort, and where its masks lie."""
+
+    report: EvaluationReport
+    folder: Path
+
+    def mask(self, index: int) -> np.ndarray:
+        """(Z, Y, X) uint8 of the cohort's study number `index`."""
+        return _read_mask(_mask_path(self.folder, index))
+
+
+def score_file(ws: Workspace, model: Segmenter, cohort: Cohort, *, name: str) -> Scored:
+    """Dice, HD95 and volumes of every study through the file's session, by the rules inside the file.
+
+    What was scored before with the same file, data, provider and version is read back: a second candidate does not
+    score its baseline again, and an interrupted gate goes on after its last finished file.
+    """
+    folder = ws.run.gate_scores(digest_json(_inputs(ws, model, cohort))[:16])
+    document = folder / "scores.json"
+    if (stored := _stored(document, len(cohort.studies))) is not None:
+        ws.progress.note(f"{name}: scored before, see {document}.")
+        return Scored(stored, folder)
+    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted gate left
+    count = iter(range(len(cohort.studies)))
+
+    def keep(_: Volume, mask: np.ndarray) -> None:
+        with atomic_path(_mask_path(folder, next(count))) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, mask=mask)
+
+    report = score_cohort(
+        ws, model.run, cohort, model.card.preprocessing, name=f"Scoring {name}", surface=hd95, watch=keep
+    )
+    write_json(document, report.to_json())
+    return Scored(report, folder)
+
+
+def differing_slices(cohort: Cohort, baseline: Scored, candidate: Scored) -> Iterator[PairItem]:
+    """Every slice of the cohort on which a heart is, with both networks' masks."""
+    for index, study in enumerate(cohort.studies):
+        volume = read_volume(study)
+        assert volume.mask is not None
+        masks = baseline.mask(index), candidate.mask(index)
+        yield from pair_items(
+            volume.image, volume.mask, *masks, name=study.name, patient=study.patient, spacing_mm=volume.spacing
+        )
+
+
+def _inputs(ws: Workspace, model: Segmenter, cohort: Cohort) -> dict[str, object]:
+    """All that the scores depend on. Phase and group are no part of the images' digest."""
+    return {
+        "file": model.session.file.sha256,
+        "provider": model.session.provider_proven,
+        "data": cohort.digest,
+        "studies": [(study.patient, study.phase, study.group) for study in cohort.studies],
+        "labels": ws.labels,
+        "version": __version__,
+    }
+
+
+def _stored(document: Path, volumes: int) -> EvaluationReport | None:
+    """The finished scores; None where there are none, or what is there is damaged and must be made again."""
+    try:
+        report = EvaluationReport.from_json(read_json(document))
+        for index in range(volumes):
+            _read_mask(_mask_path(document.parent, index))
+    except (InputError, OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+        return None
+    return report if len(report.volumes) == volumes else None
+
+
+def _mask_path(folder: Path, index: int) -> Path:
+    return folder / f"{index:04d}.npz"
+
+
+def _read_mask(path: Path) -> np.ndarray:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:  # numpy leaves a damaged path open
+        return stored["mask"]

@@ -1,0 +1,52 @@
+"""The networks of a run by name, and what files are called that a person gives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from compress.errors import ConfigError
+from compress.rundir import Stage
+from compress.steps.workspace import Workspace
+
+
+def stages_of(ws: Workspace) -> dict[str, Stage]:
+    """Finished networks by display name, dense first."""
+    found = {"dense": ws.run.baseline} if ws.run.baseline.final.is_file() else {}
+    return found | {f"pruned-{s.root.name}": s for s in ws.run.pruned_stages()}
+
+
+def named_models(paths: Sequence[Path]) -> dict[str, Path]:
+    """Display names for files given by hand: the shortest path ends that tell them apart."""
+    if len(set(map(Path, paths))) != len(paths):
+        raise ConfigError(
+            "The same ONNX file was given twice.", cure="Name each file once; an A/A control is built in."
+        )
+    for depth in range(1, 6):
+        names = ["/".join(path.with_suffix("").parts[-depth:]) for path in paths]
+        if len(set(names)) == len(names):
+            return dict(zip(names, paths, strict=True))
+    return {f"{index + 1}:{path.stem}": path for index, path in enumerate(paths)}
+
+
+def display_names(ws: Workspace, paths: tuple[Path, Path]) -> tuple[str, str]:
+    """What the two are called: a run's own networks as in its reports, other files by their shortest paths."""
+    own = _own_name(ws, paths[0]), _own_name(ws, paths[1])
+    if paths[0] == paths[1]:
+        return own[0] or paths[0].stem, own[0] or paths[0].stem
+    first, second = named_models(paths)
+    return own[0] or first, own[1] or second
+
+
+def _own_name(ws: Workspace, path: Path) -> str | None:
+    """Such as "dense", "pruned-none" or "pruned-none-int8", as in benchmarks; None for files that are no stage's."""
+    for name, stage in stages_of(ws).items():
+        if path.resolve().parent == stage.root.resolve() and path.name.startswith(stage.onnx.stem):
+            return name + path.stem.removeprefix(stage.onnx.stem).replace(".", "-")
+    return None
+
+
+def folder_name(name: str) -> str:
+    """A display name as the name of a folder."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "candidate"

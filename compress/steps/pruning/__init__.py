@@ -1,0 +1,1 @@
+"""`prune`, `finetune` and `inspect`."""

@@ -1,0 +1,83 @@
+"""Look into a network: filter norms, activations, cost per layer and what ratios would keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from compress.config import Ratios
+from compress.files import write_json
+from compress.models.checkpoint import Checkpoint
+from compress.models.cost import LayerCost, count_parameters, layer_costs
+from compress.prune.plan import PruningPlan
+from compress.prune.statistics import FilterStatistics, activation_statistics, filter_statistics
+from compress.report.plots import activation_distributions, filter_histograms, layer_summary
+from compress.report.schematic import unet_schematic
+from compress.steps.pruning.prune import default_request, make_plan
+from compress.steps.workspace import Workspace
+
+_VOLUMES = 4
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect` found; the pictures lie in `folder`."""
+
+    folder: Path
+    filters: list[FilterStatistics]
+    costs: list[LayerCost]
+    plan: PruningPlan
+    parameters: int
+    macs: int
+    """For one image of the configured size."""
+
+
+def inspect_network(ws: Workspace, checkpoint: Checkpoint, *, ratios: Ratios, name: str) -> Inspection:
+    """Measure a network and write statistics.json, masks.json and pictures under inspect/<name>."""
+    folder = ws.run.inspect / name
+    network, phantom = checkpoint.network, checkpoint.meta.phantom
+    plan = make_plan(ws, checkpoint, replace(default_request(ws), ratios=ratios))
+    filters, costs = filter_statistics(network), layer_costs(network, size=ws.config.data.size)
+    activations = activation_statistics(network, _images(ws))
+    kept = {group: np.isin(np.arange(g.width), g.kept) for group, g in plan.groups.items()}
+    filter_histograms(
+        folder / "filters.png",
+        {f.layer: f.norms for f in filters},
+        kept=kept,
+        title=f"{name}: L1 norm of every filter, kept and removed by the ratios",
+        phantom=phantom,
+    )
+    activation_distributions(folder / "activations.png", activations, title=f"{name}: activations", phantom=phantom)
+    rows = [{"name": c.name, "width": c.width, "parameters": c.parameters, "macs": c.macs} for c in costs]
+    layer_summary(folder / "layers.png", rows, title=f"{name}: cost per layer", phantom=phantom)
+    unet_schematic(folder / "unet.png", checkpoint.meta.arguments["widths"], None, title=name)
+    result = Inspection(folder, filters, costs, plan, count_parameters(network), sum(c.macs for c in costs))
+    write_json(folder / "masks.json", plan.masks())
+    write_json(folder / "statistics.json", _document(ws, checkpoint, result, activations))
+    return result
+
+
+def _images(ws: Workspace) -> np.ndarray:
+    """Slices of a few validation volumes."""
+    volumes = ws.prepared(ws.studies_of(ws.split.val)[:_VOLUMES])
+    return np.concatenate([v.images for v in volumes])
+
+
+def _document(ws: Workspace, checkpoint: Checkpoint, found: Inspection, activations: dict) -> dict[str, object]:
+    filters = [
+        {key: value for key, value in vars(f).items() if key != "norms"} | {"norms": f.norms.tolist()}
+        for f in found.filters
+    ]
+    return {
+        "network": checkpoint.meta.digest,
+        "phantom": checkpoint.meta.phantom,
+        "image_size": list(ws.config.data.size),
+        "parameters": found.parameters,
+        "macs": found.macs,
+        "widths": checkpoint.meta.arguments["widths"],
+        "layers": [vars(c) for c in found.costs],
+        "filters": filters,
+        "activations": activations,
+    }

@@ -1,0 +1,225 @@
+"""`quantize`: an exported file with fewer bits, kept only when it is proven to be an improvement."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from compress.bench.latency import LatencySamples, measure_latency
+from compress.data.cache import prepare_all
+from compress.errors import ConfigError, GateError, ModelFileError
+from compress.evaluate.summary import EvaluationReport
+from compress.export.quantize import ACTIVATIONS, WEIGHTS, convolutions, quantize_fp16
+from compress.export.seal import seal
+from compress.files import atomic_path, write_json
+from compress.rundir import cache_dir, quantized_files
+from compress.runtime.card import ModelCard, read_card
+from compress.runtime.modelfile import ModelFile, read_model_file
+from compress.runtime.predict import Run
+from compress.runtime.proof import prove
+from compress.runtime.segmenter import Segmenter
+from compress.runtime.session import open_session
+from compress.steps.exporting.export import check_training_data
+from compress.steps.quantizing.result import Quantized
+from compress.steps.quantizing.search import Found, Search, methods_of, run_each
+from compress.steps.scoring.cohort import score_cohort
+from compress.steps.workspace import Workspace
+
+KINDS = {"int8": "cpu", "fp16": "cuda"}
+"""What a file can be quantized to, and the provider that is expected to gain by it."""
+_NOISE = 1e-6
+"""Of an image whose values have a standard deviation of 1: what another order of float sums amounts to."""
+_MARGIN = 4.0
+"""Over the largest difference that was seen on a few images."""
+_FLOOR = 1e-3
+
+
+@dataclass(frozen=True)
+class QuantizeRequest:
+    """What to quantize and when to call it an improvement."""
+
+    model: Path
+    kind: str = "int8"
+    method: str = "auto"
+    budget: float = 0.003
+    """Largest loss of mean 3D Dice."""
+    slices: int = 64
+    provider: str = "cpu"
+    rounds: int = 100
+    warmup: int = 10
+    threads: int | None = None
+    out: Path | None = None
+    keep: bool = False
+    """Keep the file even where it is not faster."""
+
+
+def quantize(ws: Workspace, request: QuantizeRequest) -> Quantized:
+    """Write the quantized file and its record beside the model; nothing is left when it is no improvement.
+
+    Ranges come from training slices, Dice from `ws.evaluation`. Raises `ProviderError` before anything is
+    computed, `ModelFileError` for a file that is not ours, was altered or is quantized already, `CheckpointError`
+    when the workspace's data is not what the network was trained on, and `GateError` when the Dice budget does not
+    hold or, unless `keep`, the file is not faster.
+    """
+    if request.kind not in KINDS:
+        raise ConfigError(f"Unknown kind '{request.kind}'. Known: {', '.join(KINDS)}.")
+    prove(request.provider)
+    source = _source(ws, request)
+    target, record = quantized_files(request.model, request.kind, out=request.out)
+    _refuse_foreign(target, source.session.file)
+    with tempfile.TemporaryDirectory() as scrap:
+        made = _make(ws, request, source, Path(scrap))
+        if request.keep or made.faster:
+            with atomic_path(target) as temporary:
+                temporary.write_bytes(made.path.read_bytes())
+            kept = replace(made, path=target)
+            write_json(record, kept.to_json())
+            return kept
+    raise GateError(made.refusal, cure="Keep the float file; --keep writes this one all the same.")
+
+
+def _make(ws: Workspace, request: QuantizeRequest, source: Segmenter, scrap: Path) -> Quantized:
+    card, original = source.card, source.session.file
+    before = _scored(ws, card, source.run, "the float file")
+    images = calibration_images(ws, card, request.slices)
+    found = None
+    if request.kind == "int8":
+        found = _search(ws, request, card, images, scrap).run(
+            methods_of(request.method), least_dice=before.mean_dice - request.budget
+        )
+    path = found.path if found else quantize_fp16(original.path, scrap / "fp16.onnx")
+    about = _about(request, original, found, ws.training.digest, len(images))
+    bound = _rounding_bound(path, images[:8]) if found else _difference_bound(original.path, path, images[:8])
+    seal(path, replace(card, quantization={**about, "logit_bound": bound}))
+    after = _scored(ws, card, _opened(request, path), f"the {request.kind} file")
+    _check_budget(request, before, after)
+    return Quantized(
+        path=path,
+        kind=request.kind,
+        method=found.chosen.method if found else None,
+        float_layers=found.chosen.keep_float if found else (),
+        layers=len(convolutions(original.path)),
+        before=before,
+        after=after,
+        latency=_timed(request, card, {"float": original.path, request.kind: path}),
+        source=original,
+        search=found,
+        phantom=ws.evaluation.phantom,
+    )
+
+
+def _search(ws: Workspace, request: QuantizeRequest, card: ModelCard, images: np.ndarray, scrap: Path) -> Search:
+    def score(path: Path, name: str) -> float:
+        return _scored(ws, card, _opened(request, path), name).mean_dice
+
+    return Search(request.model, images, scrap, score=score, progress=ws.progress, threads=request.threads)
+
+
+def _check_budget(request: QuantizeRequest, before: EvaluationReport, after: EvaluationReport) -> None:
+    loss = before.mean_dice - after.mean_dice
+    if loss > request.budget:
+        raise GateError(
+            f"{request.kind.upper()} loses {loss:.4f} Dice; at most {request.budget:g} is allowed.",
+            cure="Allow a larger --budget, or keep the float file.",
+        )
+
+
+def calibration_images(ws: Workspace, card: ModelCard, slices: int) -> np.ndarray:
+    """(N, 1, H, W) float32: slices spread evenly over the training patients, prepared by the file's own rules."""
+    studies = ws.studies_of(ws.split.train)
+    prepared = prepare_all(studies, card.preprocessing, cache=cache_dir(ws.config), progress=ws.progress)
+    every = np.concatenate([volume.images for volume in prepared])
+    chosen = np.linspace(0, len(every) - 1, min(slices, len(every))).round().astype(int)
+    return np.ascontiguousarray(every[chosen, None])
+
+
+def _source(ws: Workspace, request: QuantizeRequest) -> Segmenter:
+    """The float file, opened and checked; files that were altered after their export are refused."""
+    source = Segmenter(request.model, provider=request.provider, threads=request.threads)
+    if source.card.quantization is not None:
+        kind = source.card.quantization["kind"]
+        raise ModelFileError(
+            f"{request.model} is quantized already ({kind}).", cure="Give the float file that it came from."
+        )
+    check_training_data(ws, str(source.card.training.get("data") or ""))
+    return source
+
+
+def _refuse_foreign(target: Path, source: ModelFile) -> None:
+    """Nothing that `quantize` did not write is replaced."""
+    if target == source.path:
+        raise ConfigError(f"--out names the model itself, {target}.", cure="Choose another name.")
+    if not os.path.lexists(target):
+        return _check_writable(target)
+    try:
+        card = read_card(read_model_file(target).metadata, target)
+    except ModelFileError:
+        card = None
+    if card is None or card.quantization is None:
+        raise ConfigError(f"{target} exists and was not written by `quantize`.", cure="Move it, or choose --out.")
+
+
+def _check_writable(target: Path) -> None:
+    """Raise as `atomic_path` does, before minutes of work rather than after them."""
+    with contextlib.suppress(_OnlyTrying), atomic_path(target):
+        raise _OnlyTrying
+
+
+class _OnlyTrying(Exception):
+    """Lets `atomic_path` take back what it began."""
+
+
+def _scored(ws: Workspace, card: ModelCard, run: Run, name: str) -> EvaluationReport:
+    return score_cohort(ws, run, ws.evaluation, card.preprocessing, name=f"Dice of {name}")
+
+
+def _opened(request: QuantizeRequest, path: Path) -> Run:
+    return open_session(path, provider=request.provider, threads=request.threads, spinning="off").run
+
+
+def _timed(request: QuantizeRequest, card: ModelCard, models: Mapping[str, Path]) -> LatencySamples:
+    sessions = {
+        name: open_session(path, provider=request.provider, threads=request.threads, spinning="per-run")
+        for name, path in models.items()
+    }
+    shape = (1, card.channels, *card.preprocessing.size)
+    return measure_latency(sessions, shape=shape, rounds=request.rounds, warmup=max(1, request.warmup))
+
+
+def _about(request: QuantizeRequest, source: ModelFile, found: Found | None, data: str, slices: int) -> dict[str, Any]:
+    """What the card tells; only what follows from the inputs, so that equal inputs give equal files."""
+    about: dict[str, Any] = {"kind": request.kind, "source": source.graph_sha256, "onnxruntime": ort.__version__}
+    if found is None:
+        return about
+    about |= {"weights": WEIGHTS, "activations": ACTIVATIONS, "method": found.chosen.method}
+    about |= {"float_layers": list(found.chosen.keep_float)}
+    return {**about, "calibration": {"data": data, "slices": slices}}
+
+
+def _rounding_bound(path: Path, images: np.ndarray) -> float:
+    """Largest logit difference that another order of float sums can cause: a flipped step of a whole number.
+
+    Seen by moving the images by a millionth of their standard deviation.
+    """
+    run = open_session(path, threads=1, spinning="off").run
+    noise = np.random.default_rng(0).standard_normal(images.shape).astype(np.float32) * np.float32(_NOISE)
+    return _bound(float(np.abs(run_each(run, images + noise) - run_each(run, images)).max()))
+
+
+def _difference_bound(source: Path, path: Path, images: np.ndarray) -> float:
+    """Of FP16: providers round sums in another order, and differ from each other as much as from float32."""
+    ours, theirs = (run_each(open_session(p, threads=1, spinning="off").run, images) for p in (source, path))
+    return _bound(float(np.abs(ours - theirs).max()))
+
+
+def _bound(seen: float) -> float:
+    """One digit is enough, and the same on every machine that sees about the same."""
+    return max(_FLOOR, float(f"{_MARGIN * seen:.0e}"))

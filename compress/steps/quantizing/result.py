@@ -1,0 +1,84 @@
+"""What `quantize` made: the file, what it costs and what it gains against the float file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compress.bench.latency import LatencySamples
+from compress.bench.report import current_environment
+from compress.bench.stats import Interval
+from compress.evaluate.summary import EvaluationReport
+from compress.files import digest_file
+from compress.runtime.modelfile import ModelFile
+from compress.steps.quantizing.search import Found
+
+SCHEMA = 1
+"""Of the record; raise when its meaning changes."""
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What was made, and what it costs and gains against the float file."""
+
+    path: Path
+    kind: str
+    method: str | None
+    float_layers: tuple[str, ...]
+    layers: int
+    before: EvaluationReport
+    after: EvaluationReport
+    latency: LatencySamples
+    source: ModelFile
+    search: Found | None
+    phantom: bool
+
+    @property
+    def loss(self) -> float:
+        """Mean 3D Dice of the float file minus that of the quantized one."""
+        return self.before.mean_dice - self.after.mean_dice
+
+    @property
+    def speedup(self) -> Interval:
+        """Times as fast as the float file."""
+        return self.latency.speedup(self.kind)
+
+    @property
+    def faster(self) -> bool:
+        """Whether the whole interval lies above 1, and above what the float file differs from itself."""
+        return self.speedup.low > max(1.0, self.latency.control_ratio.high)
+
+    @property
+    def refusal(self) -> str:
+        """Why it is no improvement, in one sentence."""
+        ratio, control = self.speedup, self.latency.control_ratio
+        return (
+            f"{self.kind.upper()} is no improvement here: {ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) "
+            f"times as fast as the float file, which is {control.median:.2f} ({control.low:.2f} to "
+            f"{control.high:.2f}) times as fast as itself, on {current_environment().cpu}."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The record: what was measured, raw times included."""
+        return {
+            "schema": SCHEMA,
+            "phantom": self.phantom,
+            "kind": self.kind,
+            "improvement": self.faster,
+            "file": {"name": self.path.name, "sha256": digest_file(self.path), "bytes": self.path.stat().st_size},
+            "source": {"name": self.source.path.name, "sha256": self.source.sha256, "bytes": self.source.size},
+            "method": self.method,
+            "float_layers": list(self.float_layers),
+            "layers": self.layers,
+            "dice_before": {"mean": self.before.mean_dice, **self.before.structure_dice},
+            "dice_after": {"mean": self.after.mean_dice, **self.after.structure_dice},
+            "volumes": len(self.after.volumes),
+            "speedup": vars(self.speedup),
+            "control": vars(self.latency.control_ratio),
+            "latency_s": {name: list(times) for name, times in self.latency.samples.items()},
+            "warnings": list(self.latency.warnings),
+            "environment": vars(current_environment()),
+            "trials": [trial.to_json() for trial in self.search.trials] if self.search else [],
+            "layer_errors": self.search.errors if self.search else {},
+        }

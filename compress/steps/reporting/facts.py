@@ -1,0 +1,180 @@
+"""What the HTML pages tell, read from a run folder's own files; nothing is measured here but intervals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from compress.bench.report import BenchReport, ModelBench
+from compress.errors import InputError
+from compress.evaluate.noninferiority import interval
+from compress.evaluate.summary import EvaluationReport
+from compress.evaluate.verdict import Verdict
+from compress.files import read_json
+from compress.rundir import GateFiles, Stage
+from compress.steps.networks import stages_of
+from compress.steps.reporting.summary import summarise
+from compress.steps.workspace import Workspace
+
+PerVolume = Mapping[str, float]
+"""Volume name, such as "patient001_ED" -> mean 3D Dice."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """One finished network of the run."""
+
+    name: str
+    stage: Stage
+    row: dict[str, Any]
+    """See `compress.steps.reporting.summary.summarise`."""
+    scores: EvaluationReport | None
+    """On the validation patients; None when it was not evaluated."""
+    whole: bool
+    """Whether whole volumes were scored: only then do volumes in ml mean anything."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One stored benchmark."""
+
+    provider: str
+    report: BenchReport
+    dice: dict[str, PerVolume]
+    """Model -> Dice per volume; empty when Dice was not measured."""
+
+    @property
+    def baseline(self) -> ModelBench:
+        return next(model for model in self.report.models if model.name == self.report.baseline)
+
+    @property
+    def others(self) -> list[ModelBench]:
+        """All but the baseline."""
+        return [model for model in self.report.models if model.name != self.report.baseline]
+
+    def difference(self, model: str) -> Difference | None:
+        """The model's Dice minus the baseline's; None where it was not measured."""
+        if not {model, self.report.baseline} <= self.dice.keys():
+            return None
+        return paired_difference(self.dice[self.report.baseline], self.dice[model])
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean paired difference of Dice over `patients`, with its 95% interval (None below two patients)."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    patients: int
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """Everything that the run's page shows."""
+
+    title: str
+    phantom: bool
+    networks: list[Network]
+    benches: list[Bench]
+    verdicts: list[tuple[str | None, Verdict]]
+    """(address of its page from the run folder, None where there is no page; the verdict)."""
+    quantized: list[tuple[str, dict[str, Any]]]
+    """(network, the record of `quantize`)."""
+    data: dict[str, Any]
+    split: dict[str, Any]
+    environment: dict[str, Any]
+    unread: list[str]
+    """Files that are there and cannot be read by this version, in words."""
+
+    @property
+    def dense(self) -> Network | None:
+        return next((network for network in self.networks if network.name == "dense"), None)
+
+    @property
+    def compressed(self) -> list[Network]:
+        return [network for network in self.networks if network.name != "dense"]
+
+
+def gather(ws: Workspace) -> RunFacts:
+    """Read the run folder. A benchmark, verdict or record of another version becomes a line in `unread`."""
+    networks = [_network(ws, name, stage) for name, stage in stages_of(ws).items()]
+    data = read_json(ws.run.data)
+    unread: list[str] = []
+    return RunFacts(
+        title=ws.config.experiment.experiment_name,
+        phantom=bool(data.get("phantom")) or any(network.row["phantom"] for network in networks),
+        networks=networks,
+        benches=[found for path in ws.run.benchmarks() if (found := _soft(read_bench, path, unread))],
+        verdicts=[found for path in ws.run.verdicts() if (found := _soft(_verdict, path, unread))],
+        quantized=[pair for network in networks for pair in _quantized(network, unread)],
+        data=data,
+        split=read_json(ws.run.split),
+        environment=read_json(ws.run.environment),
+        unread=unread,
+    )
+
+
+def paired_difference(baseline: PerVolume, candidate: PerVolume) -> Difference | None:
+    """Candidate minus baseline over the volumes that both have, averaged per patient first; None without any."""
+    patients: dict[str, list[float]] = {}
+    for volume in baseline.keys() & candidate.keys():
+        patients.setdefault(re.sub(r"_(ED|ES)$", "", volume), []).append(candidate[volume] - baseline[volume])
+    if not patients:
+        return None
+    # Sums of floats depend on their order, and the order of a set on nothing that is known.
+    means = np.array([np.mean(sorted(patients[name])) for name in sorted(patients)])
+    low, high = interval(means) if len(means) > 1 else (None, None)
+    return Difference(float(means.mean()), low, high, len(means))
+
+
+def dice_per_volume(scores: EvaluationReport) -> dict[str, float]:
+    """Mean 3D Dice over structures, by volume name."""
+    return {volume.name: volume.mean_dice for volume in scores.volumes}
+
+
+def _network(ws: Workspace, name: str, stage: Stage) -> Network:
+    path = stage.evaluation / "metrics.json"
+    document = read_json(path) if path.is_file() else None
+    scores = EvaluationReport.from_json(document) if document else None
+    return Network(name, stage, summarise(ws, name, stage), scores, bool(document and document.get("clinical")))
+
+
+def _soft(read: Any, path: Path, unread: list[str]) -> Any:
+    try:
+        return read(path)
+    except InputError as fault:
+        unread.append(f"{path.parent.name}/{path.name} is not shown. {fault}")
+        return None
+
+
+def read_bench(path: Path) -> Bench:
+    """A benchmark as `bench` stored it. Raises `InputError` when it is none."""
+    document = read_json(path)
+    dice = document.pop("dice_per_volume", {}) if isinstance(document, dict) else {}
+    return Bench(path.stem.removeprefix("bench-"), BenchReport.from_json(document), dice)
+
+
+def _verdict(path: Path) -> tuple[str | None, Verdict]:
+    page = GateFiles(path.parent).report
+    link = "/".join(map(quote, page.parts[-3:])) if page.is_file() else None
+    return link, Verdict.from_json(read_json(path))
+
+
+def _quantized(network: Network, unread: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    paths = sorted(network.stage.root.glob("*.quantize.json"))
+    return [(network.name, found) for path in paths if (found := _soft(_quantize_record, path, unread))]
+
+
+def _quantize_record(path: Path) -> dict[str, Any]:
+    document = read_json(path)
+    wanted = {"phantom", "kind", "improvement", "file", "method", "float_layers", "layers", "dice_before", "speedup"}
+    if not isinstance(document, dict) or not wanted <= document.keys():
+        raise InputError("Not a record of this version of quantize.", cure="Quantize again.")
+    return document

@@ -1,0 +1,103 @@
+"""Dense beside pruned on the validation patients where pruning cost most, drawn once per pair of networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compress.data.cache import prepare
+from compress.data.layouts import read_volume
+from compress.data.preprocess import Preprocessing
+from compress.data.volume import Study
+from compress.errors import InputError
+from compress.evaluate.summary import EvaluationReport
+from compress.files import read_json, write_json
+from compress.models.checkpoint import Checkpoint, load
+from compress.report.pair_overlays import PairItem, pair_items, pick_pairs, save_pair_overlays
+from compress.rundir import Stage, cache_dir
+from compress.runtime.predict import predict_mask
+from compress.steps.reporting.facts import Network, dice_per_volume
+from compress.steps.scoring.cohort import torch_run
+from compress.steps.workspace import Workspace
+from compress.train.device import resolve_device
+
+WORST = 3
+"""Patients shown for their loss; one of median loss follows."""
+SCHEMA = 1
+"""Of the picture; raise when it is drawn in another way, and stored ones are drawn again."""
+
+
+def pair_picture(ws: Workspace, dense: Network, pruned: Network) -> Path | None:
+    """The picture of a pruned network beside the dense one, drawn where there is none from the same networks and data.
+
+    Only the shown patients are predicted. None when the scores that choose them are missing, or hold no volume
+    of the validation patients.
+    """
+    if dense.scores is None or pruned.scores is None:
+        return None
+    studies = _chosen(ws, dense.scores, pruned.scores)
+    inputs = {
+        "schema": SCHEMA,
+        "networks": [dense.row["digest"], pruned.row["digest"]],
+        "data": ws.validation.digest,
+        "volumes": [study.name for study in studies],
+    }
+    stage = pruned.stage
+    if not studies or _is_drawn(stage, inputs):
+        return stage.pairs if studies else None
+    stage.pairs_record.unlink(missing_ok=True)
+    items = pick_pairs(_slices(ws, studies, load(dense.stage.final), load(stage.final), pruned.name), worst=WORST)
+    title, names = f"{pruned.name} beside {dense.name}", (dense.name, pruned.name)
+    save_pair_overlays(stage.pairs, items, title, ws.labels, names=names, phantom=ws.validation.phantom)
+    write_json(stage.pairs_record, inputs)
+    return stage.pairs
+
+
+def largest_losses(dense: EvaluationReport, pruned: EvaluationReport, *, worst: int = WORST) -> list[str]:
+    """Volumes with the largest loss of mean Dice, one per patient, then the patient of median loss."""
+    before, patients = dice_per_volume(dense), {v.name: v.patient for v in pruned.volumes}
+    losses = {name: before[name] - dice for name, dice in dice_per_volume(pruned).items() if name in before}
+    largest: dict[str, str] = {}
+    for name in sorted(losses, key=lambda name: (-losses[name], name)):
+        largest.setdefault(patients[name], name)
+    volumes = list(largest.values())
+    rest = volumes[worst:]
+    # The middle of all patients, or the nearest to it that is not among the worst.
+    return volumes[:worst] + rest[max(0, len(volumes) // 2 - worst) :][:1]
+
+
+def _chosen(ws: Workspace, dense: EvaluationReport, pruned: EvaluationReport) -> list[Study]:
+    studies = {study.name: study for study in ws.validation.studies}
+    return [studies[name] for name in largest_losses(dense, pruned) if name in studies]
+
+
+def _is_drawn(stage: Stage, inputs: dict[str, Any]) -> bool:
+    try:
+        return stage.pairs.is_file() and read_json(stage.pairs_record) == inputs
+    except InputError:
+        return False
+
+
+def _slices(
+    ws: Workspace, studies: list[Study], dense: Checkpoint, pruned: Checkpoint, name: str
+) -> Iterator[PairItem]:
+    with ws.progress.task(f"Drawing {name} beside the dense network", len(studies)) as task:
+        for study in studies:
+            volume = read_volume(study)
+            assert volume.mask is not None
+            masks = [_mask(ws, study, checkpoint) for checkpoint in (dense, pruned)]
+            yield from pair_items(
+                volume.image, volume.mask, *masks, name=study.name, patient=study.patient, spacing_mm=volume.spacing
+            )
+            task.advance(info=study.name)
+
+
+def _mask(ws: Workspace, study: Study, checkpoint: Checkpoint) -> np.ndarray:
+    run = torch_run(checkpoint.network, resolve_device(ws.config.experiment.device))
+    rules = Preprocessing.from_json(checkpoint.meta.preprocessing)
+    return predict_mask(
+        run, prepare(study, rules, cache=cache_dir(ws.config)), batch_size=ws.config.evaluation.batch_size
+    )

@@ -1,0 +1,1 @@
+"""Scores of a checkpoint or a session on a cohort."""

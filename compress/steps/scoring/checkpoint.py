@@ -1,0 +1,86 @@
+"""Evaluate one network: scores, clinical agreement and overlays of the best, median and worst slices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compress.data.preprocess import Preprocessing
+from compress.data.volume import Volume
+from compress.errors import CheckpointError
+from compress.evaluate.clinical import QUANTITIES, clinical_pairs
+from compress.evaluate.summary import EvaluationReport
+from compress.evaluate.surface import hd95
+from compress.files import digest_json, read_json, write_json, write_text
+from compress.models.checkpoint import Checkpoint
+from compress.report.overlays import SliceItem, pick_slices, save_overlays, slice_items
+from compress.report.plots import bland_altman
+from compress.steps.scoring.cohort import score_cohort, torch_run
+from compress.steps.workspace import Cohort, Workspace
+from compress.train.device import resolve_device
+
+
+def evaluate_checkpoint(
+    ws: Workspace, checkpoint: Checkpoint, folder: Path, *, name: str, cohort: Cohort | None = None
+) -> EvaluationReport:
+    """Score a network on a cohort (None: the validation patients) and write metrics.json, metrics.md and pictures.
+
+    Returns the stored report when weights, data and settings are the same as last time.
+    """
+    if checkpoint.meta.labels != ws.labels:
+        raise CheckpointError(f"The network was trained on labels {checkpoint.meta.labels}, the data has {ws.labels}.")
+    cohort = cohort or ws.validation
+    inputs = _inputs(ws, checkpoint, cohort)
+    stored = folder / "metrics.json"
+    if stored.is_file() and (document := read_json(stored)).get("inputs") == inputs:
+        return EvaluationReport.from_json(document)
+    run = torch_run(checkpoint.network, resolve_device(ws.config.experiment.device))
+    rules = Preprocessing.from_json(checkpoint.meta.preprocessing)
+    items: list[SliceItem] = []
+
+    def collect(volume: Volume, mask: np.ndarray) -> None:
+        assert volume.mask is not None
+        items.extend(slice_items(volume.image, volume.mask, mask, name=volume.study.name, spacing_mm=volume.spacing))
+
+    report = score_cohort(ws, run, cohort, rules, name=f"Evaluating {name}", surface=hd95, watch=collect)
+    _pictures(ws, report, items, folder, name, phantom=cohort.phantom)
+    heading = f"# {name}\n\n{_data_line(ws, cohort)}\n\n"
+    whole = ws.config.evaluation.num_slices_per_volume is None
+    document = {"inputs": inputs, "phantom": cohort.phantom, **report.to_json()}
+    write_text(folder / "metrics.md", heading + report.to_markdown(clinical=whole))
+    write_json(stored, document if whole else {**document, "clinical": None})
+    return report
+
+
+def _inputs(ws: Workspace, checkpoint: Checkpoint, cohort: Cohort) -> dict[str, Any]:
+    return {
+        "network": checkpoint.meta.digest,
+        "data": cohort.digest,
+        "settings": digest_json(ws.config.evaluation.model_dump(include={"num_slices_per_volume", "num_visuals"})),
+    }
+
+
+def _data_line(ws: Workspace, cohort: Cohort) -> str:
+    patients = len({s.patient for s in cohort.studies})
+    kind = "PHANTOM (synthetic) data: these figures say nothing about patients." if cohort.phantom else "Real data."
+    thin = ws.config.evaluation.num_slices_per_volume
+    note = f" Only {thin} slices per volume: no clinical volumes." if thin else ""
+    return f"{kind} {patients} patients, {len(cohort.studies)} volumes.{note}"
+
+
+def _pictures(
+    ws: Workspace, report: EvaluationReport, items: list[SliceItem], folder: Path, name: str, *, phantom: bool
+) -> None:
+    for kind, chosen in pick_slices(items, ws.config.evaluation.num_visuals).items():
+        path = folder / f"overlays_{kind}.png"
+        path.unlink(missing_ok=True)
+        if chosen:
+            save_overlays(path, chosen, f"{name}: {kind} slices", ws.labels, phantom=phantom)
+    if ws.config.evaluation.num_slices_per_volume is not None:
+        return
+    for quantity, pairs in clinical_pairs(report.phase_volumes()).items():
+        if len(pairs) > 1:
+            target = folder / f"bland_altman_{quantity.lower().replace(' ', '_')}.png"
+            bland_altman(target, pairs, quantity, QUANTITIES[quantity].unit, phantom=phantom)  # pyright: ignore

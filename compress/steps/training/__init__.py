@@ -1,0 +1,1 @@
+"""`train`: one network from its starting weights."""

@@ -1,0 +1,70 @@
+"""The latency model is measured on real exports, once, and the check times the real networks."""
+
+from __future__ import annotations
+
+import pytest
+from planning_kit import workspace
+
+from compress.prune.shapes import layers_of
+from compress.steps.planning import latency
+from compress.steps.planning.latency import bench_layers, latency_model, time_pruned
+from compress.steps.planning.plan import _example
+from compress.steps.planning.sensitivity import whole_plan
+from compress.steps.training.dense import dense_checkpoint
+
+
+@pytest.fixture
+def ws(tmp_path, tiny_phantom):
+    return workspace(tmp_path, tiny_phantom, features=(16,))
+
+
+def test_samples_are_measured_once_and_predict_the_network_s_own_layers(ws, monkeypatch):
+    dense = dense_checkpoint(ws)
+    base = whole_plan(ws, dense)
+    real = latency.sample_widths
+    monkeypatch.setattr(latency, "sample_widths", lambda *args, **kwargs: real(*args, **kwargs)[:4])
+    monkeypatch.setattr(latency, "TRUSTED", 1e9)
+    model = latency_model(ws, dense, base, provider="cpu", align=8)
+    layers = bench_layers(layers_of(dense.network, _example(ws, dense)))
+    assert [layer.name for layer in layers] == [layer.name for layer in model.layers]
+    assert model.predict(layers) > 0
+    assert model.samples[0].outputs == tuple(layer.outputs for layer in layers)
+
+    monkeypatch.setattr(latency, "measure_latency_model", None)
+    assert latency_model(ws, dense, base, provider="cpu", align=8) == model
+    with pytest.raises(TypeError):  # other widths have to be measured
+        latency_model(ws, dense, base, provider="cpu", align=16)
+
+
+def test_counts_of_samples_cover_every_aligned_width(ws):
+    dense = dense_checkpoint(ws)
+    counts = latency._sample_counts(whole_plan(ws, dense), 16)
+    assert counts[0] == {"encoders.0.conv1": 16, "encoders.0.conv2": 16, "bottleneck.conv1": 32} | {
+        "bottleneck.conv2": 32,
+        "decoders.0": 16,
+        "decoders.1.conv1": 16,
+        "decoders.1.conv2": 16,
+    }
+    assert {c["encoders.0.conv1"] for c in counts} == {8, 16}
+    assert {c["bottleneck.conv1"] for c in counts} <= {8, 16, 32}
+
+
+def test_timing_compares_round_by_round(ws, monkeypatch):
+    dense = dense_checkpoint(ws)
+    asked = []
+    real = latency.measure_latency
+
+    def measure(sessions, **kwargs):
+        asked.append((list(sessions), kwargs["shape"], kwargs["rounds"]))
+        ticks = iter(range(10**6))
+        return real(sessions, **kwargs, clock=lambda: next(ticks) ** 2 * 1.0)
+
+    monkeypatch.setattr(latency, "measure_latency", measure)
+    monkeypatch.setattr(latency, "export_to", lambda checkpoint, path: path)
+    monkeypatch.setattr(
+        latency, "open_session", lambda *_, **__: type("Fake", (), {"run": lambda self, images: images})()
+    )
+    found = time_pruned(ws, dense, dense, provider="cpu")
+    assert asked == [(["dense", "pruned"], (1, 1, 32, 32), 3)]
+    assert found.share.low <= found.share.median <= found.share.high
+    assert found.dense > 0 and found.pruned > 0 and found.warnings

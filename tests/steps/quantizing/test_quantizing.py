@@ -1,0 +1,211 @@
+"""`quantize`: the search for layers, and a file that is kept only when it is an improvement."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compress.bench.latency import LatencySamples
+from compress.config.read import from_document
+from compress.errors import CheckpointError, ConfigError, GateError, ModelFileError, ProviderError
+from compress.export.onnx import export_onnx
+from compress.export.seal import seal
+from compress.models.checkpoint import Checkpoint
+from compress.models.unet import dense_widths
+from compress.progress import SILENT
+from compress.runtime.card import read_card
+from compress.runtime.modelfile import read_model_file
+from compress.runtime.segmenter import Segmenter
+from compress.runtime.verify import verify
+from compress.steps.exporting.export import card_of
+from compress.steps.quantizing.quantize import QuantizeRequest, calibration_images, quantize
+from compress.steps.quantizing import quantize as quantizing
+from compress.steps.quantizing.search import Search, Trial, methods_of
+from compress.steps.training.dense import new_network
+from compress.steps.workspace import Workspace
+
+
+@pytest.fixture
+def ws(tiny_phantom: Path, tmp_path: Path) -> Workspace:
+    paths = {"train_dir": str(tiny_phantom), "save_root": str(tmp_path / "runs")}
+    data = {"size": [32, 32], "spacing_mm": [4.0, 4.0]}
+    return Workspace(from_document({"data": data, "train": {"val_ratio": 0.2, "paths": paths}}))
+
+
+@pytest.fixture
+def model(ws: Workspace, tmp_path: Path) -> Path:
+    network, meta = new_network(ws, dense_widths((8, 8)), seed=0)
+    meta = replace(meta, data_digest=ws.training.digest)
+    path = tmp_path / "model" / "model.onnx"
+    return seal(export_onnx(network.eval(), path, divisor=4), card_of(ws, Checkpoint(network, meta)))
+
+
+@pytest.fixture
+def request_of(model: Path) -> QuantizeRequest:
+    return QuantizeRequest(model, method="minmax", budget=0.9, slices=6, rounds=3, warmup=1, threads=1)
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, times_as_fast: float) -> None:
+    """Timing is the machine's; what follows from it is ours."""
+
+    def measured(sessions, *, shape, rounds, warmup):
+        base = tuple(1.0 + 0.001 * i for i in range(9))
+        names = list(sessions)
+        samples = {names[0]: base, names[1]: tuple(t / times_as_fast for t in base)}
+        return LatencySamples(shape, names[0], samples, base)
+
+    monkeypatch.setattr(quantizing, "measure_latency", measured)
+
+
+def beside(model: Path) -> list[str]:
+    return sorted(path.name for path in model.parent.iterdir())
+
+
+def test_a_faster_file_is_kept_with_its_record(ws, request_of, monkeypatch):
+    pretend(monkeypatch, 2.0)
+    made = quantize(ws, request_of)
+    assert beside(request_of.model) == ["model.int8.onnx", "model.int8.quantize.json", "model.onnx"]
+    record = json.loads((request_of.model.parent / "model.int8.quantize.json").read_text())
+    assert record["improvement"] is True and record["phantom"] is True
+    assert record["speedup"]["median"] == pytest.approx(2.0)
+    assert record["file"]["sha256"] == read_model_file(made.path).sha256
+    assert record["source"]["sha256"] == read_model_file(request_of.model).sha256
+    assert record["dice_after"]["mean"] == made.after.mean_dice
+    assert [trial["method"] for trial in record["trials"]] == ["minmax"]
+
+
+def test_the_file_says_what_it_is_and_passes_its_own_test(ws, request_of, monkeypatch):
+    pretend(monkeypatch, 2.0)
+    made = quantize(ws, request_of)
+    file = read_model_file(made.path)
+    card, original = (read_card(read_model_file(p).metadata, p) for p in (made.path, request_of.model))
+    assert card.quantization is not None
+    assert card.quantization["source"] == read_model_file(request_of.model).graph_sha256 != file.graph_sha256
+    assert (card.quantization["kind"], card.quantization["method"]) == ("int8", "minmax")
+    assert card.quantization["calibration"] == {"data": ws.training.digest, "slices": 6}
+    assert replace(card, quantization=None) == original
+    assert verify(made.path).verdict == "bit-equal"
+    Segmenter(made.path)  # refuses files that were altered after sealing
+
+
+def test_equal_inputs_give_equal_files(ws, request_of, monkeypatch, tmp_path):
+    pretend(monkeypatch, 2.0)
+    files = [quantize(ws, replace(request_of, out=tmp_path / f"{n}.onnx")).path.read_bytes() for n in "ab"]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("times_as_fast", [0.8, 1.0])
+def test_a_file_that_is_not_faster_is_no_improvement_and_is_not_written(ws, request_of, monkeypatch, times_as_fast):
+    pretend(monkeypatch, times_as_fast)
+    with pytest.raises(GateError, match=r"INT8 is no improvement here: .* times as fast as the float file"):
+        quantize(ws, request_of)
+    assert beside(request_of.model) == ["model.onnx"]
+
+
+def test_keep_writes_it_and_still_does_not_call_it_an_improvement(ws, request_of, monkeypatch):
+    pretend(monkeypatch, 0.8)
+    assert quantize(ws, replace(request_of, keep=True)).path.is_file()
+    assert json.loads((request_of.model.parent / "model.int8.quantize.json").read_text())["improvement"] is False
+
+
+def test_a_budget_that_no_choice_holds_is_refused(ws, request_of, monkeypatch):
+    pretend(monkeypatch, 2.0)
+    monkeypatch.setattr(Search, "_try", lambda self, c, keep: _tried(self, Trial("minmax", tuple(keep), 0.1)))
+    with pytest.raises(GateError, match=r"No choice of INT8 layers keeps the Dice at"):
+        quantize(ws, replace(request_of, budget=-0.5))
+    assert beside(request_of.model) == ["model.onnx"]
+
+
+def _tried(search: Search, trial: Trial) -> Trial:
+    search.trials.append(trial)
+    return trial
+
+
+def test_half_precision_is_made_the_same_way(ws, request_of, monkeypatch):
+    pretend(monkeypatch, 2.0)
+    made = quantize(ws, replace(request_of, kind="fp16"))
+    assert made.path.name == "model.fp16.onnx" and made.method is None
+    assert verify(made.path).ok
+
+
+def test_cuda_is_refused_before_anything_is_computed(ws, request_of):
+    with pytest.raises(ProviderError, match="cuda"):
+        quantize(ws, replace(request_of, kind="fp16", provider="cuda"))
+    assert beside(request_of.model) == ["model.onnx"]
+
+
+def test_what_cannot_be_quantized(ws, request_of, monkeypatch, tmp_path):
+    pretend(monkeypatch, 2.0)
+    made = quantize(ws, request_of)
+    with pytest.raises(ModelFileError, match=r"is quantized already \(int8\)"):
+        quantize(ws, replace(request_of, model=made.path))
+    with pytest.raises(ConfigError, match="names the model itself"):
+        quantize(ws, replace(request_of, out=request_of.model))
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="was not written by `quantize`"):
+        quantize(ws, replace(request_of, out=tmp_path / "mine.txt"))
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    with pytest.raises(ConfigError, match="Unknown kind 'int4'"):
+        quantize(ws, replace(request_of, kind="int4"))
+
+
+def test_data_that_the_network_was_not_trained_on_are_refused(ws, request_of, tmp_path):
+    config = ws.config.model_copy(update={"train": from_document({}).train})
+    other = Workspace(
+        from_document({"data": {"phantom": {"patients": 4}}, "train": {"paths": {"save_root": str(tmp_path)}}})
+    )
+    assert config.train.paths.train_dir is None
+    with pytest.raises(CheckpointError, match="was trained on data"):
+        quantize(other, request_of)
+
+
+def test_calibration_sees_training_patients_alone(ws, model):
+    card = read_card(read_model_file(model).metadata, model)
+    images = calibration_images(ws, card, 10_000)
+    everyone = sum(len(volume.images) for volume in ws.prepared(ws.training.studies))
+    train = sum(len(volume.images) for volume in ws.prepared(ws.studies_of(ws.split.train)))
+    assert len(images) == train < everyone
+    assert images.shape[1:] == (1, 32, 32) and images.dtype == np.float32
+    assert len(calibration_images(ws, card, 5)) == 5
+
+
+class Ladder(Search):
+    """A search whose budget holds once `enough` layers are in float."""
+
+    def __init__(self, layers: int, enough: int) -> None:
+        self.layers, self.enough, self.trials, self.progress = layers, enough, [], SILENT
+
+    def _calibrated(self, method):
+        return method
+
+    def rank(self, calibration):
+        return {f"layer{i}": float(i) for i in range(self.layers)}
+
+    def _try(self, calibration, keep_float):
+        return _tried(self, Trial("minmax", tuple(keep_float), 0.9 if len(keep_float) >= self.enough else 0.5))
+
+    def _place(self, method, in_float):
+        return Path(f"{method}-{in_float}")
+
+
+@given(st.integers(2, 60), st.integers(0, 60))
+def test_the_search_keeps_the_fewest_layers_in_float_worst_first(layers, enough):
+    search = Ladder(layers, enough)
+    if enough >= layers:  # a file without any INT8 layer is none
+        with pytest.raises(GateError, match="No choice of INT8 layers"):
+            search.run(["minmax"], least_dice=0.8)
+        return
+    found = search.run(["minmax"], least_dice=0.8)
+    assert found.chosen.keep_float == tuple(f"layer{layers - 1 - i}" for i in range(enough))
+    assert len(search.trials) <= 2 + 2 * np.log2(layers)
+
+
+def test_words_for_methods():
+    assert methods_of("auto") == ("minmax", "percentile", "entropy")
+    assert methods_of("entropy") == ("entropy",)
