@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from compress.data.layouts import find_studies, read_volume
+from compress.data.layouts import find_cases, read_volume
 from compress.data.nifti import read_mask
 from compress.data.preprocess import Preprocessing
 from compress.errors import EnvironmentFault
@@ -29,7 +29,7 @@ from compress.steps.scoring.cohort import torch_run
 def main() -> None:
     asked = parse()
     refuse_torch(asked.runtime)
-    studies = find_studies(asked.data, require_masks=False)
+    studies = find_cases(asked.data, require_masks=False)
     patients = sorted({study.patient for study in studies})[:: asked.every]
     chosen = [study for study in studies if study.patient in patients]
     print(f"{len(chosen)} volumes of {len(patients)} patients\n")

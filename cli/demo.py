@@ -85,6 +85,6 @@ def _predict_one(ws: Workspace, small: Stage) -> None:
     from cli.predict import show_predictions
     from compress.inference.predict import PredictRequest, predict
 
-    study = ws.studies_of(ws.split.val)[0]
+    study = ws.cases_of(ws.split.val)[0]
     request = PredictRequest(small.onnx, study.image_path.parent, ws.run.predictions, overlays=True, earlier="restart")
     show_predictions(predict(request, ws.progress))

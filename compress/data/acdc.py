@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from compress.data.scan import Scan
-from compress.data.volume import Study
+from compress.data.volume import Case
 from compress.errors import DataError
 
 LOOKS_LIKE = "ACDC: patientNNN/ folders (or training/ with them), each with Info.cfg and patientNNN_frameXX.nii.gz"
@@ -27,7 +27,7 @@ def matches(folder: Path) -> bool:
 
 
 def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
-    """The ED and ES studies below `folder`; from a root the training half.
+    """The ED and ES cases below `folder`; from a root the training half.
 
     Raises `DataError` when a separate `label_dir` was given (ACDC keeps masks beside the images), or when a root
     holds the testing half alone.
@@ -45,7 +45,7 @@ def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
             found.fault(patient / "Info.cfg", error)
             continue
         for phase in _PHASES:
-            _add_study(found, patient, phase, info, require_masks)
+            _add_case(found, patient, phase, info, require_masks)
     return found
 
 
@@ -74,7 +74,7 @@ def read_info(path: Path) -> dict[str, str]:
     return info
 
 
-def _add_study(found: Scan, patient: Path, phase: str, info: dict[str, str], require_masks: bool) -> None:
+def _add_case(found: Scan, patient: Path, phase: str, info: dict[str, str], require_masks: bool) -> None:
     stem = f"{patient.name}_frame{int(info[phase]):02d}"
     image, label = _existing(patient, stem), _existing(patient, f"{stem}_gt")
     if image is None:
@@ -84,7 +84,7 @@ def _add_study(found: Scan, patient: Path, phase: str, info: dict[str, str], req
         missing = patient / f"{stem}_gt.nii.gz"
         found.fault(missing, DataError(f"{missing} is missing: the mask of {image.name}.", cure="Add it."))
     else:
-        found.studies.append(Study(patient.name, phase, image, label, info.get("Group") or None))
+        found.cases.append(Case(patient.name, phase, image, label, info.get("Group") or None))
 
 
 def _existing(folder: Path, stem: str) -> Path | None:

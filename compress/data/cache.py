@@ -15,7 +15,7 @@ import numpy as np
 
 from compress.data.layouts import read_volume
 from compress.data.preprocess import Geometry, Prepared, Preprocessing
-from compress.data.volume import Study
+from compress.data.volume import Case
 from compress.files import atomic_path, digest_file, digest_json
 from compress.progress import SILENT, Progress
 
@@ -23,16 +23,16 @@ _VERSION = 1
 """Raise when `Preprocessing.forward` changes what it computes."""
 
 
-def prepare(study: Study, rules: Preprocessing, *, cache: Path) -> Prepared:
-    """The study's prepared volume, read from `cache` when an identical one was computed before."""
-    return _prepare_at(_stored(study, rules, cache), study, rules)
+def prepare(case: Case, rules: Preprocessing, *, cache: Path) -> Prepared:
+    """The case's prepared volume, read from `cache` when an identical one was computed before."""
+    return _prepare_at(_stored(case, rules, cache), case, rules)
 
 
-def _prepare_at(stored: Path, study: Study, rules: Preprocessing) -> Prepared:
+def _prepare_at(stored: Path, case: Case, rules: Preprocessing) -> Prepared:
     found = _load(stored, rules) if stored.is_file() else None
     if found is not None:
         return found
-    prepared = rules.forward(read_volume(study))
+    prepared = rules.forward(read_volume(case))
     with atomic_path(stored) as temporary, temporary.open("wb") as stream:
         sizes = np.array([prepared.geometry.native, prepared.geometry.resampled])
         np.savez_compressed(stream, images=prepared.images, mask=prepared.mask, sizes=sizes)  # pyright: ignore
@@ -40,26 +40,26 @@ def _prepare_at(stored: Path, study: Study, rules: Preprocessing) -> Prepared:
 
 
 def prepare_all(
-    studies: Sequence[Study], rules: Preprocessing, *, cache: Path, progress: Progress = SILENT
+    cases: Sequence[Case], rules: Preprocessing, *, cache: Path, progress: Progress = SILENT
 ) -> list[Prepared]:
-    """`prepare` for every study, in order."""
-    places = [(_stored(study, rules, cache), study) for study in studies]  # hashes every file: once is enough
-    missing = [(stored, study) for stored, study in places if not stored.is_file()]
+    """`prepare` for every case, in order."""
+    places = [(_stored(case, rules, cache), case) for case in cases]  # hashes every file: once is enough
+    missing = [(stored, case) for stored, case in places if not stored.is_file()]
     if missing:
         with progress.task("Preparing volumes", len(missing)) as task:
-            for stored, study in missing:
-                _prepare_at(stored, study, rules)
-                task.advance(info=study.name)
-    return [_prepare_at(stored, study, rules) for stored, study in places]
+            for stored, case in missing:
+                _prepare_at(stored, case, rules)
+                task.advance(info=case.name)
+    return [_prepare_at(stored, case, rules) for stored, case in places]
 
 
-def _stored(study: Study, rules: Preprocessing, cache: Path) -> Path:
-    return cache / f"{study.name}-{_key(study, rules)[:24]}.npz"
+def _stored(case: Case, rules: Preprocessing, cache: Path) -> Path:
+    return cache / f"{case.name}-{_key(case, rules)[:24]}.npz"
 
 
-def _key(study: Study, rules: Preprocessing) -> str:
-    paths = [p for p in (study.image_path, study.label_path) if p is not None]
-    return digest_json([_VERSION, rules.to_json(), study.labels, [digest_file(p) for p in paths]])
+def _key(case: Case, rules: Preprocessing) -> str:
+    paths = [p for p in (case.image_path, case.label_path) if p is not None]
+    return digest_json([_VERSION, rules.to_json(), case.labels, [digest_file(p) for p in paths]])
 
 
 def _load(stored: Path, rules: Preprocessing) -> Prepared | None:

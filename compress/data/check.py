@@ -9,10 +9,10 @@ from statistics import fmean, median
 from typing import Any
 
 from compress.data.facts import VolumeFacts, look_at
-from compress.data.layouts import detect_layout, scan_studies
+from compress.data.layouts import detect_layout, scan_cases
 from compress.data.scan import Problem
 from compress.data.split import group_by_fingerprint
-from compress.data.volume import ACDC_LABELS, Study
+from compress.data.volume import ACDC_LABELS, Case
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class CheckReport:
 
 
 def check_folder(image_dir: Path, *, label_dir: Path | None = None, crop_mm: float = 240.0) -> CheckReport:
-    """Read every study in `image_dir` and report what it holds; a faulty file becomes a `Problem`, never an end.
+    """Read every case in `image_dir` and report what it holds; a faulty file becomes a `Problem`, never an end.
 
     `crop_mm` is the side of the centred in-plane crop whose losses are measured.
     Raises `DataError` only when there is no folder, no known layout, or the label folder cannot be right.
@@ -82,19 +82,19 @@ def check_folder(image_dir: Path, *, label_dir: Path | None = None, crop_mm: flo
     from compress.data.phantom import is_phantom, is_phantom_image
 
     folder = Path(image_dir)
-    found = scan_studies(folder, label_dir=label_dir, require_masks=False)
-    problems = [*found.problems, *_missing_masks(folder, found.studies)]
-    facts = [fact for study in found.studies if (fact := look_at(study, crop_mm=crop_mm, problems=problems))]
+    found = scan_cases(folder, label_dir=label_dir, require_masks=False)
+    problems = [*found.problems, *_missing_masks(folder, found.cases)]
+    facts = [fact for case in found.cases if (fact := look_at(case, crop_mm=crop_mm, problems=problems))]
     measured = [fact for fact in facts if fact.millilitres]
     problems += _beating_backwards(measured)
     return CheckReport(
         folder=folder,
         layout=detect_layout(folder),
-        phantom=is_phantom(folder) or any(is_phantom_image(study.image_path) for study in found.studies),
-        patients=len({study.patient for study in found.studies}),
+        phantom=is_phantom(folder) or any(is_phantom_image(case.image_path) for case in found.cases),
+        patients=len({case.patient for case in found.cases}),
         volumes=len(facts),
         masks=len(measured),
-        groups=_groups(found.studies),
+        groups=_groups(found.cases),
         geometry=_geometry(facts),
         intensity_max=_spread(fact.intensity_max for fact in facts) if facts else None,
         millilitres=_by_phase(measured),
@@ -107,9 +107,9 @@ def check_folder(image_dir: Path, *, label_dir: Path | None = None, crop_mm: flo
     )
 
 
-def _missing_masks(folder: Path, studies: list[Study]) -> list[Problem]:
-    bare = [study.image_path for study in studies if study.label_path is None]
-    if studies and len(bare) == len(studies):
+def _missing_masks(folder: Path, cases: list[Case]) -> list[Problem]:
+    bare = [case.image_path for case in cases if case.label_path is None]
+    if cases and len(bare) == len(cases):
         return [Problem(folder, f"{folder} holds no masks at all: it serves prediction, not training.")]
     return [Problem(path, f"{path} has no mask.") for path in bare]
 
@@ -131,8 +131,8 @@ def _geometry(facts: list[VolumeFacts]) -> dict[str, Spread]:
     return {name: _spread(map(value, facts)) for name, value in read.items()} if facts else {}
 
 
-def _groups(studies: list[Study]) -> dict[str, int]:
-    of_patient = {study.patient: study.group or "unknown" for study in studies}
+def _groups(cases: list[Case]) -> dict[str, int]:
+    of_patient = {case.patient: case.group or "unknown" for case in cases}
     names = sorted(set(of_patient.values()), key=lambda name: (name == "unknown", name))
     return {name: sum(group == name for group in of_patient.values()) for name in names}
 

@@ -11,7 +11,7 @@ from compress.data.layouts import read_volume
 from compress.data.nifti import read_mask
 from compress.data.scan import Problem
 from compress.data.split import array_fingerprint
-from compress.data.volume import ACDC_LABELS, Study, Volume
+from compress.data.volume import ACDC_LABELS, Case, Volume
 from compress.errors import DataError
 
 
@@ -34,23 +34,23 @@ class VolumeFacts:
     """Millilitres per structure outside the centred crop; empty without a readable mask."""
 
 
-def look_at(study: Study, *, crop_mm: float, problems: list[Problem]) -> VolumeFacts | None:
-    """Read one study and measure it, or None when its image is unreadable; every fault is added to `problems`."""
-    volume = _read(study, problems)
+def look_at(case: Case, *, crop_mm: float, problems: list[Problem]) -> VolumeFacts | None:
+    """Read one case and measure it, or None when its image is unreadable; every fault is added to `problems`."""
+    volume = _read(case, problems)
     if volume is None:
         return None
     z, y, x = volume.spacing
     if z < min(y, x):
-        message = f"{study.image_path} has slices {z:g} mm apart, pixels of {y:g} x {x:g} mm: is the third axis z?"
-        problems.append(Problem(study.image_path, message))
+        message = f"{case.image_path} has slices {z:g} mm apart, pixels of {y:g} x {x:g} mm: is the third axis z?"
+        problems.append(Problem(case.image_path, message))
     ml, outside = _measure(volume, crop_mm)
     absent = [name for name, amount in ml.items() if amount == 0]
-    if absent and study.label_path is not None:
-        problems.append(Problem(study.label_path, f"{study.label_path} holds no {' and no '.join(absent)} at all."))
+    if absent and case.label_path is not None:
+        problems.append(Problem(case.label_path, f"{case.label_path} holds no {' and no '.join(absent)} at all."))
     return VolumeFacts(
-        patient=study.patient,
-        phase=study.phase,
-        image=study.image_path,
+        patient=case.patient,
+        phase=case.phase,
+        image=case.image_path,
         shape=(volume.image.shape[0], volume.image.shape[1], volume.image.shape[2]),
         spacing_mm=volume.spacing,
         intensity_max=float(volume.image.max()),
@@ -60,29 +60,29 @@ def look_at(study: Study, *, crop_mm: float, problems: list[Problem]) -> VolumeF
     )
 
 
-def _read(study: Study, problems: list[Problem]) -> Volume | None:
+def _read(case: Case, problems: list[Problem]) -> Volume | None:
     """The volume; without its mask when only that is faulty, None when the image is. Every fault is noted."""
-    image_only = replace(study, label_path=None)
+    image_only = replace(case, label_path=None)
     try:
-        return read_volume(study, require_mask=False)
+        return read_volume(case, require_mask=False)
     except DataError as error:
         fault = str(error)
     try:
         volume = read_volume(image_only, require_mask=False)
     except DataError as error:
-        problems.append(Problem(study.image_path, str(error)))
-        problems += _mask_alone(study)
+        problems.append(Problem(case.image_path, str(error)))
+        problems += _mask_alone(case)
         return None
-    problems.append(Problem(study.label_path or study.image_path, fault))
+    problems.append(Problem(case.label_path or case.image_path, fault))
     return volume
 
 
-def _mask_alone(study: Study) -> list[Problem]:
+def _mask_alone(case: Case) -> list[Problem]:
     try:
-        if study.label_path is not None:
-            read_mask(study.label_path)
+        if case.label_path is not None:
+            read_mask(case.label_path)
     except DataError as error:
-        return [Problem(study.label_path or study.image_path, str(error))]
+        return [Problem(case.label_path or case.image_path, str(error))]
     return []
 
 

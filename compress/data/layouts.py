@@ -1,4 +1,4 @@
-"""Which data set layouts are known, which one a folder is in, and how a study becomes a checked volume."""
+"""Which data set layouts are known, which one a folder is in, and how a case becomes a checked volume."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from compress.data import acdc, nnunet_raw
 from compress.data.nifti import NiftiArray, read_image, read_mask
 from compress.data.scan import Scan
-from compress.data.volume import ACDC_LABELS, Study, Volume
+from compress.data.volume import ACDC_LABELS, Case, Volume
 from compress.errors import DataError
 
 SPACING_TOLERANCE = 0.01
@@ -25,7 +25,7 @@ class Layout:
 
     matches: Callable[[Path], bool]
     scan: Callable[[Path, Path | None, bool], Scan]
-    """(folder, label_dir, require_masks) -> studies and faults; raises `DataError` for faults of the whole folder."""
+    """(folder, label_dir, require_masks) -> cases and faults; raises `DataError` for faults of the whole folder."""
     looks_like: str
     """One line for the error message when nothing matches."""
 
@@ -52,73 +52,73 @@ def detect_layout(image_dir: Path) -> str:
     raise DataError(f"{folder} is in no known layout: it holds {contents(folder)}.", cure=f"Known: {known}.")
 
 
-def scan_studies(image_dir: Path, *, label_dir: Path | None = None, require_masks: bool = True) -> Scan:
-    """Every study and every fault in `image_dir`; raises `DataError` only for faults of the whole folder."""
+def scan_cases(image_dir: Path, *, label_dir: Path | None = None, require_masks: bool = True) -> Scan:
+    """Every case and every fault in `image_dir`; raises `DataError` only for faults of the whole folder."""
     layout = LAYOUTS[detect_layout(image_dir)]
     labels = Path(label_dir) if label_dir is not None else None
     found = layout.scan(Path(image_dir), labels, require_masks)
-    return Scan(found.sorted_studies(), found.problems)
+    return Scan(found.sorted_cases(), found.problems)
 
 
-def find_studies(image_dir: Path, *, label_dir: Path | None = None, require_masks: bool = True) -> list[Study]:
-    """The studies in `image_dir`, sorted by patient, then phase; the layout is seen from the folder.
+def find_cases(image_dir: Path, *, label_dir: Path | None = None, require_masks: bool = True) -> list[Case]:
+    """The cases in `image_dir`, sorted by patient, then phase; the layout is seen from the folder.
 
     Raises `DataError` for a missing folder, an unknown layout, or the first faulty patient.
     """
-    found = scan_studies(image_dir, label_dir=label_dir, require_masks=require_masks)
+    found = scan_cases(image_dir, label_dir=label_dir, require_masks=require_masks)
     if found.problems:
         others = len(found.problems) - 1
         more = f" ({others} more such fault{'s' if others > 1 else ''} in this folder.)" if others else ""
         raise DataError(found.problems[0].message + more)
-    if not found.studies:
-        raise DataError(f"{image_dir} holds no studies.")
-    return found.studies
+    if not found.cases:
+        raise DataError(f"{image_dir} holds no cases.")
+    return found.cases
 
 
-def read_volume(study: Study, *, require_mask: bool = True) -> Volume:
-    """Read one study's image and, when it has one, its mask.
+def read_volume(case: Case, *, require_mask: bool = True) -> Volume:
+    """Read one case's image and, when it has one, its mask.
 
-    Whatever values the data set uses (`study.labels`), `Volume.mask` always holds those of `ACDC_LABELS`:
+    Whatever values the data set uses (`case.labels`), `Volume.mask` always holds those of `ACDC_LABELS`:
     RV 1, MYO 2, LV 3. Raises `DataError` for an unreadable file, a constant image, or a mask that is missing,
     does not lie on the image's grid or holds unknown labels.
     """
-    image = read_image(study.image_path)
+    image = read_image(case.image_path)
     if image.array.min() == image.array.max():
-        raise DataError(f"{study.image_path} is constant: every voxel is {image.array.flat[0]:g}.")
+        raise DataError(f"{case.image_path} is constant: every voxel is {image.array.flat[0]:g}.")
     mask = None
-    if study.label_path is not None:
-        labels = read_mask(study.label_path)
-        _check_same_grid(image, labels, study)
-        mask = _to_acdc_labels(labels.array, study)
+    if case.label_path is not None:
+        labels = read_mask(case.label_path)
+        _check_same_grid(image, labels, case)
+        mask = _to_acdc_labels(labels.array, case)
     elif require_mask:
-        raise DataError(f"{study.image_path} has no mask.", cure="Add it, or use the image for prediction only.")
-    return Volume(study=study, image=image.array, mask=mask, spacing=image.spacing_mm, affine=image.affine)
+        raise DataError(f"{case.image_path} has no mask.", cure="Add it, or use the image for prediction only.")
+    return Volume(case=case, image=image.array, mask=mask, spacing=image.spacing_mm, affine=image.affine)
 
 
-def _check_same_grid(image: NiftiArray, mask: NiftiArray, study: Study) -> None:
-    cure = f"A mask lies on its image's grid ({study.image_path.name})."
+def _check_same_grid(image: NiftiArray, mask: NiftiArray, case: Case) -> None:
+    cure = f"A mask lies on its image's grid ({case.image_path.name})."
     if mask.array.shape != image.array.shape:
         raise DataError(
-            f"{study.label_path} has shape {mask.array.shape} (z, y, x), its image {image.array.shape}.", cure=cure
+            f"{case.label_path} has shape {mask.array.shape} (z, y, x), its image {image.array.shape}.", cure=cure
         )
     if not np.allclose(mask.spacing_mm, image.spacing_mm, rtol=SPACING_TOLERANCE, atol=0):
         raise DataError(
-            f"{study.label_path} has spacing {_shown(mask.spacing_mm)}, its image {_shown(image.spacing_mm)}.",
+            f"{case.label_path} has spacing {_shown(mask.spacing_mm)}, its image {_shown(image.spacing_mm)}.",
             cure=cure,
         )
     turned, upright = nib.aff2axcodes(mask.affine), nib.aff2axcodes(image.affine)
     if turned != upright:
-        raise DataError(f"{study.label_path} is oriented {_axes(turned)}, its image {_axes(upright)}.", cure=cure)
+        raise DataError(f"{case.label_path} is oriented {_axes(turned)}, its image {_axes(upright)}.", cure=cure)
 
 
-def _to_acdc_labels(mask: np.ndarray, study: Study) -> np.ndarray:
-    known = {0, *study.labels.values()}
+def _to_acdc_labels(mask: np.ndarray, case: Case) -> np.ndarray:
+    known = {0, *case.labels.values()}
     unknown = [int(value) for value in np.unique(mask) if int(value) not in known]
     if unknown:
-        allowed = ", ".join(f"{value} {name}" for name, value in study.labels.items())
-        raise DataError(f"{study.label_path} holds unknown labels {unknown}; allowed: 0 background, {allowed}.")
+        allowed = ", ".join(f"{value} {name}" for name, value in case.labels.items())
+        raise DataError(f"{case.label_path} holds unknown labels {unknown}; allowed: 0 background, {allowed}.")
     table = np.zeros(256, dtype=np.uint8)
-    for name, value in study.labels.items():
+    for name, value in case.labels.items():
         table[value] = ACDC_LABELS[name]
     return table[mask]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from compress.data.nifti import read_mask
 from compress.data.scan import Scan
-from compress.data.volume import ACDC_LABELS, Study
+from compress.data.volume import ACDC_LABELS, Case
 from compress.errors import DataError, InputError
 from compress.files import read_json
 
@@ -49,7 +49,7 @@ def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
     for path in sorted(images.iterdir()):
         if path.name.endswith(_NIFTI) and not path.name.startswith("."):
             add_case(found, path, masks, labels, require_masks)
-    return Scan(_with_phases(found.studies), found.problems)
+    return Scan(_with_phases(found.cases), found.problems)
 
 
 def read_labels(path: Path) -> dict[str, int]:
@@ -119,17 +119,17 @@ def add_case(found: Scan, path: Path, masks: Path | None, labels: dict[str, int]
             missing = candidates[0]
             found.fault(missing, DataError(f"{missing} is missing: the mask of {path.name}.", cure="Add it."))
         else:
-            found.studies.append(Study(_FRAME.sub("", case), "", path, mask, labels=labels))
+            found.cases.append(Case(_FRAME.sub("", case), "", path, mask, labels=labels))
 
 
-def _with_phases(studies: list[Study]) -> list[Study]:
-    by_patient: dict[str, list[Study]] = {}
-    for study in studies:
-        by_patient.setdefault(study.patient, []).append(study)
-    return [study for frames in by_patient.values() for study in _name_phases(frames)]
+def _with_phases(cases: list[Case]) -> list[Case]:
+    by_patient: dict[str, list[Case]] = {}
+    for case in cases:
+        by_patient.setdefault(case.patient, []).append(case)
+    return [case for frames in by_patient.values() for case in _name_phases(frames)]
 
 
-def _name_phases(frames: list[Study]) -> list[Study]:
+def _name_phases(frames: list[Case]) -> list[Case]:
     if len(frames) != 2:
         return frames
     first, second = (_lv_volume(frame) for frame in frames)
@@ -139,13 +139,13 @@ def _name_phases(frames: list[Study]) -> list[Study]:
     return [replace(frame, phase=phase) for frame, phase in zip(frames, phases, strict=True)]
 
 
-def _lv_volume(study: Study) -> float | None:
+def _lv_volume(case: Case) -> float | None:
     """LV volume in mm3, or None without a readable mask (reading the volume will say what is wrong with it)."""
-    if study.label_path is None:
+    if case.label_path is None:
         return None
     try:
-        mask = read_mask(study.label_path)
+        mask = read_mask(case.label_path)
     except DataError:
         return None
     z, y, x = mask.spacing_mm
-    return float((mask.array == study.labels["LV"]).sum()) * z * y * x
+    return float((mask.array == case.labels["LV"]).sum()) * z * y * x

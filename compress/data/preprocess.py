@@ -79,7 +79,7 @@ class Preprocessing:
         """Bring a volume onto the network's grid. Raises `DataError` for a constant image."""
         geometry = self.geometry(volume.image.shape[1:], volume.spacing[1:])
         source, window = geometry.slices()
-        cropped = self._normalise(cubic(volume.image, geometry.resampled, source), volume.study.name)
+        cropped = self._normalise(cubic(volume.image, geometry.resampled, source), volume.case.name)
         images = np.full((len(cropped), *self.size), cropped.min(), np.float32)
         images[(slice(None), *window)] = cropped
         mask = None if volume.mask is None else _forward_mask(volume.mask, geometry)

@@ -12,7 +12,7 @@ from compress.data import acdc, nnunet_raw
 from compress.data.layouts import contents
 from compress.data.phantom_marker import is_phantom, is_phantom_image
 from compress.data.scan import Problem, Scan
-from compress.data.volume import Study
+from compress.data.volume import Case
 from compress.errors import DataError
 
 _NIFTI = re.compile(r"(?P<stem>.+)\.nii(\.gz)?", re.IGNORECASE)
@@ -102,18 +102,18 @@ def _in_folder(folder: Path) -> Sources:
     for kind, (matches, scan) in _FOLDERS.items():
         if matches(folder):
             found, phantom = scan(folder), is_phantom(folder)
-            if not found.studies and not found.problems:
+            if not found.cases and not found.problems:
                 raise DataError(f"{folder} is in layout {kind}, but holds no images.", cure=_KNOWN)
-            sources = [_from_study(study, kind, phantom) for study in found.studies]
+            sources = [_from_case(case, kind, phantom) for case in found.cases]
             return Sources(kind, _by_study(sources), tuple(found.problems))
     raise DataError(f"{folder} holds no images in a known layout: it holds {contents(folder)}.", cure=_KNOWN)
 
 
-def _from_study(study: Study, kind: str, phantom: bool) -> Source:
-    stem = study.name if kind == "acdc" else _stem(study.image_path)
+def _from_case(case: Case, kind: str, phantom: bool) -> Source:
+    stem = case.name if kind == "acdc" else _stem(case.image_path)
     output = stem.removesuffix("_0000") if kind == "nnunet_raw" else stem
-    phantom = phantom or is_phantom_image(study.image_path)
-    return Source(study.patient, study.image_path, f"{output}.nii.gz", study.phase, phantom)
+    phantom = phantom or is_phantom_image(case.image_path)
+    return Source(case.patient, case.image_path, f"{output}.nii.gz", case.phase, phantom)
 
 
 def _scan_acdc(folder: Path) -> Scan:
@@ -165,7 +165,7 @@ def _scan_plain(folder: Path) -> Scan:
         if fault := _unusable(path):
             found.fault(path, fault)
         else:
-            found.studies.append(Study(stem, "", path, None))
+            found.cases.append(Case(stem, "", path, None))
     return found
 
 

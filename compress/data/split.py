@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compress.data.nifti import read_image
-from compress.data.volume import Study
+from compress.data.volume import Case
 from compress.errors import ConfigError, DataError
 from compress.files import digest_bytes
 
@@ -27,9 +27,9 @@ class Split:
     """Groups of patients with an identical volume, as they were kept together."""
 
 
-def fingerprint(study: Study) -> str:
-    """SHA-256 of the study's decoded voxels (float32) and shape: the same picture under another name or packing."""
-    return array_fingerprint(read_image(study.image_path).array)
+def fingerprint(case: Case) -> str:
+    """SHA-256 of the case's decoded voxels (float32) and shape: the same picture under another name or packing."""
+    return array_fingerprint(read_image(case.image_path).array)
 
 
 def array_fingerprint(image: np.ndarray) -> str:
@@ -37,9 +37,9 @@ def array_fingerprint(image: np.ndarray) -> str:
     return digest_bytes(repr(image.shape).encode(), image.tobytes())
 
 
-def find_duplicates(studies: Sequence[Study]) -> list[tuple[str, ...]]:
+def find_duplicates(cases: Sequence[Case]) -> list[tuple[str, ...]]:
     """Groups of patients that share an identical volume, each group and the list sorted. Reads every image."""
-    return group_by_fingerprint((study.patient, fingerprint(study)) for study in studies)
+    return group_by_fingerprint((case.patient, fingerprint(case)) for case in cases)
 
 
 def group_by_fingerprint(prints: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
@@ -51,18 +51,18 @@ def group_by_fingerprint(prints: Iterable[tuple[str, str]]) -> list[tuple[str, .
 
 
 def split_patients(
-    studies: Sequence[Study], *, val_ratio: float, seed: int, duplicates: Iterable[Sequence[str]] = ()
+    cases: Sequence[Case], *, val_ratio: float, seed: int, duplicates: Iterable[Sequence[str]] = ()
 ) -> Split:
-    """Split the patients of `studies`, with `val_ratio` of them in validation.
+    """Split the patients of `cases`, with `val_ratio` of them in validation.
 
     Stratified by disease group (patients of unknown group are a stratum of their own) by largest remainder.
     `duplicates` (from `find_duplicates`) never end on two sides. The same patients and seed give the same split
-    in any order of `studies`, on any machine; a group keeps its order when another group gains patients.
+    in any order of `cases`, on any machine; a group keeps its order when another group gains patients.
     Raises `ConfigError` for a `val_ratio` outside (0, 1), `DataError` when a side would be empty.
     """
     if not 0 < val_ratio < 1:
         raise ConfigError(f"val_ratio is {val_ratio}; expected a fraction between 0 and 1, such as 0.2.")
-    groups = _group_of(studies)
+    groups = _group_of(cases)
     kept = [unit for unit in _join(set(unit) & groups.keys() for unit in duplicates) if len(unit) > 1]
     units = _join([*({patient} for patient in groups), *map(set, kept)])
     if len(units) < 2:
@@ -107,11 +107,11 @@ def _largest_remainder(sizes: Mapping[str, int], wanted: int) -> dict[str, int]:
     return quotas
 
 
-def _group_of(studies: Sequence[Study]) -> dict[str, str]:
+def _group_of(cases: Sequence[Case]) -> dict[str, str]:
     """Patient to disease group, "" when unknown."""
     groups: dict[str, str] = {}
-    for study in studies:
-        groups[study.patient] = max(groups.get(study.patient, ""), study.group or "")
+    for case in cases:
+        groups[case.patient] = max(groups.get(case.patient, ""), case.group or "")
     return groups
 
 

@@ -12,7 +12,7 @@ ACDC_LABELS: dict[str, int] = {"RV": 1, "MYO": 2, "LV": 3}
 
 
 @dataclass(frozen=True)
-class Study:
+class Case:
     """Where one volume lies and what is known of it before its voxels are read."""
 
     patient: str
@@ -35,7 +35,7 @@ class Study:
 class Volume:
     """One short-axis volume. Arrays are ordered (slice, row, column) = the NIfTI axes (z, y, x)."""
 
-    study: Study
+    case: Case
     image: np.ndarray
     """(Z, Y, X) float32."""
     mask: np.ndarray | None

@@ -76,7 +76,7 @@ def compare_masks(ours: np.ndarray, theirs: np.ndarray, volume: Volume, labels: 
     Raises `DataError` when the grids differ and `InputError` when the volume has no reference.
     """
     if volume.mask is None:
-        raise InputError(f"{volume.study.name} has no reference mask.", cure="Measure parity on labelled volumes.")
+        raise InputError(f"{volume.case.name} has no reference mask.", cure="Measure parity on labelled volumes.")
     check_masks(theirs, ours)
     check_masks(ours, volume.mask)
     reference = volume.mask
@@ -85,7 +85,7 @@ def compare_masks(ours: np.ndarray, theirs: np.ndarray, volume: Volume, labels: 
         for name, value in labels.items()
     }
     flips = int(np.count_nonzero(ours != theirs))
-    return VolumeParity(volume.study.patient, volume.study.phase, flips, ours.size, structures)
+    return VolumeParity(volume.case.patient, volume.case.phase, flips, ours.size, structures)
 
 
 @dataclass(frozen=True)

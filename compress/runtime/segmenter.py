@@ -11,7 +11,7 @@ import numpy as np
 from compress.data.frames import ImageFile, open_image
 from compress.data.label_file import write_labels
 from compress.data.preprocess import Prepared
-from compress.data.volume import Study, Volume
+from compress.data.volume import Case, Volume
 from compress.errors import ConfigError, DataError, ModelFileError
 from compress.runtime.card import ModelCard, read_card
 from compress.runtime.golden import changes, read_golden
@@ -110,7 +110,7 @@ class Segmenter:
     def prepare(self, image: np.ndarray, spacing_mm: tuple[float, float, float], *, name: str) -> Prepared:
         """A volume (Z, Y, X) on the network's grid. Raises `DataError` for one that would fill the memory."""
         check_work(image, spacing_mm, name=name, card=self.card)
-        volume = Volume(Study(name, "", Path(name), None), image, None, spacing_mm, np.eye(4))
+        volume = Volume(Case(name, "", Path(name), None), image, None, spacing_mm, np.eye(4))
         return self.card.preprocessing.forward(volume)
 
     def segment_file(self, path: str | Path, *, force: bool = False) -> Segmentation:

@@ -10,11 +10,11 @@ from pathlib import Path
 from compress.config import Config
 from compress.config.read import save_config
 from compress.data.cache import prepare_all
-from compress.data.layouts import find_studies
+from compress.data.layouts import find_cases
 from compress.data.phantom import is_phantom, is_phantom_image, write_phantom
 from compress.data.preprocess import Prepared, Preprocessing
 from compress.data.split import Split, find_duplicates, split_patients
-from compress.data.volume import ACDC_LABELS, Study
+from compress.data.volume import ACDC_LABELS, Case
 from compress.errors import ConfigError
 from compress.files import digest_file, digest_json, read_json, write_json
 from compress.progress import SILENT, Progress
@@ -24,16 +24,16 @@ from compress.steps.environment import describe_environment
 
 @dataclass(frozen=True)
 class Cohort:
-    """Studies from one folder, and whether they are synthetic."""
+    """Cases from one folder, and whether they are synthetic."""
 
     folder: Path
-    studies: Sequence[Study]
+    cases: Sequence[Case]
     phantom: bool
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over every file's digest: equal data, equal digest, wherever it lies."""
-        paths = [p for s in self.studies for p in (s.image_path, s.label_path) if p is not None]
+        paths = [p for s in self.cases for p in (s.image_path, s.label_path) if p is not None]
         return digest_json([(p.name, digest_file(p)) for p in paths])
 
 
@@ -56,7 +56,7 @@ class Workspace:
 
     @cached_property
     def training(self) -> Cohort:
-        """All studies under `train.paths.train_dir`; the embedded phantom when that is null."""
+        """All cases under `train.paths.train_dir`; the embedded phantom when that is null."""
         paths = self.config.train.paths
         if paths.train_dir is None:
             return self._cohort(self._phantom(), None)
@@ -64,8 +64,8 @@ class Workspace:
 
     @cached_property
     def validation(self) -> Cohort:
-        """The validation patients' studies."""
-        return Cohort(self.training.folder, self.studies_of(self.split.val), self.training.phantom)
+        """The validation patients' cases."""
+        return Cohort(self.training.folder, self.cases_of(self.split.val), self.training.phantom)
 
     @cached_property
     def evaluation(self) -> Cohort:
@@ -82,11 +82,11 @@ class Workspace:
         asked["seed"] = self.config.experiment.seed
         if self.run.split.is_file() and (stored := read_json(self.run.split)).get("inputs") == asked:
             return Split(*(tuple(stored[k]) for k in ("train", "val", "duplicates")))
-        duplicates = find_duplicates(self.training.studies)
+        duplicates = find_duplicates(self.training.cases)
         for patients in duplicates:
             self.progress.warn(f"Identical images: {', '.join(patients)}. They are kept on one side of the split.")
         split = split_patients(
-            self.training.studies,
+            self.training.cases,
             val_ratio=self.config.train.val_ratio,
             seed=self.config.experiment.seed,
             duplicates=duplicates,
@@ -94,21 +94,21 @@ class Workspace:
         write_json(self.run.split, {"inputs": asked, **asdict(split)})
         return split
 
-    def studies_of(self, patients: Sequence[str]) -> list[Study]:
-        """The training cohort's studies of these patients."""
+    def cases_of(self, patients: Sequence[str]) -> list[Case]:
+        """The training cohort's cases of these patients."""
         wanted = set(patients)
-        return [s for s in self.training.studies if s.patient in wanted]
+        return [s for s in self.training.cases if s.patient in wanted]
 
-    def prepared(self, studies: Sequence[Study]) -> list[Prepared]:
-        """The studies on the network's grid, through the cache."""
-        return prepare_all(studies, self.rules, cache=cache_dir(self.config), progress=self.progress)
+    def prepared(self, cases: Sequence[Case]) -> list[Prepared]:
+        """The cases on the network's grid, through the cache."""
+        return prepare_all(cases, self.rules, cache=cache_dir(self.config), progress=self.progress)
 
     def describe(self) -> None:
         """Write the resolved configuration, the environment and the data's digest into the run folder."""
         cohort = self.training  # first of all: bad data must leave nothing behind
         save_config(self.config, self.run.config)
         write_json(self.run.environment, describe_environment())
-        facts = {"digest": cohort.digest, "phantom": cohort.phantom, "volumes": len(cohort.studies)}
+        facts = {"digest": cohort.digest, "phantom": cohort.phantom, "volumes": len(cohort.cases)}
         write_json(self.run.data, {**facts, "preprocessing": self.rules.to_json(), "labels": self.labels})
 
     def _phantom(self) -> Path:
@@ -123,8 +123,8 @@ class Workspace:
         return folder
 
     def _cohort(self, folder: Path, label_dir: str | None) -> Cohort:
-        studies = find_studies(folder, label_dir=None if label_dir is None else Path(label_dir))
-        if not studies:
-            raise ConfigError(f"{folder} holds no studies.")
-        phantom = is_phantom(folder) or any(is_phantom_image(s.image_path) for s in studies)
-        return Cohort(folder, studies, phantom)
+        cases = find_cases(folder, label_dir=None if label_dir is None else Path(label_dir))
+        if not cases:
+            raise ConfigError(f"{folder} holds no cases.")
+        phantom = is_phantom(folder) or any(is_phantom_image(s.image_path) for s in cases)
+        return Cohort(folder, cases, phantom)

@@ -19,7 +19,7 @@ from torch import nn
 
 from compress.data.frames import open_image
 from compress.data.label_file import write_labels
-from compress.data.layouts import find_studies
+from compress.data.layouts import find_cases
 from compress.data.preprocess import Preprocessing
 from compress.data.volume import ACDC_LABELS
 from compress.export.metadata import make_card
@@ -92,7 +92,7 @@ def write_cohort(source: Path, folder: Path, model: Path) -> Path:
     """The phantom in `source` with the model's own masks as references; it says that it is synthetic."""
     shutil.copytree(source, folder)
     segmenter = Segmenter(model, threads=1)
-    for study in find_studies(folder):
+    for study in find_cases(folder):
         assert study.label_path is not None
         mask = segmenter.segment_file(study.image_path).mask
         study.label_path.unlink()

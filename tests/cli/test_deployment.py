@@ -11,10 +11,10 @@ import pytest
 import torch
 from cli_kit import settings
 
-from compress.data.layouts import find_studies, read_volume
+from compress.data.layouts import find_cases, read_volume
 from compress.data.phantom import write_phantom
 from compress.data.preprocess import Preprocessing
-from compress.data.volume import Study
+from compress.data.volume import Case
 from compress.models.checkpoint import load
 from compress.runtime.predict import Run, predict_mask
 from compress.runtime.session import open_session
@@ -24,9 +24,9 @@ NEAR_TIES = 2e-5
 """Share of voxels where a network of two epochs is so undecided that torch and ONNX Runtime may round apart."""
 
 
-def training_side(run: Run, rules: Preprocessing, study: Study) -> np.ndarray:
+def training_side(run: Run, rules: Preprocessing, case: Case) -> np.ndarray:
     """The mask that evaluation computes."""
-    return predict_mask(run, rules.forward(read_volume(study, require_mask=False)), batch_size=8)
+    return predict_mask(run, rules.forward(read_volume(case, require_mask=False)), batch_size=8)
 
 
 def check_masks(command, folder: Path, data: Path, out: Path) -> None:
@@ -37,10 +37,10 @@ def check_masks(command, folder: Path, data: Path, out: Path) -> None:
         assert done.code == 0, done.err
         rules = Preprocessing.from_json(checkpoint.meta.preprocessing)
         session, network = open_session(model), torch_run(checkpoint.network, torch.device("cpu"))
-        for study in find_studies(data):
-            written = np.asarray(nib.load(out / name / f"{study.name}.nii.gz").dataobj).T
-            np.testing.assert_array_equal(written, training_side(session.run, rules, study))
-            assert (written != training_side(network, rules, study)).mean() <= NEAR_TIES
+        for case in find_cases(data):
+            written = np.asarray(nib.load(out / name / f"{case.name}.nii.gz").dataobj).T
+            np.testing.assert_array_equal(written, training_side(session.run, rules, case))
+            assert (written != training_side(network, rules, case)).mean() <= NEAR_TIES
 
 
 def test_from_training_to_masks(experiment, tiny_phantom, tmp_path, command):

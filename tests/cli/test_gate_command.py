@@ -201,9 +201,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(fault: str, files: Files, expe
 
 
 def test_patients_of_the_training_are_never_scored(judge, files: Files, tiny_phantom: Path, experiment: Path) -> None:
-    from compress.data.layouts import find_studies
+    from compress.data.layouts import find_cases
 
-    digest = Cohort(tiny_phantom, find_studies(tiny_phantom), True).digest
+    digest = Cohort(tiny_phantom, find_cases(tiny_phantom), True).digest
     model = _trained(files.dense, experiment, digest)
     same = judge(model, model, f"evaluation.paths.eval_dir={tiny_phantom}")
     assert same.code == 2 and f"the data that {model} was trained on" in same.err
@@ -228,6 +228,6 @@ def test_a_phantom_model_never_judges_patients(files: Files, experiment: Path) -
     gate = {"min_patients": 6}
     ws = Workspace(from_document({"gate": gate, "evaluation": {"paths": {"eval_dir": str(files.cohort)}}}))
     real = ws.evaluation
-    ws.__dict__["evaluation"] = Cohort(real.folder, real.studies, phantom=False)
+    ws.__dict__["evaluation"] = Cohort(real.folder, real.cases, phantom=False)
     with pytest.raises(ConfigError, match="was trained on the phantom"):
         check_cohort(ws, Segmenter(files.dense, threads=1))

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compress.data.preprocess import Geometry, Preprocessing, inverse, softmax
-from compress.data.volume import Study, Volume
+from compress.data.volume import Case, Volume
 from compress.errors import CheckpointError, DataError
 
 SIDE = st.integers(2, 24)
 
 
 def volume_of(image: np.ndarray, mask: np.ndarray | None = None, spacing: tuple[float, float] = (1.5, 1.5)) -> Volume:
-    study = Study("patient001", "ED", Path("image.nii.gz"), Path("mask.nii.gz"))
-    return Volume(study, image.astype(np.float32), mask, (10.0, *spacing), np.eye(4))
+    case = Case("patient001", "ED", Path("image.nii.gz"), Path("mask.nii.gz"))
+    return Volume(case, image.astype(np.float32), mask, (10.0, *spacing), np.eye(4))
 
 
 def random_volume(shape: tuple[int, int], spacing: tuple[float, float] = (1.5, 1.5), seed: int = 0) -> Volume:

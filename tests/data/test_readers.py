@@ -1,4 +1,4 @@
-"""The two layouts' readers, how a layout is recognised, and how a study becomes a checked volume."""
+"""The two layouts' readers, how a layout is recognised, and how a case becomes a checked volume."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import makers
 import numpy as np
 import pytest
 
-from compress.data.layouts import LAYOUTS, detect_layout, find_studies, read_volume
-from compress.data.volume import ACDC_LABELS, Study
+from compress.data.layouts import LAYOUTS, detect_layout, find_cases, read_volume
+from compress.data.volume import ACDC_LABELS, Case
 from compress.errors import DataError
 
 # --- ACDC -----------------------------------------------------------------------------------------------------------
@@ -20,12 +20,12 @@ def test_acdc_from_root_half_and_patient(tmp_path: Path) -> None:
     root = makers.acdc_root(tmp_path / "acdc", 2)
     makers.acdc_patient(root / "testing", 101)
     names = ["patient001_ED", "patient001_ES", "patient002_ED", "patient002_ES"]
-    assert [study.name for study in find_studies(root)] == names
-    assert [study.name for study in find_studies(root / "training")] == names
-    assert [study.name for study in find_studies(root / "training" / "patient002")] == names[2:]
-    assert [study.name for study in find_studies(root / "testing")] == ["patient101_ED", "patient101_ES"]
-    assert find_studies(root, label_dir=root) == find_studies(root)
-    first = find_studies(root)[0]
+    assert [case.name for case in find_cases(root)] == names
+    assert [case.name for case in find_cases(root / "training")] == names
+    assert [case.name for case in find_cases(root / "training" / "patient002")] == names[2:]
+    assert [case.name for case in find_cases(root / "testing")] == ["patient101_ED", "patient101_ES"]
+    assert find_cases(root, label_dir=root) == find_cases(root)
+    first = find_cases(root)[0]
     assert first.group == "NOR" and first.labels == ACDC_LABELS
     assert first.label_path is not None and first.label_path.name == "patient001_frame01_gt.nii.gz"
 
@@ -37,7 +37,7 @@ def test_acdc_reads_the_frames_that_info_names_and_no_others(tmp_path: Path) -> 
         (folder / f"patient090_frame01{kind}.nii.gz").rename(folder / f"patient090_frame04{kind}.nii.gz")
     makers.save(folder / "patient090_frame01.nii.gz", makers.make_image(6))
     (folder / "Info.cfg").write_text("ES: 8\nWeight: 66.0\nED: 4\n")
-    ed, es = find_studies(tmp_path)
+    ed, es = find_cases(tmp_path)
     assert (ed.image_path.name, es.image_path.name) == ("patient090_frame04.nii.gz", "patient090_frame08.nii.gz")
     assert ed.group is None
 
@@ -46,8 +46,8 @@ def test_acdc_masks_are_required_unless_said(tmp_path: Path) -> None:
     folder = makers.acdc_patient(tmp_path, 1)
     (folder / "patient001_frame08_gt.nii.gz").unlink()
     with pytest.raises(DataError, match=r"patient001_frame08_gt\.nii\.gz is missing"):
-        find_studies(tmp_path)
-    ed, es = find_studies(tmp_path, require_masks=False)
+        find_cases(tmp_path)
+    ed, es = find_cases(tmp_path, require_masks=False)
     assert ed.label_path is not None and es.label_path is None
     assert read_volume(es, require_mask=False).mask is None
     with pytest.raises(DataError, match="has no mask"):
@@ -71,7 +71,7 @@ def test_acdc_info_faults(tmp_path: Path, info: str | None, text: str) -> None:
     if info is not None:
         path.write_bytes(info.encode(errors="surrogateescape"))
     with pytest.raises(DataError) as caught:
-        find_studies(tmp_path)
+        find_cases(tmp_path)
     assert text in str(caught.value)
 
 
@@ -79,15 +79,15 @@ def test_first_fault_counts_the_others(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         (makers.acdc_patient(tmp_path, number) / "Info.cfg").unlink()
     with pytest.raises(DataError, match=r"patient001.*\(2 more such faults"):
-        find_studies(tmp_path)
+        find_cases(tmp_path)
 
 
 def test_acdc_refuses_a_label_folder_and_a_testing_root(tmp_path: Path) -> None:
     makers.acdc_patient(tmp_path / "testing", 101)
     with pytest.raises(DataError, match="Leave label_dir null"):
-        find_studies(tmp_path / "testing", label_dir=tmp_path)
+        find_cases(tmp_path / "testing", label_dir=tmp_path)
     with pytest.raises(DataError, match=r"To use the testing half give .*testing"):
-        find_studies(tmp_path)
+        find_cases(tmp_path)
 
 
 # --- nnU-Net raw ----------------------------------------------------------------------------------------------------
@@ -97,19 +97,19 @@ def test_nnunet_finds_cases_and_tells_phases_by_lv(tmp_path: Path) -> None:
     makers.nnunet_case(tmp_path, "patient001_frame01", lv=3)
     makers.nnunet_case(tmp_path, "patient001_frame12", lv=6)
     makers.nnunet_case(tmp_path, "single")
-    studies = find_studies(tmp_path)
-    assert [study.name for study in studies] == ["patient001_ED", "patient001_ES", "single"]
-    assert studies[0].image_path.name == "patient001_frame12_0000.nii.gz"
-    assert studies[0].group is None
+    cases = find_cases(tmp_path)
+    assert [case.name for case in cases] == ["patient001_ED", "patient001_ES", "single"]
+    assert cases[0].image_path.name == "patient001_frame12_0000.nii.gz"
+    assert cases[0].group is None
     for label_dir in (None, tmp_path / "labelsTr", tmp_path):
-        assert find_studies(tmp_path / "imagesTr", label_dir=label_dir) == studies
+        assert find_cases(tmp_path / "imagesTr", label_dir=label_dir) == cases
 
 
 def test_nnunet_phase_is_unknown_without_masks_or_with_equal_volumes(tmp_path: Path) -> None:
     for frame in (1, 2):
         makers.nnunet_case(tmp_path, f"a_frame0{frame}", lv=6)
         makers.save(tmp_path / "imagesTr" / f"b_frame0{frame}_0000.nii.gz", makers.make_image(frame))
-    assert [study.phase for study in find_studies(tmp_path, require_masks=False)] == [""] * 4
+    assert [case.phase for case in find_cases(tmp_path, require_masks=False)] == [""] * 4
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_nnunet_phase_is_unknown_without_masks_or_with_equal_volumes(tmp_path: P
 def test_other_label_values_come_out_as_acdc(tmp_path: Path, labels: dict) -> None:
     makers.nnunet_case(tmp_path, "c1", values=(3, 2, 1))
     makers.dataset_json(tmp_path, labels)
-    (study,) = find_studies(tmp_path)
-    assert study.labels == {"RV": 3, "MYO": 2, "LV": 1}
-    assert np.array_equal(read_volume(study).mask, makers.make_mask())
+    (case,) = find_cases(tmp_path)
+    assert case.labels == {"RV": 3, "MYO": 2, "LV": 1}
+    assert np.array_equal(read_volume(case).mask, makers.make_mask())
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_nnunet_label_faults(tmp_path: Path, labels: object, text: str) -> None:
     makers.nnunet_case(tmp_path, "c1")
     makers.dataset_json(tmp_path, labels)
     with pytest.raises(DataError) as caught:
-        find_studies(tmp_path)
+        find_cases(tmp_path)
     assert text in str(caught.value) and "dataset.json" in str(caught.value)
 
 
@@ -151,22 +151,22 @@ def test_nnunet_file_faults(tmp_path: Path) -> None:
     makers.nnunet_case(tmp_path, "c1")
     second = makers.save(tmp_path / "imagesTr" / "c1_0001.nii.gz", makers.make_image(1))
     with pytest.raises(DataError, match="one channel \\(_0000\\) is expected"):
-        find_studies(tmp_path)
+        find_cases(tmp_path)
     second.rename(tmp_path / "imagesTr" / "c2.nii.gz")
     with pytest.raises(DataError, match=r"c2\.nii\.gz lacks a channel number"):
-        find_studies(tmp_path)
+        find_cases(tmp_path)
     (tmp_path / "imagesTr" / "c2.nii.gz").rename(tmp_path / "imagesTr" / "c2_0000.nii.gz")
     with pytest.raises(DataError, match=r"labelsTr/c2\.nii\.gz is missing"):
-        find_studies(tmp_path)
+        find_cases(tmp_path)
     with pytest.raises(DataError, match="does not exist"):
-        find_studies(tmp_path, label_dir=tmp_path / "nowhere")
+        find_cases(tmp_path, label_dir=tmp_path / "nowhere")
 
 
 def test_nnunet_needs_a_label_folder_for_masks(tmp_path: Path) -> None:
     makers.save(tmp_path / "pictures" / "c1_0000.nii.gz", makers.make_image(1))
     with pytest.raises(DataError, match="Give label_dir"):
-        find_studies(tmp_path / "pictures")
-    assert [study.label_path for study in find_studies(tmp_path / "pictures", require_masks=False)] == [None]
+        find_cases(tmp_path / "pictures")
+    assert [case.label_path for case in find_cases(tmp_path / "pictures", require_masks=False)] == [None]
 
 
 # --- any layout -----------------------------------------------------------------------------------------------------
@@ -174,17 +174,17 @@ def test_nnunet_needs_a_label_folder_for_masks(tmp_path: Path) -> None:
 
 def test_unknown_folders_are_described(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
-        find_studies(tmp_path / "nowhere")
+        find_cases(tmp_path / "nowhere")
     with pytest.raises(DataError, match="holds nothing"):
-        find_studies(tmp_path)
+        find_cases(tmp_path)
     for name in "abcdef":
         (tmp_path / f"{name}.dcm").touch()
     with pytest.raises(DataError) as caught:
-        find_studies(tmp_path)
+        find_cases(tmp_path)
     assert "a.dcm, b.dcm, c.dcm, d.dcm and 2 more" in str(caught.value)
     assert all(layout.looks_like in str(caught.value) for layout in LAYOUTS.values())
     with pytest.raises(DataError, match="is a file, not a folder"):
-        find_studies(tmp_path / "a.dcm")
+        find_cases(tmp_path / "a.dcm")
 
 
 def test_layouts_are_told_apart(tmp_path: Path) -> None:
@@ -195,11 +195,11 @@ def test_layouts_are_told_apart(tmp_path: Path) -> None:
 
 def test_both_layouts_read_the_same_volumes(tmp_path: Path) -> None:
     makers.acdc_root(tmp_path / "acdc", 2)
-    for study in find_studies(tmp_path / "acdc"):
-        volume, case = read_volume(study), study.image_path.name.removesuffix(".nii.gz")
+    for case in find_cases(tmp_path / "acdc"):
+        volume, case = read_volume(case), case.image_path.name.removesuffix(".nii.gz")
         makers.save(tmp_path / "n" / "imagesTr" / f"{case}_0000.nii.gz", volume.image)
         makers.save(tmp_path / "n" / "labelsTr" / f"{case}.nii.gz", volume.mask)
-    for ours, theirs in zip(find_studies(tmp_path / "acdc"), find_studies(tmp_path / "n"), strict=True):
+    for ours, theirs in zip(find_cases(tmp_path / "acdc"), find_cases(tmp_path / "n"), strict=True):
         a, b = read_volume(ours), read_volume(theirs)
         assert ours.name == theirs.name and a.spacing == b.spacing
         assert np.array_equal(a.image, b.image) and np.array_equal(a.mask, b.mask)
@@ -216,24 +216,24 @@ def test_both_layouts_read_the_same_volumes(tmp_path: Path) -> None:
 )
 def test_masks_that_do_not_fit(tmp_path: Path, mask: np.ndarray, options: dict, text: str) -> None:
     label = makers.save(tmp_path / "m.nii.gz", mask, **options)
-    study = Study("p", "ED", makers.save(tmp_path / "i.nii.gz", makers.make_image(1)), label)
+    case = Case("p", "ED", makers.save(tmp_path / "i.nii.gz", makers.make_image(1)), label)
     with pytest.raises(DataError) as caught:
-        read_volume(study)
+        read_volume(case)
     assert text in str(caught.value) and "m.nii.gz" in str(caught.value)
-    assert read_volume(replace(study, label_path=None), require_mask=False).mask is None
+    assert read_volume(replace(case, label_path=None), require_mask=False).mask is None
 
 
 def test_constant_image_is_refused(tmp_path: Path) -> None:
     path = makers.save(tmp_path / "i.nii.gz", np.full(makers.SHAPE, 7, np.int16))
     with pytest.raises(DataError, match=r"i\.nii\.gz is constant: every voxel is 7"):
-        read_volume(Study("p", "ED", path, None), require_mask=False)
+        read_volume(Case("p", "ED", path, None), require_mask=False)
 
 
 @pytest.mark.acdc
 def test_real_acdc_folder(acdc_dir: Path) -> None:
-    studies = find_studies(acdc_dir)
-    assert len(studies) == 200 and len({study.patient for study in studies}) == 100
-    ed = next(study for study in studies if study.name == "patient090_ED")
+    cases = find_cases(acdc_dir)
+    assert len(cases) == 200 and len({case.patient for case in cases}) == 100
+    ed = next(case for case in cases if case.name == "patient090_ED")
     assert ed.image_path.name == "patient090_frame04.nii.gz"
-    volume = read_volume(studies[0])
+    volume = read_volume(cases[0])
     assert volume.image.shape == (10, 256, 216) and volume.spacing == (10.0, 1.5625, 1.5625)

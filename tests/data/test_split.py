@@ -12,47 +12,47 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.data.layouts import find_studies
+from compress.data.layouts import find_cases
 from compress.data.split import find_duplicates, fingerprint, split_patients
-from compress.data.volume import Study
+from compress.data.volume import Case
 from compress.errors import ConfigError, DataError
 
 GROUPS = ("NOR", "MINF", "DCM", "HCM", "RV")
 
 
-def cohort(sizes: dict[str | None, int]) -> list[Study]:
+def cohort(sizes: dict[str | None, int]) -> list[Case]:
     groups = [group for group, size in sizes.items() for _ in range(size)]
     return [
-        Study(f"patient{number:03d}", phase, Path("x"), None, group)
+        Case(f"patient{number:03d}", phase, Path("x"), None, group)
         for number, group in enumerate(groups, start=1)
         for phase in ("ED", "ES")
     ]
 
 
 def test_acdc_cohort_gives_80_to_20_with_four_of_each_group() -> None:
-    studies = cohort(dict.fromkeys(GROUPS, 20))
-    group = {study.patient: study.group for study in studies}
+    cases = cohort(dict.fromkeys(GROUPS, 20))
+    group = {case.patient: case.group for case in cases}
     for seed in range(20):
-        split = split_patients(studies, val_ratio=0.2, seed=seed, duplicates=[("patient014", "patient016")])
+        split = split_patients(cases, val_ratio=0.2, seed=seed, duplicates=[("patient014", "patient016")])
         assert (len(split.train), len(split.val)) == (80, 20)
         assert Counter(group[patient] for patient in split.val) == dict.fromkeys(GROUPS, 4)
         assert split.duplicates == (("patient014", "patient016"),)
 
 
 def test_seed_decides_and_order_does_not() -> None:
-    studies = cohort({"A": 12, "B": 9})
-    first = split_patients(studies, val_ratio=0.3, seed=1)
-    shuffled = random.Random(0).sample(studies, len(studies))
+    cases = cohort({"A": 12, "B": 9})
+    first = split_patients(cases, val_ratio=0.3, seed=1)
+    shuffled = random.Random(0).sample(cases, len(cases))
     assert split_patients(shuffled, val_ratio=0.3, seed=1) == first
-    assert split_patients(studies, val_ratio=0.3, seed=2).val != first.val
+    assert split_patients(cases, val_ratio=0.3, seed=2).val != first.val
     # Pinned: a split that silently changed would put old validation patients into training.
     assert first.val == ("patient002", "patient007", "patient008", "patient017", "patient018", "patient019")
 
 
 def test_unknown_group_is_a_stratum_of_its_own() -> None:
-    studies = cohort({None: 10, "A": 10})
-    group = {study.patient: study.group for study in studies}
-    split = split_patients(studies, val_ratio=0.2, seed=3)
+    cases = cohort({None: 10, "A": 10})
+    group = {case.patient: case.group for case in cases}
+    split = split_patients(cases, val_ratio=0.2, seed=3)
     assert Counter(group[patient] for patient in split.val) == {None: 2, "A": 2}
 
 
@@ -80,19 +80,19 @@ def test_a_side_is_never_empty() -> None:
     data=st.data(),
 )
 def test_split_properties(sizes: dict[str | None, int], ratio: float, seed: int, data: st.DataObject) -> None:
-    studies = cohort(sizes)
-    patients = sorted({study.patient for study in studies})
+    cases = cohort(sizes)
+    patients = sorted({case.patient for case in cases})
     shuffled = data.draw(st.permutations(patients))
     pairs = [tuple(shuffled[i : i + 2]) for i in range(0, 2 * data.draw(st.integers(0, len(patients) // 2)), 2)]
     if len(patients) < 2 or (len(patients) == 2 and pairs):
         return
-    split = split_patients(studies, val_ratio=ratio, seed=seed, duplicates=[*pairs, ("stranger", patients[0])])
+    split = split_patients(cases, val_ratio=ratio, seed=seed, duplicates=[*pairs, ("stranger", patients[0])])
     assert sorted(split.train + split.val) == patients
     assert split.train and split.val
     assert all(len({patient in split.val for patient in pair}) == 1 for pair in pairs)
     wanted = min(max(math.floor(ratio * len(patients) + 0.5), 1), len(patients) - 1)
     assert abs(len(split.val) - wanted) <= (1 if pairs else 0)
-    assert split == split_patients(studies[::-1], val_ratio=ratio, seed=seed, duplicates=pairs[::-1])
+    assert split == split_patients(cases[::-1], val_ratio=ratio, seed=seed, duplicates=pairs[::-1])
 
 
 @given(chain=st.integers(2, 9), seed=st.integers(0, 99))
@@ -109,16 +109,16 @@ def test_duplicates_are_found_by_voxels_not_by_packing(tmp_path: Path) -> None:
     makers.acdc_patient(tmp_path, 4, seed=2)
     copy = tmp_path / "patient004" / "patient004_frame01.nii.gz"
     makers.save(copy, makers.make_image(1 + 200).astype("float32"))
-    studies = find_studies(tmp_path)
-    assert find_duplicates(studies) == [("patient002", "patient004")]
-    assert fingerprint(studies[2]) == fingerprint(studies[6]) != fingerprint(studies[0])
+    cases = find_cases(tmp_path)
+    assert find_duplicates(cases) == [("patient002", "patient004")]
+    assert fingerprint(cases[2]) == fingerprint(cases[6]) != fingerprint(cases[0])
 
 
 @pytest.mark.acdc
 def test_real_duplicates_and_split(acdc_dir: Path) -> None:
-    studies = find_studies(acdc_dir)
-    duplicates = find_duplicates(studies)
+    cases = find_cases(acdc_dir)
+    duplicates = find_duplicates(cases)
     assert duplicates == [("patient074", "patient076")]
-    split = split_patients(studies, val_ratio=0.2, seed=42, duplicates=duplicates)
-    group = {study.patient: study.group for study in studies}
+    split = split_patients(cases, val_ratio=0.2, seed=42, duplicates=duplicates)
+    group = {case.patient: case.group for case in cases}
     assert Counter(group[patient] for patient in split.val) == dict.fromkeys(GROUPS, 4)

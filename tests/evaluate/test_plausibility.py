@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from compress.data.layouts import find_studies, read_volume
+from compress.data.layouts import find_cases, read_volume
 from compress.errors import DataError
 from compress.evaluate.plausibility import EF_PERCENT, label_pieces, mask_flags, study_flags
 from compress.evaluate.study import clinical_values, structure_volumes
@@ -237,7 +237,7 @@ def test_phases_swapped():
 
 def test_rates_on_experts_masks(acdc_dir):
     """Experts' masks are almost never flagged; the same masks with the LV cut out of a mid slice always are."""
-    studies = find_studies(acdc_dir)
+    studies = find_cases(acdc_dir)
     kinds, caught, volumes = [], 0, {}
     for study in studies:
         volume = read_volume(study)

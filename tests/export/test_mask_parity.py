@@ -14,7 +14,7 @@ from tiny_unet import build
 from cli.export import parity_rows, unmeasured_lines
 from compress.config.read import from_document
 from compress.data.preprocess import Preprocessing
-from compress.data.volume import ACDC_LABELS, Study, Volume
+from compress.data.volume import ACDC_LABELS, Case, Volume
 from compress.errors import CheckpointError, DataError, InputError, ProviderError
 from compress.export.mask_parity import MaskParity, compare_masks, join_volumes
 from compress.export.onnx import export_onnx
@@ -53,8 +53,8 @@ def heart(columns: int = 8) -> np.ndarray:
 def volume(phase: str = "ED", *, patient: str = "p1", columns: int = 8) -> Volume:
     mask = heart(columns)
     noise = np.random.default_rng(len(patient) + columns).standard_normal(mask.shape)
-    study = Study(patient, phase, Path(f"{patient}_{phase}.nii.gz"), None)
-    return Volume(study, (30.0 * mask + 5 * noise).astype(np.float32), mask, SPACING, np.eye(4))
+    case = Case(patient, phase, Path(f"{patient}_{phase}.nii.gz"), None)
+    return Volume(case, (30.0 * mask + 5 * noise).astype(np.float32), mask, SPACING, np.eye(4))
 
 
 def samples() -> list[Sample]:

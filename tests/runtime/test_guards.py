@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.data.layouts import find_studies, read_volume
+from compress.data.layouts import find_cases, read_volume
 from compress.errors import DataError
 from compress.runtime.card import TrainingRange
 from compress.runtime.guards import MAX_LABELS, check_image, find_concerns
@@ -155,13 +155,13 @@ def test_what_no_network_can_use_is_refused_even_when_forced(image, spacing, mes
 
 
 def test_the_phantom_passes(tiny_phantom: Path):
-    for study in find_studies(tiny_phantom):
+    for study in find_cases(tiny_phantom):
         volume = read_volume(study)
         assert check_image(volume.image, volume.spacing, name=study.name, expected=ACDC, force=False) == []
 
 
 def test_real_scans_pass_and_their_masks_do_not(acdc_dir: Path):
-    for study in find_studies(acdc_dir)[:40]:
+    for study in find_cases(acdc_dir)[:40]:
         volume = read_volume(study)
         assert kinds(volume.image, volume.spacing) == set(), study.name
         assert volume.mask is not None

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from compress.data.layouts import find_studies, read_volume
+from compress.data.layouts import find_cases, read_volume
 from compress.data.nifti import read_image, read_mask
 from compress.data.volume import Volume
 from compress.errors import ConfigError, DataError, ModelFileError, ProviderError
@@ -24,7 +24,7 @@ def segmenter(sealed_path: Path) -> Segmenter:
 
 @pytest.fixture(scope="module")
 def volume(tiny_phantom: Path) -> Volume:
-    return read_volume(find_studies(tiny_phantom)[0])
+    return read_volume(find_cases(tiny_phantom)[0])
 
 
 def test_a_mask_lies_on_the_images_own_grid(segmenter: Segmenter, volume: Volume) -> None:
@@ -66,7 +66,7 @@ def test_only_one_batch_of_slices_reaches_the_network_at_a_time(segmenter: Segme
 def test_a_file_and_its_array_give_the_same_mask_and_the_file_can_be_saved(
     segmenter: Segmenter, volume: Volume, tmp_path: Path
 ) -> None:
-    path = volume.study.image_path
+    path = volume.case.image_path
     found = segmenter.segment_file(path)
     np.testing.assert_array_equal(found.mask, segmenter.segment(volume.image, spacing_mm=volume.spacing).mask)
     saved = read_mask(found.save(tmp_path / "mask.nii.gz"))

@@ -69,7 +69,7 @@ def check_training_data(ws: Workspace, trained: str) -> None:
 
 def training_range(ws: Workspace) -> TrainingRange:
     """What the training patients' images look like, from their headers alone."""
-    files = [open_image(study.image_path) for study in ws.studies_of(ws.split.train)]
+    files = [open_image(case.image_path) for case in ws.cases_of(ws.split.train)]
     pixels = [size for file in files for size in file.spacing[1:]]
     sides = [n * size for file in files for n, size in zip(file.shape[1:], file.spacing[1:], strict=True)]
     gaps = [file.spacing[0] for file in files]

@@ -221,11 +221,11 @@ def _logits(run: Run, prepared: Prepared, batch_size: int) -> np.ndarray:
 
 
 def _samples(ws: Workspace, rules: Preprocessing, name: str) -> Iterator[Sample]:
-    studies = ws.studies_of(ws.split.val[:PARITY_PATIENTS])
-    with ws.progress.task(f"Parity of {name}", len(studies)) as task:
-        for study in studies:
-            yield read_volume(study), prepare(study, rules, cache=cache_dir(ws.config))
-            task.advance(info=study.name)
+    cases = ws.cases_of(ws.split.val[:PARITY_PATIENTS])
+    with ws.progress.task(f"Parity of {name}", len(cases)) as task:
+        for case in cases:
+            yield read_volume(case), prepare(case, rules, cache=cache_dir(ws.config))
+            task.advance(info=case.name)
 
 
 def _row_from(value: Mapping[str, Any]) -> ProviderParity | Unmeasured:

@@ -57,8 +57,8 @@ def check_cohort(ws: Workspace, model: Segmenter) -> None:
             cure="Give networks that were trained on patients.",
         )
     phases: dict[str, set[str]] = {}
-    for study in cohort.studies:
-        phases.setdefault(study.patient, set()).add(study.phase)
+    for case in cohort.cases:
+        phases.setdefault(case.patient, set()).add(case.phase)
     check_patients(len(phases), ws.config.gate)
     both = sum({"ED", "ES"} <= found for found in phases.values())
     check_patients(both, ws.config.gate, what="ED and ES are both there of")
@@ -105,11 +105,11 @@ def _refuse_another_split(ws: Workspace) -> None:
 
 
 def _images(cohort: Cohort) -> Iterator[str]:
-    return (digest_file(study.image_path) for study in cohort.studies)
+    return (digest_file(case.image_path) for case in cohort.cases)
 
 
 def _images_of(ws: Workspace, patients: tuple[str, ...]) -> Iterator[str]:
-    return (digest_file(study.image_path) for study in ws.studies_of(patients))
+    return (digest_file(case.image_path) for case in ws.cases_of(patients))
 
 
 def _short(digest: object) -> str:

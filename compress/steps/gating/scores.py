@@ -31,23 +31,23 @@ class Scored:
     folder: Path
 
     def mask(self, index: int) -> np.ndarray:
-        """(Z, Y, X) uint8 of the cohort's study number `index`."""
+        """(Z, Y, X) uint8 of the cohort's case number `index`."""
         return _read_mask(_mask_path(self.folder, index))
 
 
 def score_file(ws: Workspace, model: Segmenter, cohort: Cohort, *, name: str) -> Scored:
-    """Dice, HD95 and volumes of every study through the file's session, by the rules inside the file.
+    """Dice, HD95 and volumes of every case through the file's session, by the rules inside the file.
 
     What was scored before with the same file, data, provider and version is read back: a second candidate does not
     score its baseline again, and an interrupted gate goes on after its last finished file.
     """
     folder = ws.run.gate_scores(digest_json(_inputs(ws, model, cohort))[:16])
     document = folder / "scores.json"
-    if (stored := _stored(document, len(cohort.studies))) is not None:
+    if (stored := _stored(document, len(cohort.cases))) is not None:
         ws.progress.note(f"{name}: scored before, see {document}.")
         return Scored(stored, folder)
     shutil.rmtree(folder, ignore_errors=True)  # what an interrupted gate left
-    count = iter(range(len(cohort.studies)))
+    count = iter(range(len(cohort.cases)))
 
     def keep(_: Volume, mask: np.ndarray) -> None:
         with atomic_path(_mask_path(folder, next(count))) as temporary, temporary.open("wb") as stream:
@@ -62,12 +62,12 @@ def score_file(ws: Workspace, model: Segmenter, cohort: Cohort, *, name: str) ->
 
 def differing_slices(cohort: Cohort, baseline: Scored, candidate: Scored) -> Iterator[PairItem]:
     """Every slice of the cohort on which a heart is, with both networks' masks."""
-    for index, study in enumerate(cohort.studies):
-        volume = read_volume(study)
+    for index, case in enumerate(cohort.cases):
+        volume = read_volume(case)
         assert volume.mask is not None
         masks = baseline.mask(index), candidate.mask(index)
         yield from pair_items(
-            volume.image, volume.mask, *masks, name=study.name, patient=study.patient, spacing_mm=volume.spacing
+            volume.image, volume.mask, *masks, name=case.name, patient=case.patient, spacing_mm=volume.spacing
         )
 
 
@@ -77,7 +77,7 @@ def _inputs(ws: Workspace, model: Segmenter, cohort: Cohort) -> dict[str, object
         "file": model.session.file.sha256,
         "provider": model.session.provider_proven,
         "data": cohort.digest,
-        "studies": [(study.patient, study.phase, study.group) for study in cohort.studies],
+        "cases": [(case.patient, case.phase, case.group) for case in cohort.cases],
         "labels": ws.labels,
         "version": __version__,
     }

@@ -137,7 +137,7 @@ def _scorer(ws: Workspace, dense: Checkpoint, base: PruningPlan, slices: int) ->
 
     With none narrowed too: only then do losses speak of pruning alone.
     """
-    volumes = ws.prepared(ws.studies_of(ws.split.train))
+    volumes = ws.prepared(ws.cases_of(ws.split.train))
     held, images = held_in(volumes, slices), np.concatenate([v.images for v in volumes])
     batch, seed = ws.config.train.batch_size, ws.config.experiment.seed
 

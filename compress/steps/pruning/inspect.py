@@ -61,7 +61,7 @@ def inspect_network(ws: Workspace, checkpoint: Checkpoint, *, ratios: Ratios, na
 
 def _images(ws: Workspace) -> np.ndarray:
     """Slices of a few validation volumes."""
-    volumes = ws.prepared(ws.studies_of(ws.split.val)[:_VOLUMES])
+    volumes = ws.prepared(ws.cases_of(ws.split.val)[:_VOLUMES])
     return np.concatenate([v.images for v in volumes])
 
 

@@ -51,7 +51,7 @@ def ranked(
 
 
 def _batches(ws: Workspace, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    slices = SliceDataset(ws.prepared(ws.studies_of(ws.split.train)), strength=0.0, seed=seed)
+    slices = SliceDataset(ws.prepared(ws.cases_of(ws.split.train)), strength=0.0, seed=seed)
     loader = epoch_loader(slices, batch_size=ws.config.train.batch_size, epoch=1)
     for batch in islice(loader, GRADIENT_BATCHES):
         yield batch.images, batch.labels

@@ -139,7 +139,7 @@ def recalibrated(ws: Workspace, checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _training_images(ws: Workspace) -> np.ndarray:
-    return np.concatenate([p.images for p in ws.prepared(ws.studies_of(ws.split.train))])
+    return np.concatenate([p.images for p in ws.prepared(ws.cases_of(ws.split.train))])
 
 
 def _compensated(ws: Workspace, stage: Stage, cut: Cut, pruned: Checkpoint, title: str) -> Checkpoint:

@@ -134,8 +134,8 @@ def _check_budget(request: QuantizeRequest, before: EvaluationReport, after: Eva
 
 def calibration_images(ws: Workspace, card: ModelCard, slices: int) -> np.ndarray:
     """(N, 1, H, W) float32: slices spread evenly over the training patients, prepared by the file's own rules."""
-    studies = ws.studies_of(ws.split.train)
-    prepared = prepare_all(studies, card.preprocessing, cache=cache_dir(ws.config), progress=ws.progress)
+    cases = ws.cases_of(ws.split.train)
+    prepared = prepare_all(cases, card.preprocessing, cache=cache_dir(ws.config), progress=ws.progress)
     every = np.concatenate([volume.images for volume in prepared])
     chosen = np.linspace(0, len(every) - 1, min(slices, len(every))).round().astype(int)
     return np.ascontiguousarray(every[chosen, None])

@@ -11,7 +11,7 @@ import numpy as np
 from compress.data.cache import prepare
 from compress.data.layouts import read_volume
 from compress.data.preprocess import Preprocessing
-from compress.data.volume import Study
+from compress.data.volume import Case
 from compress.errors import InputError
 from compress.evaluate.summary import EvaluationReport
 from compress.files import read_json, write_json
@@ -38,18 +38,18 @@ def pair_picture(ws: Workspace, dense: Network, pruned: Network) -> Path | None:
     """
     if dense.scores is None or pruned.scores is None:
         return None
-    studies = _chosen(ws, dense.scores, pruned.scores)
+    cases = _chosen(ws, dense.scores, pruned.scores)
     inputs = {
         "schema": SCHEMA,
         "networks": [dense.row["digest"], pruned.row["digest"]],
         "data": ws.validation.digest,
-        "volumes": [study.name for study in studies],
+        "volumes": [case.name for case in cases],
     }
     stage = pruned.stage
-    if not studies or _is_drawn(stage, inputs):
-        return stage.pairs if studies else None
+    if not cases or _is_drawn(stage, inputs):
+        return stage.pairs if cases else None
     stage.pairs_record.unlink(missing_ok=True)
-    items = pick_pairs(_slices(ws, studies, load(dense.stage.final), load(stage.final), pruned.name), worst=WORST)
+    items = pick_pairs(_slices(ws, cases, load(dense.stage.final), load(stage.final), pruned.name), worst=WORST)
     title, names = f"{pruned.name} beside {dense.name}", (dense.name, pruned.name)
     save_pair_overlays(stage.pairs, items, title, ws.labels, names=names, phantom=ws.validation.phantom)
     write_json(stage.pairs_record, inputs)
@@ -69,9 +69,9 @@ def largest_losses(dense: EvaluationReport, pruned: EvaluationReport, *, worst: 
     return volumes[:worst] + rest[max(0, len(volumes) // 2 - worst) :][:1]
 
 
-def _chosen(ws: Workspace, dense: EvaluationReport, pruned: EvaluationReport) -> list[Study]:
-    studies = {study.name: study for study in ws.validation.studies}
-    return [studies[name] for name in largest_losses(dense, pruned) if name in studies]
+def _chosen(ws: Workspace, dense: EvaluationReport, pruned: EvaluationReport) -> list[Case]:
+    cases = {case.name: case for case in ws.validation.cases}
+    return [cases[name] for name in largest_losses(dense, pruned) if name in cases]
 
 
 def _is_drawn(stage: Stage, inputs: dict[str, Any]) -> bool:
@@ -81,23 +81,21 @@ def _is_drawn(stage: Stage, inputs: dict[str, Any]) -> bool:
         return False
 
 
-def _slices(
-    ws: Workspace, studies: list[Study], dense: Checkpoint, pruned: Checkpoint, name: str
-) -> Iterator[PairItem]:
-    with ws.progress.task(f"Drawing {name} beside the dense network", len(studies)) as task:
-        for study in studies:
-            volume = read_volume(study)
+def _slices(ws: Workspace, cases: list[Case], dense: Checkpoint, pruned: Checkpoint, name: str) -> Iterator[PairItem]:
+    with ws.progress.task(f"Drawing {name} beside the dense network", len(cases)) as task:
+        for case in cases:
+            volume = read_volume(case)
             assert volume.mask is not None
-            masks = [_mask(ws, study, checkpoint) for checkpoint in (dense, pruned)]
+            masks = [_mask(ws, case, checkpoint) for checkpoint in (dense, pruned)]
             yield from pair_items(
-                volume.image, volume.mask, *masks, name=study.name, patient=study.patient, spacing_mm=volume.spacing
+                volume.image, volume.mask, *masks, name=case.name, patient=case.patient, spacing_mm=volume.spacing
             )
-            task.advance(info=study.name)
+            task.advance(info=case.name)
 
 
-def _mask(ws: Workspace, study: Study, checkpoint: Checkpoint) -> np.ndarray:
+def _mask(ws: Workspace, case: Case, checkpoint: Checkpoint) -> np.ndarray:
     run = torch_run(checkpoint.network, resolve_device(ws.config.experiment.device))
     rules = Preprocessing.from_json(checkpoint.meta.preprocessing)
     return predict_mask(
-        run, prepare(study, rules, cache=cache_dir(ws.config)), batch_size=ws.config.evaluation.batch_size
+        run, prepare(case, rules, cache=cache_dir(ws.config)), batch_size=ws.config.evaluation.batch_size
     )

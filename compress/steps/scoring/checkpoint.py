@@ -42,7 +42,7 @@ def evaluate_checkpoint(
 
     def collect(volume: Volume, mask: np.ndarray) -> None:
         assert volume.mask is not None
-        items.extend(slice_items(volume.image, volume.mask, mask, name=volume.study.name, spacing_mm=volume.spacing))
+        items.extend(slice_items(volume.image, volume.mask, mask, name=volume.case.name, spacing_mm=volume.spacing))
 
     report = score_cohort(ws, run, cohort, rules, name=f"Evaluating {name}", surface=hd95, watch=collect)
     _pictures(ws, report, items, folder, name, phantom=cohort.phantom)
@@ -63,11 +63,11 @@ def _inputs(ws: Workspace, checkpoint: Checkpoint, cohort: Cohort) -> dict[str, 
 
 
 def _data_line(ws: Workspace, cohort: Cohort) -> str:
-    patients = len({s.patient for s in cohort.studies})
+    patients = len({s.patient for s in cohort.cases})
     kind = "PHANTOM (synthetic) data: these figures say nothing about patients." if cohort.phantom else "Real data."
     thin = ws.config.evaluation.num_slices_per_volume
     note = f" Only {thin} slices per volume: no clinical volumes." if thin else ""
-    return f"{kind} {patients} patients, {len(cohort.studies)} volumes.{note}"
+    return f"{kind} {patients} patients, {len(cohort.cases)} volumes.{note}"
 
 
 def _pictures(

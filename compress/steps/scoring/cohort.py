@@ -41,15 +41,15 @@ def score_cohort(
     surface: SurfaceDistance | None = None,
     watch: Watcher | None = None,
 ) -> EvaluationReport:
-    """Predict and score every study of the cohort; `surface` adds HD95, `watch` sees every prediction.
+    """Predict and score every case of the cohort; `surface` adds HD95, `watch` sees every prediction.
 
     With `evaluation.num_slices_per_volume` only that many evenly spread slices are predicted and
     scored: volumes in ml then mean those slices alone.
     """
     scores = []
-    with ws.progress.task(name, len(cohort.studies)) as task:
-        for study in cohort.studies:
-            volume, prepared = _thinned(ws, read_volume(study), prepare(study, rules, cache=cache_dir(ws.config)))
+    with ws.progress.task(name, len(cohort.cases)) as task:
+        for case in cohort.cases:
+            volume, prepared = _thinned(ws, read_volume(case), prepare(case, rules, cache=cache_dir(ws.config)))
             assert volume.mask is not None
             mask = predict_mask(run, prepared, batch_size=ws.config.evaluation.batch_size)
             scores.append(
@@ -58,15 +58,15 @@ def score_cohort(
                     volume.mask,
                     spacing_mm=volume.spacing,
                     labels=ws.labels,
-                    patient=study.patient,
-                    phase=study.phase,
-                    group=study.group,
+                    patient=case.patient,
+                    phase=case.phase,
+                    group=case.group,
                     surface=surface,
                 )
             )
             if watch is not None:
                 watch(volume, mask)
-            task.advance(info=f"{study.name} {scores[-1].mean_dice:.3f}")
+            task.advance(info=f"{case.name} {scores[-1].mean_dice:.3f}")
     return evaluate(scores)
 
 

@@ -176,7 +176,7 @@ def _train(
 
 
 def _data(ws: Workspace, recipe: Recipe) -> TrainingData:
-    train, val = ws.studies_of(ws.split.train), ws.studies_of(ws.split.val)
+    train, val = ws.cases_of(ws.split.train), ws.cases_of(ws.split.val)
     slices = SliceDataset(
         ws.prepared(train), strength=recipe.augmentation, seed=recipe.seed, per_volume=recipe.slices_per_volume
     )

@@ -24,8 +24,8 @@ from compress.runtime.modelfile import read_model_file
 from compress.runtime.segmenter import Segmenter
 from compress.runtime.verify import verify
 from compress.steps.exporting.export import card_of
-from compress.steps.quantizing.quantize import QuantizeRequest, calibration_images, quantize
 from compress.steps.quantizing import quantize as quantizing
+from compress.steps.quantizing.quantize import QuantizeRequest, calibration_images, quantize
 from compress.steps.quantizing.search import Search, Trial, methods_of
 from compress.steps.training.dense import new_network
 from compress.steps.workspace import Workspace
@@ -168,8 +168,8 @@ def test_data_that_the_network_was_not_trained_on_are_refused(ws, request_of, tm
 def test_calibration_sees_training_patients_alone(ws, model):
     card = read_card(read_model_file(model).metadata, model)
     images = calibration_images(ws, card, 10_000)
-    everyone = sum(len(volume.images) for volume in ws.prepared(ws.training.studies))
-    train = sum(len(volume.images) for volume in ws.prepared(ws.studies_of(ws.split.train)))
+    everyone = sum(len(volume.images) for volume in ws.prepared(ws.training.cases))
+    train = sum(len(volume.images) for volume in ws.prepared(ws.cases_of(ws.split.train)))
     assert len(images) == train < everyone
     assert images.shape[1:] == (1, 32, 32) and images.dtype == np.float32
     assert len(calibration_images(ws, card, 5)) == 5
