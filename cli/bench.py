@@ -30,8 +30,8 @@ def bench(
 
     A provider that is not truly there ends with exit code 3: no other provider is measured in its place.
     """
-    from cli.console import say
     from cli.options import open_workspace
+    from cli.pages import show_pages
 
     ws = open_workspace(config, overrides)
     from compress.pipeline import bench_request
@@ -39,8 +39,6 @@ def bench(
     from compress.steps.benching.bench import bench as measure
     from compress.steps.benching.bench import run_models
     from compress.steps.networks import named_models
-    from compress.steps.reporting.page import write_run_page
-    from compress.steps.reporting.summary import write_report
 
     prove(provider or ws.config.bench.provider)
     models = named_models(files) if files else run_models(ws, provider=provider)
@@ -49,10 +47,7 @@ def bench(
     request = replace(request, with_dice=not no_dice, **{k: v for k, v in chosen.items() if v is not None})
     report = measure(ws, request)
     show_bench(report)
-    if ws.run.baseline.final.is_file():
-        ws.describe()
-        write_report(ws)
-        say(f"Page: {write_run_page(ws)}")
+    show_pages(ws)
 
 
 def show_bench(report: BenchReport) -> None:

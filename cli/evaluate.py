@@ -31,12 +31,12 @@ def evaluate(
     """
     from cli.console import say
     from cli.options import open_workspace
+    from cli.pages import show_pages
     from cli.scores import show_scores
 
     ws = open_workspace(config, overrides)
     from compress.models.checkpoint import load
     from compress.rundir import external_evaluation
-    from compress.steps.reporting.summary import write_report
     from compress.steps.scoring.checkpoint import evaluate_checkpoint
 
     for name, path, stage in _targets(ws, networks, checkpoint):
@@ -48,9 +48,7 @@ def evaluate(
         report = evaluate_checkpoint(ws, found, folder, name=name, cohort=cohort)
         show_scores(report, name, phantom=cohort.phantom, clinical=whole)
         say(f"Scores and pictures: {folder}")
-    if ws.run.baseline.final.is_file():
-        ws.describe()
-        say(f"Report: {write_report(ws)}")
+    show_pages(ws)
 
 
 def _targets(ws: Workspace, networks: list[str] | None, checkpoint: Path | None) -> list[tuple[str, Path, Stage]]:

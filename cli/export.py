@@ -33,12 +33,12 @@ def export(config: ConfigOption = None, overrides: SetOption = None) -> None:
     """
     from cli.console import say, table
     from cli.options import open_workspace
+    from cli.pages import show_pages
 
     ws = open_workspace(config, overrides)
     from compress.errors import CheckpointError
     from compress.steps.exporting.export import export_stage
     from compress.steps.networks import stages_of
-    from compress.steps.reporting.summary import write_report
 
     stages = stages_of(ws)
     if not stages:
@@ -52,7 +52,7 @@ def export(config: ConfigOption = None, overrides: SetOption = None) -> None:
     for line in unmeasured_lines(found):
         say(line)
     ws.describe()
-    say(f"Report: {write_report(ws)}")
+    show_pages(ws)
 
 
 def parity_rows(name: str, stage: Stage, document: ParityDocument) -> list[list[str]]:

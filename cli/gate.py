@@ -33,6 +33,7 @@ def gate(
     """
     from cli.console import say
     from cli.options import open_workspace
+    from cli.pages import show_pages
 
     ws = open_workspace(config, overrides)
     from compress.errors import GateError
@@ -44,6 +45,7 @@ def gate(
     verdict, files = decide(ws, request)
     show_verdict(verdict)
     say(f"Verdict: {files.root}")
+    show_pages(ws)
     if not verdict.accepted:
         raise GateError(verdict.sentence)
     say(verdict.sentence)

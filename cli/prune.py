@@ -80,11 +80,11 @@ def prune(
     right after pruning and after retraining, to pruned/NAME in the run folder.
     """
     from cli.options import check_name, open_workspace, policy_of
+    from cli.pages import show_pages
 
     ws = open_workspace(config, overrides)
     from compress.config.read import load_ratios
     from compress.steps.pruning.prune import default_request, prune_and_retrain
-    from compress.steps.reporting.summary import write_report
 
     request = default_request(ws)
     if ratios is not None:
@@ -98,7 +98,7 @@ def prune(
     request = replace(request, name=check_name(name or request.init))
     result = prune_and_retrain(ws, request, policy=policy_of(resume, restart, replace=True))
     _show(ws, result)
-    _end(write_report(ws))
+    show_pages(ws)
 
 
 def finetune(
@@ -115,12 +115,12 @@ def finetune(
     """
     from cli.console import say
     from cli.options import check_name, open_workspace, policy_of
+    from cli.pages import show_pages
 
     ws = open_workspace(config, overrides)
     from compress.models.checkpoint import load
     from compress.steps.pruning.prune import default_request, recovery_of
     from compress.steps.pruning.prune import finetune as retrain
-    from compress.steps.reporting.summary import write_report
     from compress.steps.scoring.checkpoint import evaluate_checkpoint
 
     stage = ws.run.pruned(check_name(name))
@@ -130,7 +130,7 @@ def finetune(
     final = retrain(ws, stage, load(stage.start), epochs=budget, policy=policy, recovery=recovery_of(ws, request))
     report = evaluate_checkpoint(ws, final, stage.evaluation, name=f"pruned-{stage.root.name}")
     say(f"3D Dice after retraining{' (phantom)' if final.meta.phantom else ''}: {report.mean_dice:.4f}")
-    _end(write_report(ws))
+    show_pages(ws)
 
 
 def _words(request: PruneRequest, **asked: str | None) -> PruneRequest:
@@ -198,9 +198,3 @@ def show_widths(plan: PruningPlan) -> None:
     table("Channels per convolution", ["convolution", "before", "after", "ratio asked", "achieved", "why"], rows)
     for name, reason in plan.whole.items():
         say(f"Left whole: {name}: {reason}")
-
-
-def _end(report: Path) -> None:
-    from cli.console import say
-
-    say(f"Report: {report}")

@@ -42,6 +42,7 @@ def quantize(
     budget, or is not measured faster than the float file here, is not written (exit code 4).
     """
     from cli.options import open_workspace
+    from cli.pages import show_pages
 
     ws = open_workspace(config, overrides)
     from compress.steps.quantizing.quantize import KINDS, QuantizeRequest
@@ -62,6 +63,7 @@ def quantize(
         keep=keep,
     )
     show_quantized(run(ws, request))
+    show_pages(ws)
 
 
 def show_quantized(made: Quantized) -> None:

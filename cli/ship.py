@@ -12,7 +12,7 @@ from cli.options import ConfigOption, SetOption
 
 if TYPE_CHECKING:
     from compress.bundle.ship import Shipped
-    from compress.rundir import RunDir
+    from compress.config import Config
 
 
 def ship(
@@ -51,12 +51,20 @@ def ship(
     """
     from compress.bundle.ship import ShipRequest
     from compress.bundle.ship import ship as write
+    from compress.rundir import RunDir
 
-    run = _run_of(config, overrides)
+    chosen = _config_of(config, overrides)
+    run = RunDir.of(chosen) if chosen else None
     request = ShipRequest(
         candidate, baseline, verdict, tuple(evidence or ()), out, run, sign_key, ungated, restart, threads
     )
     show_shipped(write(request))
+    if chosen and run and run.report_html.is_file():
+        from cli.console import RichProgress
+        from cli.pages import show_pages
+        from compress.steps.workspace import Workspace
+
+        show_pages(Workspace(chosen, RichProgress()))
 
 
 def show_shipped(shipped: Shipped) -> None:
@@ -76,12 +84,11 @@ def show_shipped(shipped: Shipped) -> None:
     say(f"Evidence: {', '.join(shipped.evidence) or 'none'}")
 
 
-def _run_of(config: Path | None, overrides: list[str] | None) -> RunDir | None:
-    """The run folder of the configuration, where verdicts and benchmarks are looked for; None without one."""
+def _config_of(config: Path | None, overrides: list[str] | None) -> Config | None:
+    """The configuration whose run folder holds verdicts and benchmarks; None without one."""
     from compress.config.read import DEFAULT_FILE, load_config
-    from compress.rundir import RunDir
 
     if config is None and not overrides and not Path(DEFAULT_FILE).is_file():
         return None
     chosen = config or (Path(DEFAULT_FILE) if Path(DEFAULT_FILE).is_file() else None)
-    return RunDir.of(load_config(chosen, overrides or []))
+    return load_config(chosen, overrides or [])

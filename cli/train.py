@@ -17,13 +17,13 @@ def train(
     """
     from cli.console import say
     from cli.options import open_workspace, policy_of
+    from cli.pages import show_pages
     from cli.scores import show_scores
 
     ws = open_workspace(config, overrides)
-    from compress.steps.reporting.summary import write_report
     from compress.steps.training.dense import train_dense
 
     report = train_dense(ws, policy=policy_of(resume, restart))
     show_scores(report, "dense", phantom=ws.training.phantom)
     say(f"Network: {ws.run.baseline.final}")
-    say(f"Report: {write_report(ws)}")
+    show_pages(ws)

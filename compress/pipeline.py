@@ -13,8 +13,8 @@ from compress.steps.benching.bench import BenchRequest, bench, run_models
 from compress.steps.exporting.export import export_stage
 from compress.steps.networks import stages_of
 from compress.steps.pruning.prune import PruneRequest, default_request, prune_and_retrain
-from compress.steps.reporting.page import write_run_page
-from compress.steps.reporting.summary import comparison_rows, summarise, write_report
+from compress.steps.reporting.refresh import write_pages
+from compress.steps.reporting.summary import comparison_rows, summarise
 from compress.steps.training.dense import train_dense
 from compress.steps.training.network import Policy
 from compress.steps.workspace import Workspace
@@ -43,7 +43,13 @@ def run(ws: Workspace) -> Outcome:
     models = run_models(ws)
     bench(ws, bench_request(ws, models))
     rows = [summarise(ws, name, stage) for name, stage in stages_of(ws).items()]
-    return Outcome(rows, write_report(ws), write_run_page(ws))
+    return Outcome(rows, *_pages(ws))
+
+
+def _pages(ws: Workspace) -> tuple[Path, Path]:
+    pages = write_pages(ws)
+    assert pages is not None, "the chain has just trained a network"
+    return pages
 
 
 def bench_request(ws: Workspace, models: dict[str, Path], *, provider: str | None = None) -> BenchRequest:
@@ -79,8 +85,8 @@ def sweep(ws: Workspace) -> Outcome:
             rows.append(row)
             _write_sweep(ws, dense, rows)
             task.advance(info=request.name)
-    write_report(ws)
-    return Outcome([dense, *rows], ws.run.sweep / "table.md", write_run_page(ws))
+    _, page = _pages(ws)
+    return Outcome([dense, *rows], ws.run.sweep / "table.md", page)
 
 
 def sweep_requests(ws: Workspace) -> list[tuple[str, PruneRequest]]:

@@ -17,12 +17,13 @@ from compress.evaluate.metrics import StructureScore
 from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate
 from compress.evaluate.verdict import Named, Verdict
 from compress.files import write_json
-from compress.models.checkpoint import save
+from compress.models.checkpoint import read_meta, save
 from compress.prune.rebuild import rebuild_checkpoint
 from compress.report.schematic import unet_schematic
 from compress.rundir import GateFiles
 from compress.runtime.session import open_session
 from compress.steps.pruning.prune import PruneRequest, make_plan
+from compress.steps.scoring.checkpoint import scores_result
 from compress.steps.training.dense import dense_checkpoint
 from compress.steps.workspace import Workspace
 
@@ -40,7 +41,8 @@ def finished_run(root: Path, data: Path, model: Path) -> Workspace:
     save(stage.final, pruned.network, pruned.meta)
     unet_schematic(stage.schematic, *(c.meta.arguments["widths"] for c in (dense, pruned)), phantom=True)
     for found, dice in ((ws.run.baseline, 0.9), (stage, 0.8)):
-        write_json(found.evaluation / "metrics.json", cohort(dice, patients=ws.split.val).to_json())
+        scores = cohort(dice, patients=ws.split.val)
+        scores_result(ws, read_meta(found.final), found.evaluation, ws.validation).store(scores.to_json())
     write_bench(ws, model)
     return ws
 

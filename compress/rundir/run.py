@@ -104,6 +104,10 @@ class RunDir:
         """What the demo ships."""
         return self.root / "bundle"
 
+    def bundles(self) -> list[Path]:
+        """The manifest of every bundle that was shipped into this run folder."""
+        return sorted([*self.root.glob("bundle/manifest.json"), *self.root.glob("**/*-bundle/manifest.json")])
+
     @property
     def sweep(self) -> Path:
         return self.root / "sweep"

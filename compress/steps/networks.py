@@ -39,12 +39,20 @@ def display_names(ws: Workspace, paths: tuple[Path, Path]) -> tuple[str, str]:
     return own[0] or first, own[1] or second
 
 
+def own_files(ws: Workspace) -> dict[str, Path]:
+    """Every ONNX file of the run's networks by the name that benchmarks and verdicts give it.
+
+    Such as "dense", "pruned-keep" or, for what `quantize` made of it, "pruned-keep-int8".
+    """
+    return {
+        name + path.stem.removeprefix(stage.onnx.stem).replace(".", "-"): path
+        for name, stage in stages_of(ws).items()
+        for path in sorted(stage.root.glob(f"{stage.onnx.stem}*.onnx"))
+    }
+
+
 def _own_name(ws: Workspace, path: Path) -> str | None:
-    """Such as "dense", "pruned-none" or "pruned-none-int8", as in benchmarks; None for files that are no stage's."""
-    for name, stage in stages_of(ws).items():
-        if path.resolve().parent == stage.root.resolve() and path.name.startswith(stage.onnx.stem):
-            return name + path.stem.removeprefix(stage.onnx.stem).replace(".", "-")
-    return None
+    return next((name for name, own in own_files(ws).items() if own.resolve() == path.resolve()), None)
 
 
 def folder_name(name: str) -> str:

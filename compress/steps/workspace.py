@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from compress.config import Config
 from compress.config.read import save_config
@@ -16,10 +17,11 @@ from compress.data.preprocess import Prepared, Preprocessing
 from compress.data.split import Split, find_duplicates, split_patients
 from compress.data.volume import ACDC_LABELS, Case
 from compress.errors import ConfigError
-from compress.files import digest_file, digest_json, read_json, write_json
+from compress.files import digest_file, digest_json, write_json
 from compress.progress import SILENT, Progress
 from compress.rundir import RunDir, cache_dir, phantom_dir
 from compress.steps.environment import describe_environment
+from compress.steps.reuse import Result
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,17 @@ class Cohort:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over every file's digest: equal data, equal digest, wherever it lies."""
-        paths = [p for s in self.cases for p in (s.image_path, s.label_path) if p is not None]
+        """SHA-256 over every file's digest: equal images and masks, equal digest, wherever they lie."""
+        paths = [p for c in self.cases for p in (c.image_path, c.label_path) if p is not None]
         return digest_json([(p.name, digest_file(p)) for p in paths])
+
+    def identity(self, rules: Preprocessing) -> str:
+        """SHA-256 over all that scores on these cases depend on: files, patients, phases, groups, labels and rules.
+
+        Groups and phases may be corrected beside unchanged images (Info.cfg): the digest stays, this does not.
+        """
+        known = [(c.patient, c.phase, c.group, c.labels) for c in self.cases]
+        return digest_json([self.digest, known, rules.to_json()])
 
 
 @dataclass
@@ -78,10 +88,11 @@ class Workspace:
     @cached_property
     def split(self) -> Split:
         """Train and validation patients, stratified by group, duplicates on one side; written to disk."""
-        asked = {"data": self.training.digest, "val_ratio": self.config.train.val_ratio}
-        asked["seed"] = self.config.experiment.seed
-        if self.run.split.is_file() and (stored := read_json(self.run.split)).get("inputs") == asked:
-            return Split(*(tuple(stored[k]) for k in ("train", "val", "duplicates")))
+        # Not the groups: where one is corrected, patients that networks were trained on must not become validation's.
+        inputs = {"data": self.training.digest, "val_ratio": self.config.train.val_ratio}
+        result = Result(self.run.split, {**inputs, "seed": self.config.experiment.seed})
+        if (stored := result.stored(_restore_split)) is not None:
+            return stored
         duplicates = find_duplicates(self.training.cases)
         for patients in duplicates:
             self.progress.warn(f"Identical images: {', '.join(patients)}. They are kept on one side of the split.")
@@ -91,7 +102,7 @@ class Workspace:
             seed=self.config.experiment.seed,
             duplicates=duplicates,
         )
-        write_json(self.run.split, {"inputs": asked, **asdict(split)})
+        result.store(asdict(split))
         return split
 
     def cases_of(self, patients: Sequence[str]) -> list[Case]:
@@ -105,11 +116,16 @@ class Workspace:
 
     def describe(self) -> None:
         """Write the resolved configuration, the environment and the data's digest into the run folder."""
-        cohort = self.training  # first of all: bad data must leave nothing behind
+        facts = self.data_facts()  # first of all: bad data must leave nothing behind
         save_config(self.config, self.run.config)
         write_json(self.run.environment, describe_environment())
+        write_json(self.run.data, facts)
+
+    def data_facts(self) -> dict[str, Any]:
+        """What data.json says: the training data's digest, size and labels, and how it is prepared."""
+        cohort = self.training
         facts = {"digest": cohort.digest, "phantom": cohort.phantom, "volumes": len(cohort.cases)}
-        write_json(self.run.data, {**facts, "preprocessing": self.rules.to_json(), "labels": self.labels})
+        return {**facts, "preprocessing": self.rules.to_json(), "labels": self.labels}
 
     def _phantom(self) -> Path:
         folder = phantom_dir(self.config)
@@ -128,3 +144,8 @@ class Workspace:
             raise ConfigError(f"{folder} holds no cases.")
         phantom = is_phantom(folder) or any(is_phantom_image(s.image_path) for s in cases)
         return Cohort(folder, cases, phantom)
+
+
+def _restore_split(document: dict[str, Any]) -> Split:
+    train, val, duplicates = (document[key] for key in ("train", "val", "duplicates"))
+    return Split(tuple(train), tuple(val), tuple(map(tuple, duplicates)))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 
 from compress.data.frames import open_image
-from compress.errors import CheckpointError, GateError, InputError
+from compress.data.preprocess import Preprocessing
+from compress.errors import CheckpointError, GateError
 from compress.export.metadata import divisor_of, make_card
 from compress.export.onnx import export_onnx
 from compress.export.seal import seal
-from compress.files import digest_file, digest_json, read_json, write_json
+from compress.files import atomic_path, digest_file, digest_json
 from compress.models.checkpoint import Checkpoint, load
 from compress.rundir import Stage
 from compress.runtime.card import ModelCard, TrainingRange
 from compress.steps.exporting.parity import ParityDocument, measure_parity, restore_parity
+from compress.steps.reuse import Result
 from compress.steps.workspace import Workspace
 
 
@@ -28,18 +28,21 @@ def export_stage(ws: Workspace, stage: Stage) -> ParityDocument:
     """
     checkpoint = load(stage.final)
     card = card_of(ws, checkpoint)
-    inputs = {"network": checkpoint.meta.digest, "card": digest_json(card.to_json())}
-    stored = _stored(stage, inputs)
-    if stored is not None:
+    inputs = {
+        "network": checkpoint.meta.digest,
+        "card": digest_json(card.to_json()),
+        "data": ws.validation.identity(Preprocessing.from_json(checkpoint.meta.preprocessing)),
+    }
+    if (stored := Result(stage.parity, inputs).stored(lambda document: _restore(document, stage))) is not None:
         return stored
     for outdated in (stage.parity, stage.onnx):
         outdated.unlink(missing_ok=True)
-    with _partial(stage.onnx) as partial:
-        _write(checkpoint, card, partial)
+    with atomic_path(stage.onnx) as partial:
+        seal(export_onnx(checkpoint.network, partial, divisor=divisor_of(checkpoint), channels=card.channels), card)
         report = measure_parity(ws, checkpoint, partial, name=stage.onnx.name)
         if not report.ok:
             raise GateError(f"{stage.onnx.name} differs from torch: {report.failure}. The file was removed.")
-        write_json(stage.parity, {**inputs, "onnx": digest_file(partial), "report": report.to_json()})
+        Result(stage.parity, inputs).store({"onnx": digest_file(partial), "report": report.to_json()})
     return report
 
 
@@ -78,30 +81,6 @@ def training_range(ws: Workspace) -> TrainingRange:
     return TrainingRange(ranges[0], ranges[1], (min(counts), max(counts)), ranges[2])
 
 
-@contextmanager
-def _partial(path: Path) -> Iterator[Path]:
-    """Another name to write to, which becomes `path` when nothing was raised; otherwise the file is removed."""
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _write(checkpoint: Checkpoint, card: ModelCard, path: Path) -> None:
-    export_onnx(checkpoint.network, path, divisor=divisor_of(checkpoint), channels=card.channels)
-    seal(path, card)
-
-
-def _stored(stage: Stage, inputs: dict[str, str]) -> ParityDocument | None:
-    """The parity of an up-to-date export; None when it must be made again, as where parity.json is damaged."""
-    if not (stage.onnx.is_file() and stage.parity.is_file()):
-        return None
-    try:
-        document = read_json(stage.parity)
-        if {**inputs, "onnx": digest_file(stage.onnx)}.items() <= document.items():
-            return restore_parity(document["report"])
-    except (InputError, AttributeError, KeyError):  # not JSON, no object, or no (intact) report
-        pass
-    return None
+def _restore(document: dict[str, Any], stage: Stage) -> ParityDocument | None:
+    """The stored report, when it speaks of the file that lies there."""
+    return restore_parity(document["report"]) if document["onnx"] == digest_file(stage.onnx) else None

@@ -9,6 +9,7 @@ from compress.errors import ConfigError, ModelFileError
 from compress.evaluate.judging import check_patients
 from compress.files import digest_file, read_json
 from compress.runtime.segmenter import Segmenter
+from compress.steps.reuse import intact
 from compress.steps.workspace import Cohort, Workspace
 
 
@@ -91,10 +92,8 @@ def _refuse_training_patients(ws: Workspace, model: Segmenter) -> None:
 
 def _refuse_another_split(ws: Workspace) -> None:
     """The run folder's split is that of its training; with other settings the validation patients would be others."""
-    if not ws.run.split.is_file():
-        return
+    stored = intact(lambda: dict(read_json(ws.run.split)["inputs"])) or {}
     asked = {"val_ratio": ws.config.train.val_ratio, "seed": ws.config.experiment.seed}
-    stored = read_json(ws.run.split).get("inputs", {})
     for key, value in asked.items():
         if stored.get("data") == ws.training.digest and stored.get(key) != value:
             raise ConfigError(

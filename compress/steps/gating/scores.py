@@ -6,19 +6,19 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import Any
 
 import numpy as np
 
 from compress import __version__
 from compress.data.layouts import read_volume
 from compress.data.volume import Volume
-from compress.errors import InputError
 from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.surface import hd95
-from compress.files import atomic_path, digest_json, read_json, write_json
+from compress.files import atomic_path, digest_json
 from compress.report.pair_overlays import PairItem, pair_items
 from compress.runtime.segmenter import Segmenter
+from compress.steps.reuse import Result
 from compress.steps.scoring.cohort import score_cohort
 from compress.steps.workspace import Cohort, Workspace
 
@@ -41,10 +41,11 @@ def score_file(ws: Workspace, model: Segmenter, cohort: Cohort, *, name: str) ->
     What was scored before with the same file, data, provider and version is read back: a second candidate does not
     score its baseline again, and an interrupted gate goes on after its last finished file.
     """
-    folder = ws.run.gate_scores(digest_json(_inputs(ws, model, cohort))[:16])
-    document = folder / "scores.json"
-    if (stored := _stored(document, len(cohort.cases))) is not None:
-        ws.progress.note(f"{name}: scored before, see {document}.")
+    inputs = _inputs(model, cohort)
+    folder = ws.run.gate_scores(digest_json(inputs)[:16])
+    result = Result(folder / "scores.json", inputs)
+    if (stored := result.stored(lambda document: _restore(document, folder, len(cohort.cases)))) is not None:
+        ws.progress.note(f"{name}: scored before, see {result.path}.")
         return Scored(stored, folder)
     shutil.rmtree(folder, ignore_errors=True)  # what an interrupted gate left
     count = iter(range(len(cohort.cases)))
@@ -56,7 +57,7 @@ def score_file(ws: Workspace, model: Segmenter, cohort: Cohort, *, name: str) ->
     report = score_cohort(
         ws, model.run, cohort, model.card.preprocessing, name=f"Scoring {name}", surface=hd95, watch=keep
     )
-    write_json(document, report.to_json())
+    result.store(report.to_json())
     return Scored(report, folder)
 
 
@@ -71,27 +72,24 @@ def differing_slices(cohort: Cohort, baseline: Scored, candidate: Scored) -> Ite
         )
 
 
-def _inputs(ws: Workspace, model: Segmenter, cohort: Cohort) -> dict[str, object]:
-    """All that the scores depend on. Phase and group are no part of the images' digest."""
+def _inputs(model: Segmenter, cohort: Cohort) -> dict[str, object]:
+    """All that the scores depend on."""
     return {
         "file": model.session.file.sha256,
         "provider": model.session.provider_proven,
-        "data": cohort.digest,
-        "cases": [(case.patient, case.phase, case.group) for case in cohort.cases],
-        "labels": ws.labels,
+        "data": cohort.identity(model.card.preprocessing),
         "version": __version__,
     }
 
 
-def _stored(document: Path, volumes: int) -> EvaluationReport | None:
-    """The finished scores; None where there are none, or what is there is damaged and must be made again."""
-    try:
-        report = EvaluationReport.from_json(read_json(document))
-        for index in range(volumes):
-            _read_mask(_mask_path(document.parent, index))
-    except (InputError, OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
-        return None
-    return report if len(report.volumes) == volumes else None
+def _restore(document: dict[str, Any], folder: Path, volumes: int) -> EvaluationReport:
+    """The scores, when every mask is there as well."""
+    report = EvaluationReport.from_json(document)
+    for index in range(volumes):
+        _read_mask(_mask_path(folder, index))
+    if len(report.volumes) != volumes:
+        raise ValueError(f"scores of {len(report.volumes)} volumes")
+    return report
 
 
 def _mask_path(folder: Path, index: int) -> Path:

@@ -17,7 +17,6 @@ from compress.bench.stats import Interval, median
 from compress.errors import ConfigError
 from compress.export.metadata import divisor_of
 from compress.export.onnx import export_onnx
-from compress.files import read_json, write_json
 from compress.models.checkpoint import Checkpoint
 from compress.prune.budget import HALF, narrowed
 from compress.prune.plan import PruningPlan
@@ -26,6 +25,7 @@ from compress.prune.shapes import LayerShape
 from compress.runtime.machine import available_cores, cpu_model
 from compress.runtime.proof import prove
 from compress.runtime.session import open_session
+from compress.steps.reuse import Result
 from compress.steps.workspace import Workspace
 
 _ROUNDS = 40
@@ -64,17 +64,16 @@ def latency_model(ws: Workspace, dense: Checkpoint, base: PruningPlan, *, provid
 
     base: a plan of the dense network that removes nothing. Widths are multiples of `align` channels.
     """
-    path = ws.run.planning.latency(provider)
-    inputs = _inputs(ws, dense, align)
-    if path.is_file() and (stored := read_json(path)).get("inputs") == inputs:
-        return LatencyModel.from_json(stored["model"])
+    result = Result(ws.run.planning.latency(provider), _inputs(ws, dense, align))
+    if (stored := result.stored(lambda document: LatencyModel.from_json(document["model"]))) is not None:
+        return stored
     model = _measure(ws, dense, base, provider, align)
     if model.largest_error > TRUSTED:
         ws.progress.warn(
             f"A sample network took {model.largest_error:.0%} more or less than the others foretell: a busy machine? "
-            f"Delete {path} and plan again when it is idle."
+            f"Delete {result.path} and plan again when it is idle."
         )
-    write_json(path, {"inputs": inputs, "model": model.to_json()})
+    result.store({"model": model.to_json()})
     return model
 
 

@@ -14,7 +14,7 @@ from compress.config import Ratios
 from compress.data.dataset import spread
 from compress.data.preprocess import Prepared
 from compress.errors import DataError
-from compress.files import digest_json, read_json, write_json
+from compress.files import digest_json
 from compress.models.checkpoint import Checkpoint
 from compress.prune.budget import Kept, narrowed
 from compress.prune.plan import PruningPlan
@@ -22,6 +22,7 @@ from compress.prune.rebuild import rebuild_checkpoint
 from compress.prune.recalibrate import recalibrate
 from compress.report.sensitivity_plot import sensitivity_plot
 from compress.steps.pruning.prune import default_request, make_plan
+from compress.steps.reuse import Result
 from compress.steps.training.dense import check_shape, dense_checkpoint
 from compress.steps.workspace import Workspace
 from compress.train.device import resolve_device
@@ -42,6 +43,15 @@ class BlockScore:
     """Group of the block -> units that stay."""
     dice: float
     """Mean over the structures, on training slices."""
+
+
+@dataclass
+class Measured:
+    """The scores so far."""
+
+    dense_dice: float | None
+    scores: dict[str, float]
+    """"<block> <ratio>" -> Dice."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +80,19 @@ def measure_sensitivity(
     base = base or whole_plan(ws, dense)
     files = ws.run.planning
     wanted = list(_cuts(base, ratios))
-    stored = _stored(files.sensitivity, _inputs(ws, base, slices))
-    missing = [cut for cut in wanted if _key(cut) not in stored["scores"]]
+    result = Result(files.sensitivity, _inputs(ws, base, slices))
+    known = result.stored(_restore) or Measured(None, {})
+    missing = [cut for cut in wanted if _key(cut) not in known.scores]
     if missing:
         ws.describe()
-        _measure(ws, dense, base, missing, stored, slices)
-    rows = tuple(replace(cut, dice=stored["scores"][_key(cut)]) for cut in wanted)
+        _measure(ws, dense, base, missing, known, result)
+    rows = tuple(replace(cut, dice=known.scores[_key(cut)]) for cut in wanted)
+    assert known.dense_dice is not None
     phantom = dense.meta.phantom
     drawn = files.sensitivity_plot
     if missing or not drawn.is_file():
-        sensitivity_plot(drawn, [asdict(r) for r in rows], dense=stored["dense_dice"], phantom=phantom)
-    return Sensitivity(stored["dense_dice"], slices, rows, phantom, drawn)
+        sensitivity_plot(drawn, [asdict(r) for r in rows], dense=known.dense_dice, phantom=phantom)
+    return Sensitivity(known.dense_dice, slices, rows, phantom, drawn)
 
 
 def whole_plan(ws: Workspace, dense: Checkpoint) -> PruningPlan:
@@ -108,9 +120,9 @@ def _inputs(ws: Workspace, base: PruningPlan, slices: int) -> dict[str, Any]:
     return {"dense": base.source, "slices": slices, "ranking": ranking, "train_patients": patients}
 
 
-def _stored(path: Path, inputs: dict[str, Any]) -> dict[str, Any]:
-    document = read_json(path) if path.is_file() else {}
-    return document if document.get("inputs") == inputs else {"inputs": inputs, "dense_dice": None, "scores": {}}
+def _restore(document: dict[str, Any]) -> Measured:
+    scores = {str(cut): float(dice) for cut, dice in document["scores"].items()}
+    return Measured(float(document["dense_dice"]), scores)
 
 
 def _measure(
@@ -118,18 +130,18 @@ def _measure(
     dense: Checkpoint,
     base: PruningPlan,
     missing: Sequence[BlockScore],
-    stored: dict[str, Any],
-    slices: int,
+    known: Measured,
+    result: Result,
 ) -> None:
-    """Fill `stored` and write it after every score."""
-    score = _scorer(ws, dense, base, slices)
+    """Add what is missing to `known` and write it after every score."""
+    score = _scorer(ws, dense, base, int(result.inputs["slices"]))
     with ws.progress.task("Pruning one block at a time", len(missing)) as task:
-        if stored["dense_dice"] is None:
-            stored["dense_dice"] = score({})
+        if known.dense_dice is None:
+            known.dense_dice = score({})
         for cut in missing:
-            stored["scores"][_key(cut)] = score(cut.kept)
-            write_json(ws.run.planning.sensitivity, {**stored, "phantom": dense.meta.phantom})
-            task.advance(info=f"{_key(cut)}: {stored['scores'][_key(cut)]:.3f}")
+            known.scores[_key(cut)] = score(cut.kept)
+            result.store({**asdict(known), "phantom": dense.meta.phantom})
+            task.advance(info=f"{_key(cut)}: {known.scores[_key(cut)]:.3f}")
 
 
 def _scorer(ws: Workspace, dense: Checkpoint, base: PruningPlan, slices: int) -> Callable[[Kept], float]:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import numpy as np
 
 from compress.bench.report import BenchReport, ModelBench
+from compress.bundle.files import read_manifest
+from compress.bundle.manifest import Manifest
 from compress.errors import InputError
 from compress.evaluate.noninferiority import interval
 from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.verdict import Verdict
-from compress.files import read_json
+from compress.files import digest_file, read_json
 from compress.rundir import GateFiles, Stage
-from compress.steps.networks import stages_of
+from compress.steps.networks import own_files, stages_of
 from compress.steps.reporting.summary import summarise
+from compress.steps.reuse import DAMAGED
+from compress.steps.scoring.checkpoint import scores_of
 from compress.steps.workspace import Workspace
 
+T = TypeVar("T")
 PerVolume = Mapping[str, float]
 """Volume name, such as "patient001_ED" -> mean 3D Dice."""
 
@@ -90,8 +95,10 @@ class RunFacts:
     data: dict[str, Any]
     split: dict[str, Any]
     environment: dict[str, Any]
+    bundles: list[tuple[str, Manifest]]
+    """(folder below the run folder, what `ship` says of it)."""
     unread: list[str]
-    """Files that are there and cannot be read by this version, in words."""
+    """Files that are there and are not shown, in words: damaged, of another version, or about files that changed."""
 
     @property
     def dense(self) -> Network | None:
@@ -105,18 +112,19 @@ class RunFacts:
 def gather(ws: Workspace) -> RunFacts:
     """Read the run folder. A benchmark, verdict or record of another version becomes a line in `unread`."""
     networks = [_network(ws, name, stage) for name, stage in stages_of(ws).items()]
-    data = read_json(ws.run.data)
     unread: list[str] = []
+    present = {name: digest_file(path) for name, path in own_files(ws).items()}
     return RunFacts(
         title=ws.config.experiment.experiment_name,
-        phantom=bool(data.get("phantom")) or any(network.row["phantom"] for network in networks),
+        phantom=ws.training.phantom or any(network.row["phantom"] for network in networks),
         networks=networks,
-        benches=[found for path in ws.run.benchmarks() if (found := _soft(read_bench, path, unread))],
-        verdicts=[found for path in ws.run.verdicts() if (found := _soft(_verdict, path, unread))],
+        benches=_each(lambda path: _current_bench(path, present), ws.run.benchmarks(), unread),
+        verdicts=_each(lambda path: _verdict(path, present), ws.run.verdicts(), unread),
         quantized=[pair for network in networks for pair in _quantized(network, unread)],
-        data=data,
-        split=read_json(ws.run.split),
-        environment=read_json(ws.run.environment),
+        data=ws.data_facts(),
+        split=asdict(ws.split),
+        environment=_soft(lambda path: dict(read_json(path)), ws.run.environment, unread) or {},
+        bundles=_each(lambda path: _bundle(ws, path), ws.run.bundles(), unread),
         unread=unread,
     )
 
@@ -140,18 +148,39 @@ def dice_per_volume(scores: EvaluationReport) -> dict[str, float]:
 
 
 def _network(ws: Workspace, name: str, stage: Stage) -> Network:
-    path = stage.evaluation / "metrics.json"
-    document = read_json(path) if path.is_file() else None
-    scores = EvaluationReport.from_json(document) if document else None
-    return Network(name, stage, summarise(ws, name, stage), scores, bool(document and document.get("clinical")))
+    row = summarise(ws, name, stage)
+    whole = ws.config.evaluation.num_slices_per_volume is None
+    return Network(name, stage, row, scores_of(ws, stage, name=name), whole)
 
 
 def _soft(read: Any, path: Path, unread: list[str]) -> Any:
     try:
         return read(path)
-    except InputError as fault:
-        unread.append(f"{path.parent.name}/{path.name} is not shown. {fault}")
+    except DAMAGED as fault:
+        reason = fault if isinstance(fault, InputError) else "It is damaged."
+        unread.append(f"{path.parent.name}/{path.name} is not shown. {reason}")
         return None
+
+
+def _each(read: Callable[[Path], T], paths: Iterable[Path], unread: list[str]) -> list[T]:
+    return [found for path in paths if (found := _soft(read, path, unread)) is not None]
+
+
+def _refuse_changed(measured: Mapping[str, str], present: Mapping[str, str], command: str) -> None:
+    """Raise `InputError` where a file of the run is no longer the one that was measured."""
+    for name, digest in measured.items():
+        if digest and present.get(name, digest) != digest:
+            raise InputError(f"It speaks of an earlier file of {name}.", cure=f"Run `cardiocompress {command}` again.")
+
+
+def _current_bench(path: Path, present: Mapping[str, str]) -> Bench:
+    found = read_bench(path)
+    _refuse_changed({model.name: model.sha256 for model in found.report.models}, present, "bench")
+    return found
+
+
+def _bundle(ws: Workspace, path: Path) -> tuple[str, Manifest]:
+    return str(path.parent.relative_to(ws.run.root)), read_manifest(path.parent)
 
 
 def read_bench(path: Path) -> Bench:
@@ -161,15 +190,17 @@ def read_bench(path: Path) -> Bench:
     return Bench(path.stem.removeprefix("bench-"), BenchReport.from_json(document), dice)
 
 
-def _verdict(path: Path) -> tuple[str | None, Verdict]:
+def _verdict(path: Path, present: Mapping[str, str]) -> tuple[str | None, Verdict]:
+    verdict = Verdict.from_json(read_json(path))
+    _refuse_changed({side.name: side.sha256 for side in (verdict.baseline, verdict.candidate)}, present, "gate")
     page = GateFiles(path.parent).report
     link = "/".join(map(quote, page.parts[-3:])) if page.is_file() else None
-    return link, Verdict.from_json(read_json(path))
+    return link, verdict
 
 
 def _quantized(network: Network, unread: list[str]) -> list[tuple[str, dict[str, Any]]]:
     paths = sorted(network.stage.root.glob("*.quantize.json"))
-    return [(network.name, found) for path in paths if (found := _soft(_quantize_record, path, unread))]
+    return [(network.name, record) for record in _each(_quantize_record, paths, unread)]
 
 
 def _quantize_record(path: Path) -> dict[str, Any]:
@@ -177,4 +208,7 @@ def _quantize_record(path: Path) -> dict[str, Any]:
     wanted = {"phantom", "kind", "improvement", "file", "method", "float_layers", "layers", "dice_before", "speedup"}
     if not isinstance(document, dict) or not wanted <= document.keys():
         raise InputError("Not a record of this version of quantize.", cure="Quantize again.")
+    file = path.with_name(document["file"]["name"])
+    if not file.is_file() or digest_file(file) != document["file"]["sha256"]:
+        raise InputError(f"It speaks of an earlier {file.name}.", cure="Quantize again.")
     return document

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,21 +11,20 @@ from compress.data.cache import prepare
 from compress.data.layouts import read_volume
 from compress.data.preprocess import Preprocessing
 from compress.data.volume import Case
-from compress.errors import InputError
 from compress.evaluate.summary import EvaluationReport
-from compress.files import read_json, write_json
 from compress.models.checkpoint import Checkpoint, load
 from compress.report.pair_overlays import PairItem, pair_items, pick_pairs, save_pair_overlays
-from compress.rundir import Stage, cache_dir
+from compress.rundir import cache_dir
 from compress.runtime.predict import predict_mask
 from compress.steps.reporting.facts import Network, dice_per_volume
+from compress.steps.reuse import Result
 from compress.steps.scoring.cohort import torch_run
 from compress.steps.workspace import Workspace
 from compress.train.device import resolve_device
 
 WORST = 3
 """Patients shown for their loss; one of median loss follows."""
-SCHEMA = 1
+SCHEMA = 2
 """Of the picture; raise when it is drawn in another way, and stored ones are drawn again."""
 
 
@@ -39,20 +37,23 @@ def pair_picture(ws: Workspace, dense: Network, pruned: Network) -> Path | None:
     if dense.scores is None or pruned.scores is None:
         return None
     cases = _chosen(ws, dense.scores, pruned.scores)
+    stage = pruned.stage
     inputs = {
         "schema": SCHEMA,
         "networks": [dense.row["digest"], pruned.row["digest"]],
-        "data": ws.validation.digest,
+        "data": ws.validation.identity(ws.rules),
         "volumes": [case.name for case in cases],
     }
-    stage = pruned.stage
-    if not cases or _is_drawn(stage, inputs):
-        return stage.pairs if cases else None
+    result = Result(stage.pairs_record, inputs)
+    if not cases:
+        return None
+    if stage.pairs.is_file() and result.stored() is not None:
+        return stage.pairs
     stage.pairs_record.unlink(missing_ok=True)
     items = pick_pairs(_slices(ws, cases, load(dense.stage.final), load(stage.final), pruned.name), worst=WORST)
     title, names = f"{pruned.name} beside {dense.name}", (dense.name, pruned.name)
     save_pair_overlays(stage.pairs, items, title, ws.labels, names=names, phantom=ws.validation.phantom)
-    write_json(stage.pairs_record, inputs)
+    result.store({})
     return stage.pairs
 
 
@@ -72,13 +73,6 @@ def largest_losses(dense: EvaluationReport, pruned: EvaluationReport, *, worst: 
 def _chosen(ws: Workspace, dense: EvaluationReport, pruned: EvaluationReport) -> list[Case]:
     cases = {case.name: case for case in ws.validation.cases}
     return [cases[name] for name in largest_losses(dense, pruned) if name in cases]
-
-
-def _is_drawn(stage: Stage, inputs: dict[str, Any]) -> bool:
-    try:
-        return stage.pairs.is_file() and read_json(stage.pairs_record) == inputs
-    except InputError:
-        return False
 
 
 def _slices(ws: Workspace, cases: list[Case], dense: Checkpoint, pruned: Checkpoint, name: str) -> Iterator[PairItem]:

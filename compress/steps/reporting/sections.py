@@ -6,6 +6,7 @@ from pathlib import Path
 
 from compress.bench.report import ModelBench
 from compress.bench.table import table as bench_table
+from compress.bundle.manifest import Manifest
 from compress.report.html import Markup, bullets, details, el, figure, heading_of, table, without_folders
 from compress.report.page_parts import key_figures, plain_facts, verdict_banner
 from compress.report.tradeoff_plot import TradeoffPoint, tradeoff_plot
@@ -27,9 +28,15 @@ def headline(facts: RunFacts) -> list[Markup]:
         model, why = _chosen(facts, bench)
         parts += [el("p", f"Key figures of {model.name}, {why}, on '{model.provider_proven}':")]
         parts.append(key_figures(_tiles(bench, model, phantom=facts.phantom)))
+    parts += [el("p", _shipped(folder, manifest)) for folder, manifest in facts.bundles]
     if not facts.verdicts:
         parts.append(el("p", "No gate has judged these networks: `cardiocompress gate` does.", class_="note"))
     return parts + [el("p", without_folders(line), class_="banner warn") for line in facts.unread]
+
+
+def _shipped(folder: str, manifest: Manifest) -> str:
+    kind = "gated" if manifest.gated else "NOT GATED"
+    return f"Shipped: {folder}, {len(manifest.files)} files, {kind}{', phantom' if manifest.phantom else ''}."
 
 
 def _chosen(facts: RunFacts, bench: Bench) -> tuple[ModelBench, str]:

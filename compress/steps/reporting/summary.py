@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from compress.evaluate.summary import EvaluationReport
 from compress.files import read_json, write_json, write_text
 from compress.models.build import build
 from compress.models.checkpoint import read_meta
 from compress.models.cost import count_macs, count_parameters
 from compress.rundir import Stage
 from compress.steps.networks import stages_of
+from compress.steps.reuse import intact
+from compress.steps.scoring.checkpoint import scores_after_pruning, scores_of
 from compress.steps.workspace import Workspace
 
 COLUMNS = (
@@ -38,10 +39,10 @@ def write_report(ws: Workspace) -> Path:
     stages = stages_of(ws)
     rows = [summarise(ws, name, stage) for name, stage in stages.items()]
     phantom = bool(rows) and bool(rows[0]["phantom"])
-    bench = {p.stem: read_json(p) for p in sorted(ws.run.bench.glob("bench-*.json"))}
     document = {"experiment": ws.config.experiment.experiment_name, "phantom": phantom, "networks": rows}
-    document |= {"data": read_json(ws.run.data), "environment": read_json(ws.run.environment)}
-    document["benchmarks"] = {name: {k: v for k, v in b.items() if k != "models"} for name, b in bench.items()}
+    document |= {"data": ws.data_facts(), "environment": intact(lambda: dict(read_json(ws.run.environment)))}
+    benches = {path.stem: intact(lambda p=path: dict(read_json(p))) for path in ws.run.benchmarks()}
+    document["benchmarks"] = {n: {k: v for k, v in b.items() if k != "models"} for n, b in benches.items() if b}
     write_json(ws.run.report_json, document)
     return write_text(ws.run.report_md, _markdown(ws, stages, rows, phantom=phantom))
 
@@ -50,8 +51,8 @@ def summarise(ws: Workspace, name: str, stage: Stage) -> dict[str, Any]:
     """One network's row: size, cost, Dice before and after retraining, effort and digests."""
     meta = read_meta(stage.final)
     network = build(meta.architecture, meta.arguments)
-    record = read_json(stage.record) if stage.record.is_file() else {}
-    final, raw = _evaluation(stage.evaluation), _evaluation(stage.evaluation_after_pruning)
+    record = intact(lambda: dict(read_json(stage.record))) or {}
+    final, raw = scores_of(ws, stage, name=name), scores_after_pruning(ws, stage)
     return {
         "name": name,
         "phantom": meta.phantom,
@@ -90,11 +91,6 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 def _dice(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
-
-
-def _evaluation(folder: Path) -> EvaluationReport | None:
-    stored = folder / "metrics.json"
-    return EvaluationReport.from_json(read_json(stored)) if stored.is_file() else None
 
 
 def _markdown(ws: Workspace, stages: dict[str, Stage], rows: list[dict[str, Any]], *, phantom: bool) -> str:

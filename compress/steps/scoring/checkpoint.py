@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,10 +12,12 @@ from compress.errors import CheckpointError
 from compress.evaluate.clinical import QUANTITIES, clinical_pairs
 from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.surface import hd95
-from compress.files import digest_json, read_json, write_json, write_text
-from compress.models.checkpoint import Checkpoint
+from compress.files import digest_json, read_json, write_text
+from compress.models.checkpoint import Checkpoint, Meta, load, read_meta
 from compress.report.overlays import SliceItem, pick_slices, save_overlays, slice_items
 from compress.report.plots import bland_altman
+from compress.rundir import Stage
+from compress.steps.reuse import Result, intact
 from compress.steps.scoring.cohort import score_cohort, torch_run
 from compress.steps.workspace import Cohort, Workspace
 from compress.train.device import resolve_device
@@ -32,10 +33,9 @@ def evaluate_checkpoint(
     if checkpoint.meta.labels != ws.labels:
         raise CheckpointError(f"The network was trained on labels {checkpoint.meta.labels}, the data has {ws.labels}.")
     cohort = cohort or ws.validation
-    inputs = _inputs(ws, checkpoint, cohort)
-    stored = folder / "metrics.json"
-    if stored.is_file() and (document := read_json(stored)).get("inputs") == inputs:
-        return EvaluationReport.from_json(document)
+    result = scores_result(ws, checkpoint.meta, folder, cohort)
+    if (kept := result.stored(EvaluationReport.from_json)) is not None:
+        return kept
     run = torch_run(checkpoint.network, resolve_device(ws.config.experiment.device))
     rules = Preprocessing.from_json(checkpoint.meta.preprocessing)
     items: list[SliceItem] = []
@@ -48,18 +48,44 @@ def evaluate_checkpoint(
     _pictures(ws, report, items, folder, name, phantom=cohort.phantom)
     heading = f"# {name}\n\n{_data_line(ws, cohort)}\n\n"
     whole = ws.config.evaluation.num_slices_per_volume is None
-    document = {"inputs": inputs, "phantom": cohort.phantom, **report.to_json()}
     write_text(folder / "metrics.md", heading + report.to_markdown(clinical=whole))
-    write_json(stored, document if whole else {**document, "clinical": None})
+    clinical = {} if whole else {"clinical": None}
+    result.store({"phantom": cohort.phantom, **report.to_json(), **clinical})
     return report
 
 
-def _inputs(ws: Workspace, checkpoint: Checkpoint, cohort: Cohort) -> dict[str, Any]:
-    return {
-        "network": checkpoint.meta.digest,
-        "data": cohort.digest,
-        "settings": digest_json(ws.config.evaluation.model_dump(include={"num_slices_per_volume", "num_visuals"})),
-    }
+def scores_of(ws: Workspace, stage: Stage, *, name: str) -> EvaluationReport | None:
+    """A finished network's scores on the validation patients; None when it was never evaluated.
+
+    Scores that are no longer of this network and these patients are computed again.
+    """
+    if not (stage.evaluation / "metrics.json").is_file():
+        return None
+    result = scores_result(ws, read_meta(stage.final), stage.evaluation, ws.validation)
+    return result.stored(EvaluationReport.from_json) or evaluate_checkpoint(
+        ws, load(stage.final), stage.evaluation, name=name
+    )
+
+
+def scores_after_pruning(ws: Workspace, stage: Stage) -> EvaluationReport | None:
+    """The same right after pruning; None where they are not known any more, as that network is not kept."""
+    result = scores_result(ws, read_meta(stage.final), stage.evaluation_after_pruning, ws.validation)
+
+    def restore() -> EvaluationReport:
+        document = read_json(result.path)
+        if any(document["inputs"][key] != result.inputs[key] for key in ("data", "settings")):
+            raise ValueError("of other patients")
+        return EvaluationReport.from_json(document)
+
+    return intact(restore)
+
+
+def scores_result(ws: Workspace, meta: Meta, folder: Path, cohort: Cohort) -> Result:
+    """Where a network's scores on a cohort are stored, and what they depend on."""
+    rules = Preprocessing.from_json(meta.preprocessing)
+    settings = ws.config.evaluation.model_dump(include={"num_slices_per_volume", "num_visuals"})
+    inputs = {"network": meta.digest, "data": cohort.identity(rules), "settings": digest_json(settings)}
+    return Result(folder / "metrics.json", inputs)
 
 
 def _data_line(ws: Workspace, cohort: Cohort) -> str:

@@ -11,10 +11,11 @@ from compress.config import Config, Schedule
 from compress.data.augment import STRENGTHS
 from compress.data.dataset import SliceDataset
 from compress.errors import ConfigError
-from compress.files import digest_json, read_json, write_json
+from compress.files import digest_json, read_json
 from compress.models.checkpoint import Checkpoint, Meta, load, save, weights_digest
 from compress.report.plots import training_curves
 from compress.rundir import Stage
+from compress.steps.reuse import Result, intact
 from compress.steps.workspace import Workspace
 from compress.train.callbacks import Checkpoints, MetricsFile, build_logger, read_metrics
 from compress.train.device import make_deterministic, resolve_device, use_bf16
@@ -93,7 +94,7 @@ def inputs_of(ws: Workspace, network: nn.Module, meta: Meta, recipe: Recipe) -> 
 
 def is_current(stage: Stage, inputs: dict[str, Any]) -> bool:
     """True when the stage's end product exists and was made from exactly these inputs."""
-    return stage.final.is_file() and stage.record.is_file() and read_json(stage.record)["inputs"] == inputs
+    return stage.final.is_file() and Result(stage.record, inputs).stored() is not None
 
 
 def train_stage(
@@ -126,10 +127,10 @@ def train_stage(
     trainer = _train(ws, stage, network, meta, recipe, name, recovery.teacher)
     saved = save(stage.final, trainer.network, replace(meta, epoch=trainer.epoch))
     records = read_metrics(stage.metrics)
-    seconds = spent.seconds + sum(r["seconds"] for r in records)
+    seconds = spent.seconds + sum(r.get("seconds", 0.0) for r in records)
     training_curves(stage.curves, records, phantom=ws.training.phantom)
     effort = {"epochs": spent.epochs + epochs, "seconds": seconds}
-    write_json(stage.record, {"inputs": inputs, "digest": saved.digest, **effort})
+    Result(stage.record, inputs).store({"digest": saved.digest, **effort})
     stage.resume.unlink(missing_ok=True)
     return load(stage.final)
 
@@ -190,7 +191,7 @@ def _loggers(config: Config, stage: Stage) -> list[Any]:
 
 
 def _guard(ws: Workspace, stage: Stage, policy: Policy, recipe: Recipe) -> None:
-    if stage.record.is_file():
+    if intact(lambda: read_json(stage.record)["inputs"]) is not None:
         if policy.finished == "refuse":
             raise ConfigError(
                 f"{stage.root} holds a network trained with other settings or data.",

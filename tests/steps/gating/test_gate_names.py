@@ -16,7 +16,9 @@ def test_a_runs_own_files_have_the_names_of_its_benchmarks(tmp_path: Path) -> No
     for stage in (dense, small):
         stage.root.mkdir(parents=True)
         stage.final.touch()
+        stage.onnx.touch()
     int8, _ = quantized_files(small.onnx, "int8")
+    int8.touch()
     assert display_names(ws, (dense.onnx, small.onnx)) == ("dense", "pruned-none")
     assert display_names(ws, (dense.onnx, int8)) == ("dense", "pruned-none-int8")
     assert display_names(ws, (tmp_path / "a.onnx", int8)) == ("a", "pruned-none-int8")

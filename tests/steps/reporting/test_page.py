@@ -116,7 +116,8 @@ def test_a_picture_of_other_networks_is_drawn_again(ws, markup):
     stage = ws.run.pruned("none")
     dense, pruned = gather(ws).networks
     before = stage.pairs.stat().st_mtime_ns, stage.pairs.read_bytes()
-    write_json(stage.pairs_record, {**read_json(stage.pairs_record), "networks": ["another", "one"]})
+    record = read_json(stage.pairs_record)
+    write_json(stage.pairs_record, {"inputs": {**record["inputs"], "networks": ["another", "one"]}})
     assert pair_picture(ws, dense, pruned) == stage.pairs
     assert stage.pairs.stat().st_mtime_ns != before[0] and stage.pairs.read_bytes() == before[1]
 

@@ -1,0 +1,18 @@
+"""Pages are results too: after every command they speak of what the run folder holds then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compress.steps.networks import stages_of
+from compress.steps.reporting.page import write_run_page
+from compress.steps.reporting.summary import write_report
+from compress.steps.workspace import Workspace
+
+
+def write_pages(ws: Workspace) -> tuple[Path, Path] | None:
+    """Write report.json, report.md and report.html anew; (report.md, report.html), None without a finished network.
+
+    Scores that are no longer of the networks and patients that are there are computed again.
+    """
+    return (write_report(ws), write_run_page(ws)) if stages_of(ws) else None
