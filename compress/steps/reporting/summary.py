@@ -13,6 +13,7 @@ from compress.models.cost import count_macs, count_parameters
 from compress.rundir import Stage
 from compress.steps.networks import stages_of
 from compress.steps.workspace import Workspace
+from compress.text import dash, link, markdown_table, phantom_mark, plain
 
 COLUMNS = (
     "network",
@@ -70,7 +71,7 @@ def summarise(ws: Workspace, name: str, stage: Stage) -> dict[str, Any]:
 
 def comparison_rows(rows: list[dict[str, Any]], *, phantom: bool) -> tuple[list[str], list[list[str]]]:
     """Headings and cells of the table of networks, for Markdown and the terminal alike."""
-    heads = [f"{c} (phantom)" if phantom and "Dice" in c else c for c in COLUMNS]
+    heads = [f"{c}{phantom_mark(phantom and 'Dice' in c)}" for c in COLUMNS]
     return heads, [_cells(row) for row in rows]
 
 
@@ -80,16 +81,12 @@ def _cells(row: dict[str, Any]) -> list[str]:
         row["name"],
         f"{row['parameters'] / 1e6:.3f} M",
         f"{row['macs'] / 1e9:.3f} G",
-        _dice(row["dice_after_pruning"]),
-        _dice(row["dice"]),
-        *(_dice(structures.get(s)) for s in ("RV", "MYO", "LV")),
+        dash(row["dice_after_pruning"], ".4f"),
+        dash(row["dice"], ".4f"),
+        *(dash(structures.get(s), ".4f") for s in ("RV", "MYO", "LV")),
         str(row["epochs"]),
         f"{row['training_seconds'] / 60:.1f}",
     ]
-
-
-def _dice(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
 
 
 def _evaluation(folder: Path) -> EvaluationReport | None:
@@ -99,21 +96,21 @@ def _evaluation(folder: Path) -> EvaluationReport | None:
 
 def _markdown(ws: Workspace, stages: dict[str, Stage], rows: list[dict[str, Any]], *, phantom: bool) -> str:
     heads, cells = comparison_rows(rows, phantom=phantom)
-    lines = [f"# {ws.config.experiment.experiment_name}", ""]
+    lines = [f"# {plain(ws.config.experiment.experiment_name)}", ""]
     if phantom:
         lines += ["**Phantom (synthetic) data: the Dice figures below say nothing about patients.**", ""]
     lines += ["3D Dice on the validation patients, mean over patients, phases and structures.", ""]
-    lines += [_line(heads), _line(["---"] * len(heads)), *map(_line, cells), ""]
+    lines += [markdown_table(heads, cells), ""]
     for path in sorted(ws.run.bench.glob("bench-*.md")):
-        lines += [f"## {path.stem}", "", BENCH_NOTE, "", path.read_text(encoding="utf-8"), ""]
+        lines += [f"## {plain(path.stem)}", "", BENCH_NOTE, "", path.read_text(encoding="utf-8"), ""]
         lines += _picture(ws, path.with_suffix(".png"), path.stem)
     for name, stage in stages.items():
-        lines += [f"## {name}", ""]
+        lines += [f"## {plain(name)}", ""]
         for path in (stage.schematic, stage.curves, *sorted(stage.evaluation.glob("overlays_*.png"))):
             lines += _picture(ws, path, f"{name} {path.stem}")
         table = stage.evaluation / "metrics.md"
         if table.is_file():
-            lines += [f"Scores per structure and phase: [metrics]({table.relative_to(ws.run.root)})", ""]
+            lines += [f"Scores per structure and phase: {link('metrics', table.relative_to(ws.run.root))}", ""]
     for path in sorted(ws.run.sweep.glob("*.png")):
         lines += ["## Sweep", "", *_picture(ws, path, "sweep")]
     lines += [
@@ -123,8 +120,4 @@ def _markdown(ws: Workspace, stages: dict[str, Stage], rows: list[dict[str, Any]
 
 
 def _picture(ws: Workspace, path: Path, caption: str) -> list[str]:
-    return [f"![{caption}]({path.relative_to(ws.run.root)})", ""] if path.is_file() else []
-
-
-def _line(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return [f"!{link(caption, path.relative_to(ws.run.root))}", ""] if path.is_file() else []
