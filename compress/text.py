@@ -28,11 +28,12 @@ def plain(value: object) -> Markdown:
 
 
 def code(value: object) -> Markdown:
-    """`value` in type that tells its characters apart."""
-    line = one_line(value).replace("|", "¦") or MISSING  # a table would end its cell there, in code as well
-    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
-    room = " " if line[:1] == "`" or line[-1:] == "`" else ""
-    return Markdown(f"{fence}{room}{line}{room}{fence}")
+    """`value` in type that tells its characters apart; signs that could end it are replaced by ones that look alike."""
+    return Markdown(f"`{one_line(value).translate(_LOOK_ALIKE) or MISSING}`")
+
+
+_LOOK_ALIKE = str.maketrans("`|<>", "\u02cb\u00a6\u2039\u203a")
+"""No escape works inside code; a bar ends a table's cell there as well."""
 
 
 def link(label: object, target: object) -> Markdown:
