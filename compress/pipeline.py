@@ -18,6 +18,7 @@ from compress.steps.reporting.summary import comparison_rows, summarise
 from compress.steps.training.dense import train_dense
 from compress.steps.training.network import Policy
 from compress.steps.workspace import Workspace
+from compress.text import markdown_table
 
 CONTINUE_DENSE = Policy(unfinished="resume")
 CONTINUE_PRUNED = Policy(unfinished="resume", finished="replace")
@@ -105,7 +106,6 @@ def sweep_requests(ws: Workspace) -> list[tuple[str, PruneRequest]]:
 def _write_sweep(ws: Workspace, dense: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     folder, phantom = ws.run.sweep, bool(dense["phantom"])
     write_json(folder / "results.json", {"dense": dense, "rows": rows})
-    heads, cells = comparison_rows([dense, *rows], phantom=phantom)
-    lines = ["| " + " | ".join(line) + " |" for line in [heads, ["---"] * len(heads), *cells]]
-    write_text(folder / "table.md", "\n".join(lines) + "\n")
+    table = markdown_table(*comparison_rows([dense, *rows], phantom=phantom))
+    write_text(folder / "table.md", f"{table}\n")
     sweep_plot(folder / "sweep.png", rows, dense=dense["dice"], phantom=phantom)

@@ -79,7 +79,7 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 def without_torch(script: Path, *words: object) -> subprocess.CompletedProcess[str]:
     """Run a Python script in a fresh process in which nothing of the training side can be imported."""
-    blocked = ("torch", "monai", "onnx", "scipy", "pydantic", "yaml", "matplotlib")
+    blocked = ("torch", "monai", "onnx", "scipy", "pydantic", "yaml", "matplotlib", "jinja2")
     start = (
         "import runpy, sys\n"
         f"for name in {blocked}: sys.modules[name] = None\n"

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from compress.bench.report import BenchReport, ModelBench
 from compress.bench.stats import Interval
 from compress.runtime.placement import count_nodes
-
-MISSING = "-"
+from compress.text import MISSING, Markdown, dash, interval, markdown_table, mib, phantom_mark, plain, si
 
 
 def table(report: BenchReport) -> tuple[list[str], list[list[str]]]:
@@ -17,7 +16,7 @@ def table(report: BenchReport) -> tuple[list[str], list[list[str]]]:
     What only a GPU has, its memory and times without copies, is a column where it was measured.
     """
     structures = list(next((m.dice for m in report.models if m.dice), {}))
-    dice_heads = [f"Dice {name}{' (phantom)' if report.phantom else ''}" for name in structures]
+    dice_heads = [f"Dice {name}{phantom_mark(report.phantom)}" for name in structures]
     extra = [(head, cell) for head, cell in _GPU_COLUMNS if any(cell(m) != MISSING for m in report.models)]
     heads = [
         "Model",
@@ -40,23 +39,23 @@ def table(report: BenchReport) -> tuple[list[str], list[list[str]]]:
     return heads, [*rows[:1], control, *rows[1:]]
 
 
-def markdown(report: BenchReport) -> str:
+def markdown(report: BenchReport) -> Markdown:
     """The table, the machine and the warnings."""
     heads, rows = table(report)
-    lines = [_line(heads), _line(["---"] * len(heads)), *map(_line, rows), ""]
     machine, batch = report.environment, " x ".join(map(str, report.shape))
     threads = sorted({model.threads for model in report.models})
-    lines.append(
+    conditions = (
         f"Batch {batch}, {len(report.control_s)} interleaved rounds, {'/'.join(map(str, threads))} thread(s); "
         f"{machine.cpu}, {machine.cores} core(s), {machine.platform}, ONNX Runtime {machine.onnxruntime}, "
         f"Python {machine.python}."
     )
-    lines += notes(report)
+    said = [conditions, *notes(report)]
     if report.phantom:
-        lines.append("Dice was measured on phantom images: it says nothing about patients.")
+        said.append("Dice was measured on phantom images: it says nothing about patients.")
+    lines = [markdown_table(heads, rows), "", *map(plain, said)]
     if report.warnings:
-        lines += ["", "Warnings:", "", *(f"- {text}" for text in report.warnings)]
-    return "\n".join(lines) + "\n"
+        lines += ["", "Warnings:", "", *(f"- {plain(text)}" for text in report.warnings)]
+    return Markdown("\n".join(lines) + "\n")
 
 
 def notes(report: BenchReport) -> list[str]:
@@ -71,11 +70,11 @@ def notes(report: BenchReport) -> list[str]:
 
 
 def _device_time(model: ModelBench) -> str:
-    return MISSING if model.device_median_s is None else f"{1e3 * model.device_median_s:.2f}"
+    return _milliseconds(model.device_median_s)
 
 
 def _gpu_memory(model: ModelBench) -> str:
-    return MISSING if model.gpu_memory_bytes is None else f"{model.gpu_memory_bytes / 2**20:.0f}"
+    return mib(model.gpu_memory_bytes, ".0f")
 
 
 _GPU_COLUMNS: tuple[tuple[str, Callable[[ModelBench], str]], ...] = (
@@ -89,17 +88,17 @@ def _model_row(model: ModelBench, extra: Sequence[str], structures: Sequence[str
     return [
         model.name,
         _provider(model),
-        f"{1e3 * model.median_s:.2f}",
-        MISSING if model.p90_s is None else f"{1e3 * model.p90_s:.2f}",
+        _milliseconds(model.median_s),
+        _milliseconds(model.p90_s),
         _interval(model.speedup),
         f"{model.images_per_s:.1f}",
-        MISSING if model.peak_memory_bytes is None else f"{model.peak_memory_bytes / 2**20:.0f}",
-        f"{model.file_bytes / 2**20:.2f}",
-        _count(model.parameters),
-        _count(model.macs),
+        mib(model.peak_memory_bytes, ".0f"),
+        mib(model.file_bytes),
+        si(model.parameters, ".2f"),
+        si(model.macs, ".2f"),
         f"{model.efficiency:.2f}",
         *extra,
-        *(f"{scores[name]:.4f}" if name in scores else MISSING for name in structures),
+        *(dash(scores.get(name), ".4f") for name in structures),
     ]
 
 
@@ -109,16 +108,8 @@ def _provider(model: ModelBench) -> str:
 
 
 def _interval(value: Interval) -> str:
-    return f"{value.median:.2f} ({value.low:.2f} to {value.high:.2f})"
+    return interval(value.median, value.low, value.high)
 
 
-def _count(number: int) -> str:
-    """1234 -> "1.23k", 2_750_000 -> "2.75M"."""
-    for unit, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= unit:
-            return f"{number / unit:.2f}{sign}"
-    return str(number)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _milliseconds(seconds: float | None) -> str:
+    return dash(None if seconds is None else 1e3 * seconds, ".2f")

@@ -17,6 +17,7 @@ from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.verdict import Verdict
 from compress.files import read_json
 from compress.runtime.modelfile import ModelFile
+from compress.text import short
 
 GATE_FILES = ("verdict.json", "baseline.json", "candidate.json", "verdict.md", "report.html", "overlays.png")
 """What the gate leaves in one folder; all but the first are taken along when they are there."""
@@ -173,7 +174,7 @@ def _check_subjects(files: dict[str, Path], file: ModelFile, baseline: ModelFile
         own = name in ("baseline.json", "candidate.json") and "verdict.json" in files
         if path.suffix == ".json" and not own and not any(_speaks_of(path, each) for each in subjects):
             raise DataError(
-                f"{path} speaks of another file: the SHA-256 of {file.path.name} ({file.sha256[:12]}) is not in it.",
+                f"{path} speaks of another file: the SHA-256 of {file.path.name} ({short(file.sha256)}) is not in it.",
                 cure="Measure this file, or leave the document out.",
             )
 
@@ -195,6 +196,6 @@ def _speaks_of(path: Path, file: ModelFile) -> bool:
 
 def _stranger(path: Path, digest: str, file: ModelFile) -> DataError:
     return DataError(
-        f"{path} speaks of another file ({digest[:12]}) than {file.path.name} ({file.sha256[:12]}).",
+        f"{path} speaks of another file ({short(digest)}) than {file.path.name} ({short(file.sha256)}).",
         cure="Measure this file, or leave the document out.",
     )

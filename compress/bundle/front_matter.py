@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from compress.bundle.shipment import Shipment, licence_id
+from compress.bundle.shipment import Shipment
+from compress.text import one_line, phantom_mark, short
 
 _DIGITS = 4
 """Of a Dice score."""
@@ -20,7 +21,7 @@ def front_matter(shipment: Shipment) -> str:
         head["datasets"] = ["phantom" if shipment.phantom else "ACDC"]
     if shipment.scores is not None and shipment.verdict is not None:
         head |= {"metrics": ["dice"], "model-index": [{"name": title(shipment), "results": [_result(shipment)]}]}
-    return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=False, width=120)}---\n"
+    return f"---\n{yaml.safe_dump(_one_lines(head), sort_keys=False, allow_unicode=False, width=120)}---\n"
 
 
 def title(shipment: Shipment) -> str:
@@ -30,7 +31,7 @@ def title(shipment: Shipment) -> str:
 
 
 def _licence(shipment: Shipment) -> dict[str, str]:
-    found = licence_id(shipment.card.licence)
+    found = shipment.licence_id
     named = {"license": found}
     if found == "other":
         named |= {"license_name": "see-license-note", "license_link": "LICENSE-NOTE.md"}
@@ -50,9 +51,9 @@ def _result(shipment: Shipment) -> dict[str, Any]:
     """The measured Dice of the file, on the gate's patients."""
     verdict, scores = shipment.verdict, shipment.scores
     assert verdict is not None and scores is not None
-    mark = " (phantom)" if verdict.phantom else ""
+    mark = phantom_mark(verdict.phantom)
     values = {"mean": scores.mean_dice, **scores.structure_dice}
-    cohort = f"the gate's {verdict.patients} patients{mark}, data {verdict.data[:12]}"
+    cohort = f"the gate's {verdict.patients} patients{mark}, data {short(verdict.data)}"
     return {
         "task": {"type": "image-segmentation", "name": "short-axis cine cardiac MRI segmentation"},
         "dataset": {"type": "phantom" if verdict.phantom else "cardiac-mri", "name": cohort},
@@ -61,3 +62,12 @@ def _result(shipment: Shipment) -> dict[str, Any]:
             for name, value in values.items()
         ],
     }
+
+
+def _one_lines(value: Any) -> Any:
+    """The head with every text on one line: a line of its own could end the head."""
+    if isinstance(value, dict):
+        return {key: _one_lines(found) for key, found in value.items()}
+    if isinstance(value, list):
+        return [_one_lines(found) for found in value]
+    return one_line(value) if isinstance(value, str) else value

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compress import __version__
+from compress.bundle.documents import example_script, licence_note, model_card
 from compress.bundle.evidence import Evidence, find_verdict, gather
 from compress.bundle.example import EXAMPLE_IMAGE, write_example
-from compress.bundle.example_script import example_script
 from compress.bundle.files import extra_files, read_manifest
-from compress.bundle.licence_note import licence_note
 from compress.bundle.manifest import BASELINE, MANIFEST, MODEL, SUMS, Entry, Manifest
-from compress.bundle.readme import model_card
 from compress.bundle.shipment import Shipment
 from compress.bundle.signature import signer
 from compress.errors import ConfigError, GateError, InputError, ModelFileError

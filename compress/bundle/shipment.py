@@ -53,7 +53,12 @@ class Shipment:
     @property
     def share_alike(self) -> bool:
         """Whether the stated licence is CC BY-NC-SA, or the training data is ACDC, which is under it."""
-        return self.acdc or licence_id(self.card.licence).startswith("cc-by-nc-sa")
+        return self.acdc or self.licence_id.startswith("cc-by-nc-sa")
+
+    @property
+    def licence_id(self) -> str:
+        """The Hugging Face identifier of the card's licence; see `licence_id`."""
+        return licence_id(self.card.licence)
 
     @property
     def kind(self) -> str:
@@ -61,7 +66,7 @@ class Shipment:
         words = [str(self.card.architecture.get("name", UNKNOWN))]
         words += ["pruned"] if self.card.pruning else []
         words += [str(self.card.quantization.get("kind"))] if self.card.quantization else []
-        return plain(", ".join(words))
+        return ", ".join(words)
 
     @property
     def structures(self) -> str:
@@ -71,7 +76,7 @@ class Shipment:
 
 
 def banners(shipment: Shipment) -> list[str]:
-    """What every document says first; empty for a gated model of real images."""
+    """What every document says first, as text; empty for a gated model of real images."""
     found = []
     if shipment.phantom:
         found.append(
@@ -79,7 +84,7 @@ def banners(shipment: Shipment) -> list[str]:
             "never use its results."
         )
     if shipment.not_gated:
-        found.append(f"NOT GATED: {plain(shipment.not_gated)}.")
+        found.append(f"NOT GATED: {shipment.not_gated}.")
     return found
 
 
@@ -95,10 +100,3 @@ _LICENCES = (
     *("cc-by-nc-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-nd-4.0", "cc-by-sa-4.0", "cc-by-4.0", "cc0-1.0"),
     *("apache-2.0", "mit", "bsd-3-clause", "gpl-3.0"),
 )
-
-
-def plain(text: object) -> str:
-    """Text out of a file as one line of Markdown: nothing in it is markup, and all of it can be encoded."""
-    line = " ".join(str(text).split())
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
-    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", line)

@@ -11,6 +11,7 @@ import numpy as np
 from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES, Agreement, PhaseVolumes, clinical_agreement
 from compress.evaluate.metrics import StructureScore, SurfaceDistance, check_masks, check_spacing, score_structure
+from compress.text import MISSING, Markdown, dash, markdown_table, plain, span, spread
 
 MEAN = "mean"
 """Name of the table rows that average over structures."""
@@ -194,14 +195,17 @@ class EvaluationReport:
         except (KeyError, TypeError, AttributeError) as fault:
             raise DataError(f"Not an evaluation report: {fault!r}.", cure="Evaluate again.") from fault
 
-    def to_markdown(self, *, clinical: bool = True) -> str:
+    def to_markdown(self, *, clinical: bool = True) -> Markdown:
         """The tables as Markdown, for people; without `clinical` when whole volumes were not scored."""
-        parts = [f"Mean 3D Dice {self.mean_dice:.4f} over {len(self.volumes)} volumes and {len(self.structures)} "]
-        parts[0] += f"structures. Best {self.best.name} ({self.best.mean_dice:.3f}), "
-        parts[0] += f"worst {self.worst.name} ({self.worst.mean_dice:.3f})."
-        parts += [_overlap_markdown(self.table()), _group_markdown(self)]
+        first = (
+            f"Mean 3D Dice {self.mean_dice:.4f} over {len(self.volumes)} volumes and {len(self.structures)} "
+            f"structures. Best {self.best.name} ({self.best.mean_dice:.3f}), "
+            f"worst {self.worst.name} ({self.worst.mean_dice:.3f})."
+        )
+        groups = [[name, f"{value:.3f}"] for name, value in self.group_dice.items()]
+        parts = [plain(first), _overlap_markdown(self.table()), markdown_table(["group", "mean Dice"], groups)]
         parts += [_clinical_markdown(self.clinical())] if clinical else []
-        return "\n\n".join(parts) + "\n"
+        return Markdown("\n\n".join(parts) + "\n")
 
 
 def _volume_values(volume: VolumeScore, structure: str) -> dict[str, float | None]:
@@ -240,39 +244,24 @@ def _volume_from(entry: Mapping[str, Any]) -> VolumeScore:
     return VolumeScore(**{**entry, "structures": structures})
 
 
-def _spread(mean: float | None, sd: float | None, digits: int) -> str:
-    if mean is None:
-        return "-"
-    return f"{mean:.{digits}f}" + (f" ± {sd:.{digits}f}" if sd is not None else "")
-
-
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def _overlap_markdown(rows: Sequence[TableRow]) -> str:
-    digits = {"hd95_mm": 2}
+def _overlap_markdown(rows: Sequence[TableRow]) -> Markdown:
+    digits = {"hd95_mm": ".2f"}
     names = list(rows[0].mean)
     body = [
-        [row.phase or "-", row.structure, str(row.n)]
-        + [_spread(row.mean[name], row.sd[name], digits.get(name, 3)) for name in names]
+        [row.phase or MISSING, row.structure, str(row.n)]
+        + [spread(row.mean[name], row.sd[name], digits.get(name, ".3f")) for name in names]
         + [str(row.undefined_hd95)]
         for row in rows
     ]
-    return _markdown(["phase", "structure", "n", *names, "HD95 undefined"], body)
+    return markdown_table(["phase", "structure", "n", *names, "HD95 undefined"], body)
 
 
-def _group_markdown(report: EvaluationReport) -> str:
-    return _markdown(["group", "mean Dice"], [[name, f"{value:.3f}"] for name, value in report.group_dice.items()])
-
-
-def _clinical_markdown(found: Mapping[str, Agreement]) -> str:
+def _clinical_markdown(found: Mapping[str, Agreement]) -> Markdown:
     head = ["quantity", "unit", "n", "omitted", "bias ± SD", "95% limits", "r", "MAE"]
     rows = []
     for name, item in found.items():
-        limits = f"{item.limits[0]:.1f} to {item.limits[1]:.1f}" if item.limits else "-"
-        correlation = "-" if item.correlation is None else f"{item.correlation:.3f}"
-        spread, mae = _spread(item.bias, item.sd, 2), _spread(item.mae, None, 2)
-        rows.append([name, QUANTITIES[name].unit, str(item.n), str(item.omitted), spread, limits, correlation, mae])
-    return _markdown(head, rows)
+        counts = [str(item.n), str(item.omitted)]
+        figures = [spread(item.bias, item.sd, ".2f"), span(*(item.limits or (None, None)), ".1f")]
+        figures += [dash(item.correlation, ".3f"), dash(item.mae, ".2f")]
+        rows.append([name, QUANTITIES[name].unit, *counts, *figures])
+    return markdown_table(head, rows)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from compress.errors import DataError
+from compress.text import phantom_mark
 
 SCHEMA = 1
 COUNT = "masks"
@@ -92,7 +93,7 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """The verdict in one sentence."""
-        mark, cohort = (" (phantom)" if self.phantom else ""), f"{self.patients} patients, {self.volumes} volumes"
+        mark, cohort = phantom_mark(self.phantom), f"{self.patients} patients, {self.volumes} volumes"
         names = self.candidate.name, self.baseline.name
         if self.accepted:
             return f"Accepted{mark}: {names[0]} is no worse than {names[1]} by more than the margins ({cohort})."

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from compress.evaluate.verdict import COUNT, Endpoint, Guard, Verdict
+from compress.text import Markdown, dash, markdown_table, phantom_mark, plain, span
 
 ENDPOINT_HEADS = (
     *("endpoint", "unit", "n", "omitted", "baseline", "candidate"),
@@ -13,26 +12,31 @@ ENDPOINT_HEADS = (
 GUARD_HEADS = ("guard", "where", "worse by", "limit", "passed")
 
 
-def markdown(verdict: Verdict) -> str:
-    """Sentence, tables, what the cohort cannot show, and the method."""
-    mark = " (phantom)" if verdict.phantom else ""
+def markdown(verdict: Verdict) -> Markdown:
+    """Heading, sentence, tables, what the cohort cannot show, and the method."""
+    return Markdown(f"# Verdict{phantom_mark(verdict.phantom)}\n\n{markdown_body(verdict)}\n")
+
+
+def markdown_body(verdict: Verdict) -> Markdown:
+    """`markdown` without its heading and the last line end."""
     sides = (("baseline", verdict.baseline), ("candidate", verdict.candidate))
-    files = "\n".join(f"- {kind}: {file.name}, SHA-256 {file.sha256}" for kind, file in sides)
-    endpoints = _grid(ENDPOINT_HEADS, [endpoint_cells(row) for row in verdict.endpoints])
-    guards = _grid(GUARD_HEADS, [guard_cells(row) for row in verdict.guards])
-    reasons = "\n".join(f"- {reason}" for reason in verdict.reasons) or "Nothing was refused."
-    parts = [f"# Verdict{mark}", verdict.sentence, reasons, files, endpoints, guards, verdict.caveat, _method(verdict)]
-    return "\n\n".join(parts) + "\n"
+    files = "\n".join(f"- {kind}: {plain(file.name)}, SHA-256 {plain(file.sha256)}" for kind, file in sides)
+    endpoints = markdown_table(ENDPOINT_HEADS, [endpoint_cells(row) for row in verdict.endpoints])
+    guards = markdown_table(GUARD_HEADS, [guard_cells(row) for row in verdict.guards])
+    reasons = "\n".join(f"- {plain(reason)}" for reason in verdict.reasons) or "Nothing was refused."
+    said = [plain(text) for text in (verdict.sentence, verdict.caveat, _method(verdict))]
+    return Markdown("\n\n".join([said[0], reasons, files, endpoints, guards, *said[1:]]))
 
 
 def endpoint_cells(row: Endpoint) -> list[str]:
     """One endpoint as texts, under `ENDPOINT_HEADS`."""
-    shown = [_plain(value, row.unit) for value in (row.baseline, row.candidate)]
-    low, high = (_signed(value, row.unit) for value in (row.low, row.high))
-    margin = f"{'-' if row.worse == 'lower' else '+'}{_plain(row.margin, row.unit)}"
-    span = "-" if row.low is None else f"{low} to {high}"
+    figure = f".{_digits(row.unit)}f"
+    margin = f"{'-' if row.worse == 'lower' else '+'}{row.margin:{figure}}"
     counts = [str(row.n), str(row.omitted)]
-    return [row.name, row.unit, *counts, *shown, _signed(row.difference, row.unit), span, margin, _word(row.passed)]
+    means = [dash(row.baseline, figure), dash(row.candidate, figure)]
+    difference, low, high = (None if v is None else v + 0.0 for v in (row.difference, row.low, row.high))  # no "-0"
+    differences = [dash(difference, f"+{figure}"), span(low, high, f"+{figure}")]
+    return [row.name, row.unit, *counts, *means, *differences, margin, _word(row.passed)]
 
 
 def guard_cells(row: Guard) -> list[str]:
@@ -48,22 +52,9 @@ def _digits(unit: str) -> int:
     return {"": 4, COUNT: 0}.get(unit, 2)
 
 
-def _plain(value: float | None, unit: str) -> str:
-    return "-" if value is None else f"{value:.{_digits(unit)}f}"
-
-
-def _signed(value: float | None, unit: str) -> str:
-    return "-" if value is None else f"{value + 0.0:+.{_digits(unit)}f}"
-
-
 def number(value: float, unit: str) -> str:
     """A value with its unit; Dice has none and four digits."""
     return f"{value:.{_digits(unit)}f}{' ' if unit else ''}{unit}"
-
-
-def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 def _method(verdict: Verdict) -> str:

@@ -21,6 +21,7 @@ from compress.files import digest_file, read_json, remove_partials
 from compress.inference.jobs import Job
 from compress.inference.study_report import SCHEMA
 from compress.inference.study_table import HEADS, is_whole
+from compress.text import short
 
 Earlier = Literal["refuse", "resume", "restart"]
 """What to do about results that are already there."""
@@ -117,7 +118,7 @@ def _shown(value: Any, other: Any) -> str:
     if isinstance(value, dict):
         known = other if isinstance(other, dict) else {}
         return ", ".join(f"{name} {text}" for name, text in value.items() if known.get(name) != text)
-    return str(value)[:12]
+    return short(value)
 
 
 def _reusable_reports(jobs: Sequence[Job], reports: Reports, *, overlays: bool) -> dict[str, Document]:

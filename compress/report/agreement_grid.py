@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES, Pair, agreement
 from compress.report.style import FAINT, MUTED, SERIES_COLOURS, picture
+from compress.text import span
 
 GRID = (("LV EDV", "LV ESV", "LV EF", "MYO mass"), ("RV EDV", "RV ESV", "RV EF"))
 """Rows of panels. The stroke volume is EDV - ESV, which are both there."""
@@ -71,7 +72,7 @@ def _series(axes: Axes, pairs: Sequence[Pair], colour: str, marker: str, alpha: 
     axes.axhline(found.bias, color=colour, linewidth=1.4, zorder=2)
     for limit in found.limits:
         axes.axhline(limit, color=colour, linewidth=1.1, linestyle="--", zorder=2)
-    return f"bias {found.bias:+.1f}, limits {found.limits[0]:+.1f} to {found.limits[1]:+.1f}"
+    return f"bias {found.bias:+.1f}, limits {span(*found.limits, '+.1f')}"
 
 
 def _legend(names: Sequence[str]) -> list[Line2D]:

@@ -14,6 +14,7 @@ from compress.report.forest_plot import ForestRow, forest_plot
 from compress.report.html import Child, Markup, definitions, el, figure, table
 from compress.report.page_parts import Part, agreement_parts, boxes, digest, page_of, terms, verdict_banner
 from compress.rundir import GateFiles
+from compress.text import phantom_mark
 
 
 def write_gate_page(folder: Path) -> Path:
@@ -26,7 +27,7 @@ def write_gate_page(folder: Path) -> Path:
     with tempfile.TemporaryDirectory() as scrap:
         parts = _gate_parts(files, verdict, Path(scrap))
     names = f"{verdict.candidate.name} against {verdict.baseline.name}"
-    title = f"{'Accepted' if verdict.accepted else 'Refused'}{' (phantom)' if verdict.phantom else ''}: {names}"
+    title = f"{'Accepted' if verdict.accepted else 'Refused'}{phantom_mark(verdict.phantom)}: {names}"
     text = page_of(title, f"Acceptance gate: {names}", parts, phantom=verdict.phantom, above=verdict_banner(verdict))
     return write_text(files.report, text)
 
@@ -102,7 +103,7 @@ def _provenance(verdict: Verdict) -> list[Markup]:
         ("digest of the data", digest(verdict.data)),
         (
             "cohort",
-            f"{verdict.patients} patients, {verdict.volumes} volumes" + (" (phantom)" if verdict.phantom else ""),
+            f"{verdict.patients} patients, {verdict.volumes} volumes{phantom_mark(verdict.phantom)}",
         ),
         ("interval", f"{100 * verdict.confidence:g}%, {verdict.resamples} resamples, seed {verdict.seed}"),
         ("software", f"cardiocompress {__version__}"),

@@ -29,6 +29,7 @@ from compress.report.html import (
     without_folders,
 )
 from compress.terms import BERNARD, NO_DEVICE
+from compress.text import MISSING, dash, span, spread
 
 Part = tuple[str, str, list[Markup]]
 """Anchor, heading, content."""
@@ -106,9 +107,9 @@ def _score_table(reports: Reports, *, phantom: bool) -> Markup:
     rows = []
     for name, report in reports.items():
         for row in report.table():
-            dice, distance = (_spread(row.mean.get(k), row.sd.get(k), d) for k, d in (("dice", 3), ("hd95_mm", 2)))
+            figures = [spread(row.mean.get(k), row.sd.get(k), f) for k, f in (("dice", ".3f"), ("hd95_mm", ".2f"))]
             lost = str(row.undefined_hd95) if row.structure != MEAN else ""
-            rows.append([name, row.phase or "-", row.structure, str(row.n), dice, distance, lost])
+            rows.append([name, row.phase or MISSING, row.structure, str(row.n), *figures, lost])
     heads = ["network", "phase", "structure", "n", "3D Dice", "HD95 (mm)", "HD95 undefined"]
     shown = table(heads, rows, caption="Mean ± SD over volumes", text_columns=3, phantom=phantom)
     return details("Dice and HD95 per structure and phase, as figures", shown)
@@ -140,11 +141,9 @@ def _agreement_table(reports: Reports, *, phantom: bool) -> Markup:
     for quantity in JUDGED:
         for name, found in clinical.items():
             item, unit = found[quantity], QUANTITIES[quantity].unit
-            limits = f"{item.limits[0]:+.1f} to {item.limits[1]:+.1f}" if item.limits else "-"
-            error = "-" if item.mae is None else f"{item.mae:.2f}"
-            r = "-" if item.correlation is None else f"{item.correlation:.3f}"
-            spread = _spread(item.bias, item.sd, 2, sign="+")
-            rows.append([quantity, name, unit, str(item.n), str(item.omitted), spread, limits, error, r])
+            figures = [spread(item.bias, item.sd, "+.2f"), span(*(item.limits or (None, None)), "+.1f")]
+            figures += [dash(item.mae, ".2f"), dash(item.correlation, ".3f")]
+            rows.append([quantity, name, unit, str(item.n), str(item.omitted), *figures])
     heads = ["quantity", "network", "unit", "n", "omitted", "bias ± SD", "95% limits", "mean absolute error", "r"]
     return table(heads, rows, caption="Prediction minus reference, per patient", text_columns=3, phantom=phantom)
 
@@ -157,7 +156,7 @@ def plain_facts(value: Any) -> Markup:
 
 def digest(text: Any) -> Markup:
     """A digest in full, in type that tells its digits apart."""
-    return el("code", str(text) if text else "-")
+    return el("code", str(text) if text else MISSING)
 
 
 def terms(*, phantom: bool, licence: str = "") -> list[Markup]:
@@ -176,18 +175,14 @@ def terms(*, phantom: bool, licence: str = "") -> list[Markup]:
 
 def _words(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_words(found)}" for key, found in value.items()) or "-"
+        return ", ".join(f"{key} {_words(found)}" for key, found in value.items()) or MISSING
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_words, value)) or "-"
+        return ", ".join(map(_words, value)) or MISSING
     return (
-        {None: "-", True: "yes", False: "no"}.get(value, str(value)) if not isinstance(value, float) else f"{value:g}"
+        {None: MISSING, True: "yes", False: "no"}.get(value, str(value))
+        if not isinstance(value, float)
+        else f"{value:g}"
     )
-
-
-def _spread(mean: float | None, sd: float | None, digits: int, *, sign: str = "") -> str:
-    if mean is None:
-        return "-"
-    return f"{mean:{sign}.{digits}f}" + (f" ± {sd:.{digits}f}" if sd is not None else "")
 
 
 def page_of(title: str, heading: str, parts: list[Part], *, phantom: bool, above: Markup | None = None) -> str:

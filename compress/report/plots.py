@@ -26,8 +26,8 @@ from compress.report.style import (
     SERIES_COLOURS,
     bars,
     picture,
-    si,
 )
+from compress.text import si
 
 Row = Mapping[str, Any]
 _DICE = "val_dice_"

@@ -105,12 +105,3 @@ def bars(axes: Axes, values: np.ndarray, texts: Sequence[str], *, colour: str) -
     """Horizontal bars on rows 0, 1, ... with a text at the end of each. The caller leaves room on the right."""
     container = axes.barh(np.arange(len(values)), values, height=0.62, color=colour)
     axes.bar_label(container, list(texts), padding=3, fontsize=8)
-
-
-def si(value: float) -> str:
-    """A count with three digits and k, M or G, such as "1.94M"."""
-    rounded = float(f"{value:.3g}")
-    for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(rounded) >= limit:
-            return f"{rounded / limit:.3g}{suffix}"
-    return f"{rounded:.3g}"

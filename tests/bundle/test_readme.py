@@ -10,10 +10,8 @@ import pytest
 import yaml
 from shipping_kit import make_verdict, scores
 
-from compress.bundle.example_script import example_script
-from compress.bundle.licence_note import licence_note
-from compress.bundle.readme import model_card
-from compress.bundle.shipment import Shipment, licence_id, plain
+from compress.bundle.documents import example_script, licence_note, model_card
+from compress.bundle.shipment import Shipment, licence_id
 from compress.runtime.card import read_card
 from compress.runtime.modelfile import read_model_file
 
@@ -186,7 +184,6 @@ def test_texts_of_a_file_are_no_markup(shipment: Shipment) -> None:
     assert head_of(text)["license"] == "other"
     assert "<script>" not in text and "\n# Cleared" not in text and "\x1b" not in text
     licence_note(replace(shipment, card=card)).encode()
-    assert plain("a|b") == "a\\|b"
 
 
 def test_the_script_is_python_of_about_twenty_lines(shipment: Shipment) -> None:

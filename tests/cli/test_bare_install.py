@@ -13,7 +13,7 @@ from hostile_kit import Place, make_place
 
 BLOCKED = (
     *("torch", "monai", "onnx", "onnxscript", "pydantic", "yaml", "matplotlib", "safetensors", "fvcore", "scipy"),
-    *("tensorboard", "wandb"),
+    *("tensorboard", "wandb", "jinja2"),
 )
 _START = f"""
 import sys

@@ -7,7 +7,7 @@ import pytest
 from compress.data.colours import OTHER_COLOURS, STRUCTURE_COLOURS, structure_colours
 from compress.errors import DataError, InputError
 from compress.report import plots
-from compress.report.style import si
+from compress.text import si
 
 RNG = np.random.default_rng(0)
 RECORDS = [

@@ -17,6 +17,7 @@ from compress.runtime.card import ModelCard, TrainingRange
 from compress.steps.exporting.parity import ParityDocument, measure_parity, restore_parity
 from compress.steps.reuse import Result
 from compress.steps.workspace import Workspace
+from compress.text import short
 
 
 def export_stage(ws: Workspace, stage: Stage) -> ParityDocument:
@@ -65,7 +66,7 @@ def check_training_data(ws: Workspace, trained: str) -> None:
     if trained and trained != here:
         what = "the phantom" if ws.training.phantom else str(ws.training.folder)
         raise CheckpointError(
-            f"The network was trained on data {trained[:12]}, but train.paths.train_dir is {what} ({here[:12]}).",
+            f"The network was trained on data {short(trained)}, but train.paths.train_dir is {what} ({short(here)}).",
             cure="Set train.paths.train_dir to the data that it was trained on.",
         )
 

@@ -13,6 +13,7 @@ from compress.evaluate.summary import EvaluationReport
 from compress.files import digest_file
 from compress.runtime.modelfile import ModelFile
 from compress.steps.quantizing.search import Found
+from compress.text import interval
 
 SCHEMA = 1
 """Of the record; raise when its meaning changes."""
@@ -54,9 +55,9 @@ class Quantized:
         """Why it is no improvement, in one sentence."""
         ratio, control = self.speedup, self.latency.control_ratio
         return (
-            f"{self.kind.upper()} is no improvement here: {ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) "
-            f"times as fast as the float file, which is {control.median:.2f} ({control.low:.2f} to "
-            f"{control.high:.2f}) times as fast as itself, on {current_environment().cpu}."
+            f"{self.kind.upper()} is no improvement here: {interval(ratio.median, ratio.low, ratio.high)} "
+            f"times as fast as the float file, which is {interval(control.median, control.low, control.high)} "
+            f"times as fast as itself, on {current_environment().cpu}."
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -12,20 +12,19 @@ from compress.files import write_text
 from compress.report.html import Markup, el
 from compress.report.page_parts import Part, agreement_parts, boxes, page_of
 from compress.steps.reporting import provenance, sections
-from compress.steps.reporting.facts import Network, RunFacts, gather
+from compress.steps.reporting.facts import Network, RunFacts
 from compress.steps.workspace import Workspace
 
 SHOWN = 3
 """So many compressed networks have pictures: a sweep has dozens, and a page must open quickly. The tables hold all."""
 
 
-def write_run_page(ws: Workspace) -> Path:
-    """Write the run folder's report.html from what exists now, and return its path.
+def write_run_page(ws: Workspace, facts: RunFacts) -> Path:
+    """Write the run folder's report.html from `facts`, and return its path.
 
     Predicts the few patients of the pictures where those are not drawn yet. Raises `InputError` when a file of
     the run that every page needs is missing or damaged.
     """
-    facts = gather(ws)
     with tempfile.TemporaryDirectory() as scrap:
         parts = _run_parts(ws, facts, Path(scrap))
     title = f"{facts.title}: {'phantom ' if facts.phantom else ''}report"

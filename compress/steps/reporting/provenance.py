@@ -16,6 +16,7 @@ from compress.steps.exporting.parity import ParityDocument
 from compress.steps.reporting.facts import Network, RunFacts
 from compress.steps.reporting.pair_pictures import pair_picture
 from compress.steps.workspace import Workspace
+from compress.text import MISSING
 
 DIFFERENCES = (
     "The slices on which the two networks differ most, of the patients that lost most Dice by pruning, and one of a "
@@ -49,7 +50,9 @@ def widths(facts: RunFacts, shown: list[Network]) -> list[Markup]:
     known = {name: found for name, found in columns.items() if found}
     blocks = list(dict.fromkeys(block for found in known.values() for block in found))
     if blocks:
-        rows = [[block, *(", ".join(map(str, w.get(block, ()))) or "-" for w in known.values())] for block in blocks]
+        rows = [
+            [block, *(", ".join(map(str, w.get(block, ()))) or MISSING for w in known.values())] for block in blocks
+        ]
         shown_table = table(["block", *known], rows, caption="Output channels of every convolution")
         parts.append(details("Widths of every block, as figures", shown_table))
     return parts or [el("p", "No network of this run has been pruned.")]
@@ -61,7 +64,7 @@ def provenance(ws: Workspace, facts: RunFacts) -> list[Markup]:
     data: list[tuple[str, Child]] = [
         ("data", "phantom (generated images)" if facts.phantom else "patients"),
         ("digest of the data", digest(facts.data.get("digest"))),
-        ("volumes", str(facts.data.get("volumes", "-"))),
+        ("volumes", str(facts.data.get("volumes", MISSING))),
         ("split by patient", f"{len(split.get('train', ()))} train, {len(split.get('val', ()))} validate"),
         ("identical images", _words_of_duplicates(split.get("duplicates", ()))),
         ("labels", ", ".join(f"{name} {value}" for name, value in facts.data.get("labels", {}).items())),
@@ -107,11 +110,11 @@ def _parity_rows(network: Network) -> Iterator[list[str]]:
     try:
         found = ParityDocument.from_json(read_json(network.stage.parity)["report"])
     except (InputError, KeyError, TypeError):
-        yield [network.name, "-", "not readable: export again", "-", "-", "-"]
+        yield [network.name, MISSING, "not readable: export again", MISSING, MISSING, MISSING]
         return
     for row in found.measured:
         voxels = f"{row.masks.differing_voxels:,} of {row.masks.voxels:,}"
         numbers = [f"{row.logits.max_abs_difference:.1e}", f"{row.logits.bound:g}", voxels]
         yield [network.name, row.provider, *numbers, "yes" if row.ok else "NO"]
     for row in found.unmeasured:
-        yield [network.name, row.provider, "not measured here", "-", "-", "-"]
+        yield [network.name, row.provider, "not measured here", MISSING, MISSING, MISSING]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from compress.steps.networks import stages_of
+from compress.steps.reporting.facts import gather
+from compress.steps.reporting.markdown import write_report
 from compress.steps.reporting.page import write_run_page
-from compress.steps.reporting.summary import write_report
 from compress.steps.workspace import Workspace
 
 
@@ -15,4 +16,7 @@ def write_pages(ws: Workspace) -> tuple[Path, Path] | None:
 
     Scores that are no longer of the networks and patients that are there are computed again.
     """
-    return (write_report(ws), write_run_page(ws)) if stages_of(ws) else None
+    if not stages_of(ws):
+        return None
+    facts = gather(ws)
+    return write_report(ws, facts), write_run_page(ws, facts)

@@ -12,6 +12,7 @@ from compress.report.page_parts import key_figures, plain_facts, verdict_banner
 from compress.report.tradeoff_plot import TradeoffPoint, tradeoff_plot
 from compress.steps.reporting.facts import Bench, Difference, RunFacts, dice_per_volume, paired_difference
 from compress.steps.reporting.summary import BENCH_NOTE, comparison_rows
+from compress.text import MISSING, interval, mib, phantom_mark, span
 
 Tile = tuple[str, str, str]
 
@@ -53,32 +54,30 @@ def _chosen(facts: RunFacts, bench: Bench) -> tuple[ModelBench, str]:
 def _tiles(bench: Bench, model: ModelBench, *, phantom: bool) -> list[Tile]:
     base, ratio, control = bench.baseline, model.speedup, bench.report.control_ratio
     times = f"{1e3 * base.median_s:.1f} to {1e3 * model.median_s:.1f} ms per batch"
-    interval = (
-        f"95% interval {ratio.low:.2f} to {ratio.high:.2f}; the dense network against itself {control.median:.2f}"
-    )
-    tiles = [("Speed-up", f"{ratio.median:.2f}x", f"{times}; {interval}")]
-    sizes = f"{base.file_bytes / 2**20:.2f} to {model.file_bytes / 2**20:.2f} MiB"
+    sure = f"95% interval {span(ratio.low, ratio.high)}; the dense network against itself {control.median:.2f}"
+    tiles = [("Speed-up", f"{ratio.median:.2f}x", f"{times}; {sure}")]
+    sizes = f"{mib(base.file_bytes)} to {mib(model.file_bytes)} MiB"
     tiles.append(("File size", f"{base.file_bytes / model.file_bytes:.2f}x smaller", sizes))
     if base.peak_memory_bytes and model.peak_memory_bytes:
-        memory = f"{base.peak_memory_bytes / 2**20:.0f} to {model.peak_memory_bytes / 2**20:.0f} MiB, process and all"
-        tiles.append(("Peak memory", f"{base.peak_memory_bytes / model.peak_memory_bytes:.2f}x less", memory))
-    found, mark = bench.difference(model.name), " (phantom)" if phantom else ""
+        used = f"{mib(base.peak_memory_bytes, '.0f')} to {mib(model.peak_memory_bytes, '.0f')} MiB, process and all"
+        tiles.append(("Peak memory", f"{base.peak_memory_bytes / model.peak_memory_bytes:.2f}x less", used))
+    found = bench.difference(model.name)
     if found and base.dice and model.dice:
         scores = f"{base.dice['mean']:.4f} to {model.dice['mean']:.4f}; {_interval(found)}"
-        tiles.append((f"Dice difference{mark}", f"{found.mean:+.4f}", scores))
+        tiles.append((f"Dice difference{phantom_mark(phantom)}", f"{found.mean:+.4f}", scores))
     return tiles
 
 
 def _interval(found: Difference) -> str:
     if found.low is None:
         return "one patient: no interval"
-    return f"95% interval {found.low:+.4f} to {found.high:+.4f} over {found.patients} patients"
+    return f"95% interval {span(found.low, found.high, '+.4f')} over {found.patients} patients"
 
 
 def network_table(facts: RunFacts) -> list[Markup]:
     """The table of networks, with what each lost against the dense one, patient by patient."""
     heads, cells = comparison_rows([network.row for network in facts.networks], phantom=facts.phantom)
-    extra = "Dice - dense, 95% interval" + (" (phantom)" if facts.phantom else "")
+    extra = f"Dice - dense, 95% interval{phantom_mark(facts.phantom)}"
     rows = [[*row, _lost(facts, index)] for index, row in enumerate(cells)]
     caption = "3D Dice on the validation patients, mean over patients, phases and structures"
     return [table([*heads, extra], rows, caption=caption, phantom=facts.phantom)]
@@ -87,11 +86,9 @@ def network_table(facts: RunFacts) -> list[Markup]:
 def _lost(facts: RunFacts, index: int) -> str:
     network, dense = facts.networks[index], facts.dense
     if dense is None or network is dense or network.scores is None or dense.scores is None:
-        return "-"
+        return MISSING
     found = paired_difference(dice_per_volume(dense.scores), dice_per_volume(network.scores))
-    if found is None:
-        return "-"
-    return f"{found.mean:+.4f}" + (f" ({found.low:+.4f} to {found.high:+.4f})" if found.low is not None else "")
+    return MISSING if found is None else interval(found.mean, found.low, found.high, "+.4f")
 
 
 def speed(facts: RunFacts, folder: Path) -> list[Markup]:
@@ -121,7 +118,7 @@ def _one_bench(bench: Bench, folder: Path) -> list[Markup]:
         alt = "Dice against latency: " + "; ".join(
             f"{p.name} {1e3 * p.latency_s:.2f} ms, Dice {p.dice:.4f}" for p in points
         )
-        parts.append(figure(path, alt=alt + (" (phantom)" if report.phantom else ""), caption=caption))
+        parts.append(figure(path, alt=alt + phantom_mark(report.phantom), caption=caption))
     if report.warnings:
         warnings = bullets(without_folders(text) for text in report.warnings)
         parts.append(el("div", el("p", el("strong", "Warnings")), warnings, class_="banner warn", role="note"))
@@ -154,13 +151,13 @@ def _quantized_table(facts: RunFacts) -> Markup:
     rows = []
     for name, record in facts.quantized:
         ratio, float_layers = record["speedup"], f"{len(record['float_layers'])} of {record['layers']}"
-        times = f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+        times = interval(ratio["median"], ratio["low"], ratio["high"])
         before, after = record["dice_before"]["mean"], record["dice_after"]["mean"]
         dice = [f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}"]
-        size = f"{record['file']['bytes'] / 2**20:.2f}"
+        size = mib(record["file"]["bytes"])
         better = "yes" if record["improvement"] else "NO"
-        rows.append([name, record["kind"], record["method"] or "-", float_layers, times, size, *dice, better])
+        rows.append([name, record["kind"], record["method"] or MISSING, float_layers, times, size, *dice, better])
     heads = ["network", "kind", "calibration", "layers kept float", "speed-up over float (95% interval)", "file (MiB)"]
-    mark = " (phantom)" if facts.phantom else ""
+    mark = phantom_mark(facts.phantom)
     heads += [f"Dice float{mark}", f"Dice{mark}", f"difference{mark}", "improvement"]
     return table(heads, rows, caption="Quantized files", text_columns=3, phantom=facts.phantom)

@@ -1,19 +1,18 @@
-"""report.json and report.md: what a run folder holds, gathered from its own files."""
+"""The table of a run's networks: a row of size, cost, Dice and effort for each."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from compress.files import read_json, write_json, write_text
+from compress.files import read_json
 from compress.models.build import build
 from compress.models.checkpoint import read_meta
 from compress.models.cost import count_macs, count_parameters
 from compress.rundir import Stage
-from compress.steps.networks import stages_of
 from compress.steps.reuse import intact
 from compress.steps.scoring.checkpoint import scores_after_pruning, scores_of
 from compress.steps.workspace import Workspace
+from compress.text import dash, phantom_mark
 
 COLUMNS = (
     "network",
@@ -32,19 +31,6 @@ BENCH_NOTE = (
     "Parameters are those in the ONNX file, where every BatchNorm is folded into its convolution. "
     "Efficiency is the speed-up divided by the reduction of MACs: 1.0 means that every removed operation was saved."
 )
-
-
-def write_report(ws: Workspace) -> Path:
-    """Write both files from what exists now, and return report.md."""
-    stages = stages_of(ws)
-    rows = [summarise(ws, name, stage) for name, stage in stages.items()]
-    phantom = bool(rows) and bool(rows[0]["phantom"])
-    document = {"experiment": ws.config.experiment.experiment_name, "phantom": phantom, "networks": rows}
-    document |= {"data": ws.data_facts(), "environment": intact(lambda: dict(read_json(ws.run.environment)))}
-    benches = {path.stem: intact(lambda p=path: dict(read_json(p))) for path in ws.run.benchmarks()}
-    document["benchmarks"] = {n: {k: v for k, v in b.items() if k != "models"} for n, b in benches.items() if b}
-    write_json(ws.run.report_json, document)
-    return write_text(ws.run.report_md, _markdown(ws, stages, rows, phantom=phantom))
 
 
 def summarise(ws: Workspace, name: str, stage: Stage) -> dict[str, Any]:
@@ -71,7 +57,7 @@ def summarise(ws: Workspace, name: str, stage: Stage) -> dict[str, Any]:
 
 def comparison_rows(rows: list[dict[str, Any]], *, phantom: bool) -> tuple[list[str], list[list[str]]]:
     """Headings and cells of the table of networks, for Markdown and the terminal alike."""
-    heads = [f"{c} (phantom)" if phantom and "Dice" in c else c for c in COLUMNS]
+    heads = [f"{c}{phantom_mark(phantom and 'Dice' in c)}" for c in COLUMNS]
     return heads, [_cells(row) for row in rows]
 
 
@@ -81,46 +67,9 @@ def _cells(row: dict[str, Any]) -> list[str]:
         row["name"],
         f"{row['parameters'] / 1e6:.3f} M",
         f"{row['macs'] / 1e9:.3f} G",
-        _dice(row["dice_after_pruning"]),
-        _dice(row["dice"]),
-        *(_dice(structures.get(s)) for s in ("RV", "MYO", "LV")),
+        dash(row["dice_after_pruning"], ".4f"),
+        dash(row["dice"], ".4f"),
+        *(dash(structures.get(s), ".4f") for s in ("RV", "MYO", "LV")),
         str(row["epochs"]),
         f"{row['training_seconds'] / 60:.1f}",
     ]
-
-
-def _dice(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _markdown(ws: Workspace, stages: dict[str, Stage], rows: list[dict[str, Any]], *, phantom: bool) -> str:
-    heads, cells = comparison_rows(rows, phantom=phantom)
-    lines = [f"# {ws.config.experiment.experiment_name}", ""]
-    if phantom:
-        lines += ["**Phantom (synthetic) data: the Dice figures below say nothing about patients.**", ""]
-    lines += ["3D Dice on the validation patients, mean over patients, phases and structures.", ""]
-    lines += [_line(heads), _line(["---"] * len(heads)), *map(_line, cells), ""]
-    for path in sorted(ws.run.bench.glob("bench-*.md")):
-        lines += [f"## {path.stem}", "", BENCH_NOTE, "", path.read_text(encoding="utf-8"), ""]
-        lines += _picture(ws, path.with_suffix(".png"), path.stem)
-    for name, stage in stages.items():
-        lines += [f"## {name}", ""]
-        for path in (stage.schematic, stage.curves, *sorted(stage.evaluation.glob("overlays_*.png"))):
-            lines += _picture(ws, path, f"{name} {path.stem}")
-        table = stage.evaluation / "metrics.md"
-        if table.is_file():
-            lines += [f"Scores per structure and phase: [metrics]({table.relative_to(ws.run.root)})", ""]
-    for path in sorted(ws.run.sweep.glob("*.png")):
-        lines += ["## Sweep", "", *_picture(ws, path, "sweep")]
-    lines += [
-        "Resolved configuration: config.yaml. Environment: environment.json. Data and split: data.json, split.json."
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _picture(ws: Workspace, path: Path, caption: str) -> list[str]:
-    return [f"![{caption}]({path.relative_to(ws.run.root)})", ""] if path.is_file() else []
-
-
-def _line(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

@@ -20,6 +20,7 @@ from compress.rundir import Stage
 from compress.steps.reuse import Result, intact
 from compress.steps.scoring.cohort import score_cohort, torch_run
 from compress.steps.workspace import Cohort, Workspace
+from compress.text import plain
 from compress.train.device import resolve_device
 
 
@@ -46,7 +47,7 @@ def evaluate_checkpoint(
 
     report = score_cohort(ws, run, cohort, rules, name=f"Evaluating {name}", surface=hd95, watch=collect)
     _pictures(ws, report, items, folder, name, phantom=cohort.phantom)
-    heading = f"# {name}\n\n{_data_line(ws, cohort)}\n\n"
+    heading = f"# {plain(name)}\n\n{_data_line(ws, cohort)}\n\n"
     whole = ws.config.evaluation.num_slices_per_volume is None
     write_text(folder / "metrics.md", heading + report.to_markdown(clinical=whole))
     clinical = {} if whole else {"clinical": None}

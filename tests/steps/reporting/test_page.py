@@ -70,7 +70,7 @@ def ws(tmp_path_factory: pytest.TempPathFactory, tiny_phantom: Path, sealed_path
 
 @pytest.fixture(scope="module")
 def markup(ws: Workspace) -> str:
-    return write_run_page(ws).read_text(encoding="utf-8")
+    return write_run_page(ws, gather(ws)).read_text(encoding="utf-8")
 
 
 def test_the_run_page_tells_the_whole_run(ws, markup):
@@ -108,7 +108,7 @@ def test_hostile_names_stay_names(markup):
 def test_equal_files_give_equal_bytes_and_pictures_are_kept(ws, markup):
     stage = ws.run.pruned("none")
     before = stage.pairs.stat().st_mtime_ns
-    assert write_run_page(ws).read_text(encoding="utf-8") == markup
+    assert write_run_page(ws, gather(ws)).read_text(encoding="utf-8") == markup
     assert stage.pairs.stat().st_mtime_ns == before
 
 

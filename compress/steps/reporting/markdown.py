@@ -1,0 +1,62 @@
+"""report.json and report.md: what a run folder holds, in the words of its page without the pictures drawn for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compress.bench.table import markdown
+from compress.files import write_json, write_text
+from compress.rundir import Stage
+from compress.steps.reporting.facts import RunFacts
+from compress.steps.reporting.summary import BENCH_NOTE, comparison_rows
+from compress.steps.workspace import Workspace
+from compress.text import link, markdown_table, plain
+
+
+def write_report(ws: Workspace, facts: RunFacts) -> Path:
+    """Write both files from `facts`, and return report.md."""
+    benchmarks = {f"bench-{bench.provider}": bench.report.to_json() for bench in facts.benches}
+    document = {
+        "experiment": facts.title,
+        "phantom": facts.phantom,
+        "networks": [network.row for network in facts.networks],
+        "data": facts.data,
+        "environment": facts.environment,
+        "benchmarks": {name: {k: v for k, v in b.items() if k != "models"} for name, b in benchmarks.items()},
+    }
+    write_json(ws.run.report_json, document)
+    return write_text(ws.run.report_md, "\n".join(_lines(ws, facts)) + "\n")
+
+
+def _lines(ws: Workspace, facts: RunFacts) -> list[str]:
+    lines = [f"# {plain(facts.title)}", ""]
+    if facts.phantom:
+        lines += ["**Phantom (synthetic) data: the Dice figures below say nothing about patients.**", ""]
+    lines += ["3D Dice on the validation patients, mean over patients, phases and structures.", ""]
+    heads, cells = comparison_rows([network.row for network in facts.networks], phantom=facts.phantom)
+    lines += [markdown_table(heads, cells), ""]
+    for bench in facts.benches:
+        name = f"bench-{bench.provider}"
+        lines += [f"## {plain(name)}", "", BENCH_NOTE, "", markdown(bench.report), ""]
+        lines += _picture(ws, ws.run.bench / f"{name}.png", name)
+    for network in facts.networks:
+        lines += [f"## {plain(network.name)}", "", *_pictures(ws, network.name, network.stage)]
+    for path in sorted(ws.run.sweep.glob("*.png")):
+        lines += ["## Sweep", "", *_picture(ws, path, "sweep")]
+    if facts.unread:
+        lines += ["## Not shown", "", *(f"- {plain(text)}" for text in facts.unread), ""]
+    told = "Resolved configuration: config.yaml. Environment: environment.json. Data and split: data.json, split.json."
+    return [*lines, told]
+
+
+def _pictures(ws: Workspace, name: str, stage: Stage) -> list[str]:
+    paths = (stage.schematic, stage.curves, *sorted(stage.evaluation.glob("overlays_*.png")))
+    lines = [line for path in paths for line in _picture(ws, path, f"{name} {path.stem}")]
+    table = stage.evaluation / "metrics.md"
+    if table.is_file():
+        lines += [f"Scores per structure and phase: {link('metrics', table.relative_to(ws.run.root))}", ""]
+    return lines
+
+
+def _picture(ws: Workspace, path: Path, caption: str) -> list[str]:
+    return [f"!{link(caption, path.relative_to(ws.run.root))}", ""] if path.is_file() else []
