@@ -13,7 +13,8 @@ from cli.options import ConfigOption, RestartOption, ResumeOption, SetOption
 if TYPE_CHECKING:
     from compress.config import Align
     from compress.prune.plan import PruningPlan
-    from compress.steps.pruning.prune import PruneRequest, PruneResult
+    from compress.steps.pruning.prune import PruneResult
+    from compress.steps.pruning.request import PruneRequest
     from compress.steps.workspace import Workspace
 
 RatiosOption = Annotated[
@@ -83,7 +84,8 @@ def prune(
 
     ws = open_workspace(config, overrides)
     from compress.config.read import load_ratios
-    from compress.steps.pruning.prune import default_request, prune_and_retrain
+    from compress.steps.pruning.prune import prune_and_retrain
+    from compress.steps.pruning.request import default_request
     from compress.steps.reporting.summary import write_report
 
     request = default_request(ws)
@@ -117,18 +119,11 @@ def finetune(
     from cli.options import check_name, open_workspace, policy_of
 
     ws = open_workspace(config, overrides)
-    from compress.models.checkpoint import load
-    from compress.steps.pruning.prune import default_request, recovery_of
     from compress.steps.pruning.prune import finetune as retrain
     from compress.steps.reporting.summary import write_report
-    from compress.steps.scoring.checkpoint import evaluate_checkpoint
 
     stage = ws.run.pruned(check_name(name))
-    policy = policy_of(resume, restart)
-    request = default_request(ws)
-    budget = epochs or request.epochs or ws.config.train.parameters.num_epochs
-    final = retrain(ws, stage, load(stage.start), epochs=budget, policy=policy, recovery=recovery_of(ws, request))
-    report = evaluate_checkpoint(ws, final, stage.evaluation, name=f"pruned-{stage.root.name}")
+    final, report = retrain(ws, stage, epochs=epochs, policy=policy_of(resume, restart))
     say(f"3D Dice after retraining{' (phantom)' if final.meta.phantom else ''}: {report.mean_dice:.4f}")
     _end(write_report(ws))
 
