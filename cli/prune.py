@@ -23,7 +23,7 @@ RatiosOption = Annotated[
 ]
 InitOption = Annotated[
     str | None,
-    typer.Option("--init", help="What the kept channels restart from: none (keep), random or rewind."),
+    typer.Option("--init", help="What the kept channels restart from: keep (trained weights stay), random or rewind."),
 ]
 EpochsOption = Annotated[
     str | None,
@@ -107,7 +107,7 @@ def finetune(
     config: ConfigOption = None,
     overrides: SetOption = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Without it: the configuration's.")] = None,
-    name: Annotated[str, typer.Option("--name", help="Which pruned network: its folder under pruned/.")] = "none",
+    name: Annotated[str, typer.Option("--name", help="Which pruned network: its folder under pruned/.")] = "keep",
     resume: ResumeOption = False,
     restart: RestartOption = False,
 ) -> None:
@@ -130,7 +130,7 @@ def finetune(
 
 def _words(request: PruneRequest, **asked: str | None) -> PruneRequest:
     """The request with every word that was given, each checked against its table."""
-    from compress.config import INITS, METHOD_WORDS, SCHEDULES, SCOPES
+    from compress.config import INITS, METHOD_WORDS, SCHEDULES, SCOPES, init_word
     from compress.registry import pick
 
     known: dict[str, dict[str, str]] = {
@@ -141,6 +141,7 @@ def _words(request: PruneRequest, **asked: str | None) -> PruneRequest:
     }
     titles = {"init": "initialisation"}
     given = {key: word for key, word in asked.items() if word is not None}
+    given |= {"init": str(init_word(given["init"]))} if "init" in given else {}
     return replace(request, **{key: pick(titles.get(key, key), known[key], word) for key, word in given.items()})
 
 

@@ -40,7 +40,7 @@ def display_names(ws: Workspace, paths: tuple[Path, Path]) -> tuple[str, str]:
 
 
 def _own_name(ws: Workspace, path: Path) -> str | None:
-    """Such as "dense", "pruned-none" or "pruned-none-int8", as in benchmarks; None for files that are no stage's."""
+    """Such as "dense", "pruned-keep" or "pruned-keep-int8", as in benchmarks; None for files that are no stage's."""
     for name, stage in stages_of(ws).items():
         if path.resolve().parent == stage.root.resolve() and path.name.startswith(stage.onnx.stem):
             return name + path.stem.removeprefix(stage.onnx.stem).replace(".", "-")

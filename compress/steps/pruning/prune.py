@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass, replace
 
@@ -46,6 +47,7 @@ def prune_and_retrain(ws: Workspace, request: PruneRequest, *, policy: Policy = 
     ws.describe()
     check_shape(ws)
     stage = ws.run.pruned(request.folder)
+    _note_earlier_name(ws, request, stage)
     return _Pruning(ws, request, policy, dense_checkpoint(ws), stage, budgets).run()
 
 
@@ -156,6 +158,16 @@ def drop_rounds(stage: Stage, *, first: int) -> None:
     while stage.round(first).root.is_dir():
         shutil.rmtree(stage.round(first).root)
         first += 1
+
+
+def _note_earlier_name(ws: Workspace, request: PruneRequest, stage: Stage) -> None:
+    """Up to version 0.4 keep was called none, in names of folders too: nothing is made twice without a word."""
+    earlier = ws.run.pruned(re.sub(r"\bkeep\b", "none", request.folder))
+    if request.init == "keep" and earlier.root.is_dir() and not stage.root.exists():
+        ws.progress.warn(
+            f"{earlier.root} may be this network: up to version 0.4 `keep` was called `none`. It stays as it is, and "
+            f"{stage.root} is made anew. Stop and rename the folder to {stage.root.name} to go on with it."
+        )
 
 
 def _retrainable(start: Checkpoint) -> Checkpoint:

@@ -15,7 +15,7 @@ class PruneRequest:
     """One pruned network that is wanted."""
 
     ratios: Ratios
-    init: Init = "none"
+    init: Init = "keep"
     epochs: int = 0
     """Retraining epochs; 0 leaves the network as pruning left it."""
     name: str = ""
@@ -42,7 +42,7 @@ class PruneRequest:
     @property
     def compensates(self) -> bool:
         """True when weights are fitted: compensation is wanted, and there are kept weights."""
-        return self.compensate and self.init == "none"
+        return self.compensate and self.init == "keep"
 
 
 def default_request(ws: Workspace) -> PruneRequest:
@@ -51,7 +51,7 @@ def default_request(ws: Workspace) -> PruneRequest:
     epochs = pruning.finetune_epochs
     return PruneRequest(
         ratios=pruning.ratios,
-        init=pruning.reinitialize_weights or "none",
+        init=pruning.reinitialize_weights,
         epochs=ws.config.train.parameters.num_epochs if epochs is None else epochs,
         method=pruning.method,
         scope=pruning.scope,
