@@ -6,7 +6,7 @@ data=${1:?usage: $0 <ACDC folder>}
 here=$(dirname "$0")
 step() { cardiocompress "$@" --config "$here/acdc_w16.yaml" --set "train.paths.train_dir=$data"; }
 step train --resume
-for init in none random rewind; do
+for init in keep random rewind; do
     step prune --init "$init" --resume
 done
 step bench --rounds 200

@@ -31,7 +31,7 @@ def demo(
     ws = Workspace(from_document(demo_document(str(folder)), overrides or []), RichProgress())
     outcome = pipeline.run(ws)
     show_bench(read_bench(ws.run.bench / f"bench-{ws.config.bench.provider}.json").report)
-    small = next(stage for stage in ws.run.pruned_stages() if stage.root.name == "none")
+    small = next(stage for stage in ws.run.pruned_stages() if stage.root.name == "keep")
     _quantize(ws, small)
     accepted = _gate(ws, small)
     _ship(ws, small, ungated=not accepted)

@@ -61,6 +61,6 @@ def _targets(ws: Workspace, networks: list[str] | None, checkpoint: Path | None)
         return [(checkpoint.stem, checkpoint, Stage(ws.run.root / f"eval-{checkpoint.stem}", checkpoint.name))]
     if not networks:
         pruned = ws.config.evaluation.phase == "pruned_evaluation"
-        networks = [ws.config.pruning.reinitialize_weights or "none"] if pruned else ["dense"]
+        networks = [ws.config.pruning.reinitialize_weights] if pruned else ["dense"]
     stages = [(n, ws.run.baseline if n == "dense" else ws.run.pruned(n)) for n in networks]
     return [(n if n == "dense" else f"pruned-{n}", stage.final, stage) for n, stage in stages]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from compress.steps.training.network import Policy
+    from compress.steps.training.request import Policy
     from compress.steps.workspace import Workspace
 
 ConfigOption = Annotated[
@@ -58,7 +58,7 @@ def check_name(name: str) -> str:
 def policy_of(resume: bool, restart: bool, *, replace: bool = False) -> Policy:
     """What --resume and --restart say about results that are already there."""
     from cli.model_options import earlier_of
-    from compress.steps.training.network import Policy
+    from compress.steps.training.request import Policy
 
     word = earlier_of(resume, restart)
     if word == "restart":

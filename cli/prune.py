@@ -13,7 +13,8 @@ from cli.options import ConfigOption, RestartOption, ResumeOption, SetOption
 if TYPE_CHECKING:
     from compress.config import Align
     from compress.prune.plan import PruningPlan
-    from compress.steps.pruning.prune import PruneRequest, PruneResult
+    from compress.steps.pruning.prune import PruneResult
+    from compress.steps.pruning.request import PruneRequest
     from compress.steps.workspace import Workspace
 
 RatiosOption = Annotated[
@@ -22,7 +23,7 @@ RatiosOption = Annotated[
 ]
 InitOption = Annotated[
     str | None,
-    typer.Option("--init", help="What the kept channels restart from: none (keep), random or rewind."),
+    typer.Option("--init", help="What the kept channels restart from: keep (trained weights stay), random or rewind."),
 ]
 EpochsOption = Annotated[
     str | None,
@@ -84,7 +85,8 @@ def prune(
 
     ws = open_workspace(config, overrides)
     from compress.config.read import load_ratios
-    from compress.steps.pruning.prune import default_request, prune_and_retrain
+    from compress.steps.pruning.prune import prune_and_retrain
+    from compress.steps.pruning.request import default_request
 
     request = default_request(ws)
     if ratios is not None:
@@ -105,7 +107,7 @@ def finetune(
     config: ConfigOption = None,
     overrides: SetOption = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Without it: the configuration's.")] = None,
-    name: Annotated[str, typer.Option("--name", help="Which pruned network: its folder under pruned/.")] = "none",
+    name: Annotated[str, typer.Option("--name", help="Which pruned network: its folder under pruned/.")] = "keep",
     resume: ResumeOption = False,
     restart: RestartOption = False,
 ) -> None:
@@ -118,24 +120,17 @@ def finetune(
     from cli.pages import show_pages
 
     ws = open_workspace(config, overrides)
-    from compress.models.checkpoint import load
-    from compress.steps.pruning.prune import default_request, recovery_of
     from compress.steps.pruning.prune import finetune as retrain
-    from compress.steps.scoring.checkpoint import evaluate_checkpoint
 
     stage = ws.run.pruned(check_name(name))
-    policy = policy_of(resume, restart)
-    request = default_request(ws)
-    budget = epochs or request.epochs or ws.config.train.parameters.num_epochs
-    final = retrain(ws, stage, load(stage.start), epochs=budget, policy=policy, recovery=recovery_of(ws, request))
-    report = evaluate_checkpoint(ws, final, stage.evaluation, name=f"pruned-{stage.root.name}")
+    final, report = retrain(ws, stage, epochs=epochs, policy=policy_of(resume, restart))
     say(f"3D Dice after retraining{' (phantom)' if final.meta.phantom else ''}: {report.mean_dice:.4f}")
     show_pages(ws)
 
 
 def _words(request: PruneRequest, **asked: str | None) -> PruneRequest:
     """The request with every word that was given, each checked against its table."""
-    from compress.config import INITS, METHOD_WORDS, SCHEDULES, SCOPES
+    from compress.config import INITS, METHOD_WORDS, SCHEDULES, SCOPES, init_word
     from compress.registry import pick
 
     known: dict[str, dict[str, str]] = {
@@ -146,6 +141,7 @@ def _words(request: PruneRequest, **asked: str | None) -> PruneRequest:
     }
     titles = {"init": "initialisation"}
     given = {key: word for key, word in asked.items() if word is not None}
+    given |= {"init": str(init_word(given["init"]))} if "init" in given else {}
     return replace(request, **{key: pick(titles.get(key, key), known[key], word) for key, word in given.items()})
 
 

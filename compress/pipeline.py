@@ -12,11 +12,12 @@ from compress.report.plots import sweep_plot
 from compress.steps.benching.bench import BenchRequest, bench, run_models
 from compress.steps.exporting.export import export_stage
 from compress.steps.networks import stages_of
-from compress.steps.pruning.prune import PruneRequest, default_request, prune_and_retrain
+from compress.steps.pruning.prune import prune_and_retrain
+from compress.steps.pruning.request import PruneRequest, default_request
 from compress.steps.reporting.refresh import write_pages
 from compress.steps.reporting.summary import comparison_rows, summarise
 from compress.steps.training.dense import train_dense
-from compress.steps.training.network import Policy
+from compress.steps.training.request import Policy
 from compress.steps.workspace import Workspace
 from compress.text import markdown_table
 

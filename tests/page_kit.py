@@ -22,7 +22,8 @@ from compress.prune.rebuild import rebuild_checkpoint
 from compress.report.schematic import unet_schematic
 from compress.rundir import GateFiles
 from compress.runtime.session import open_session
-from compress.steps.pruning.prune import PruneRequest, make_plan
+from compress.steps.pruning.ranking import rank
+from compress.steps.pruning.request import PruneRequest
 from compress.steps.scoring.checkpoint import scores_result
 from compress.steps.training.dense import dense_checkpoint
 from compress.steps.workspace import Workspace
@@ -37,7 +38,7 @@ def finished_run(root: Path, data: Path, model: Path) -> Workspace:
     ws = workspace(root, data, features=(4, 8))
     ws.describe()
     dense, stage = dense_checkpoint(ws), ws.run.pruned("none")
-    pruned = rebuild_checkpoint(dense, make_plan(ws, dense, PruneRequest(Ratios(default=0.5, align="none"))))
+    pruned = rebuild_checkpoint(dense, rank(ws, dense, PruneRequest(Ratios(default=0.5, align="none"))))
     save(stage.final, pruned.network, pruned.meta)
     unet_schematic(stage.schematic, *(c.meta.arguments["widths"] for c in (dense, pruned)), phantom=True)
     for found, dice in ((ws.run.baseline, 0.9), (stage, 0.8)):

@@ -19,6 +19,7 @@ from compress.config.schema import (
     Scope,
     block_names,
     check_align,
+    init_word,
     ratio_names,
 )
 
@@ -41,5 +42,6 @@ __all__ = [
     "Scope",
     "block_names",
     "check_align",
+    "init_word",
     "ratio_names",
 ]

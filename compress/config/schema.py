@@ -16,7 +16,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Init = Literal["none", "random", "rewind"]
+Init = Literal["keep", "random", "rewind"]
+"""What the kept channels restart from: their trained weights, random ones, or those of early in training."""
 INITS: tuple[Init, ...] = get_args(Init)
 Method = Literal["l1", "l2", "bn-scale", "fpgm", "taylor", "random"]
 METHOD_WORDS: dict[str, Method] = {**{name: name for name in get_args(Method)}, "l1_norm": "l1"}
@@ -26,6 +27,11 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 Schedule = Literal["lr-rewind", "finetune"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 Align = Literal["auto", "none"] | int
+
+
+def init_word(value: object) -> object:
+    """`value`, or keep for the two other ways to say it: `none`, as up to version 0.4, and the thesis's null."""
+    return "keep" if value is None or value == "none" else value
 
 
 def check_align(value: object) -> Align:
@@ -146,7 +152,7 @@ class Pruning(Section):
     scope: Scope = "local"
     floor: Ratio = 0.1
     """The share of its channels that every group keeps under the global scope."""
-    reinitialize_weights: Init | None = None
+    reinitialize_weights: Annotated[Init, BeforeValidator(init_word)] = "keep"
     rewind_to: Literal["early", "initial"] = "early"
     finetune_epochs: Annotated[int, Field(ge=0)] | None = None
     schedule: Schedule = "lr-rewind"
@@ -221,7 +227,7 @@ class RatioSet(Section):
 
 
 class Sweep(Section):
-    inits: Annotated[list[Init], Field(min_length=1)] = ["none", "random", "rewind"]
+    inits: Annotated[list[Annotated[Init, BeforeValidator(init_word)]], Field(min_length=1)] = list(INITS)
     ratio_sets: list[RatioSet] = []
     seeds: Annotated[list[Seed], Field(min_length=1)] = [42]
 

@@ -69,7 +69,7 @@ pruning:
   method: l1                      # l1 | l2 | bn-scale | fpgm | taylor | random (the control)
   scope: local                    # local: each block loses its ratio | global: the least important channels of all
   floor: 0.1                      # global: the share of its channels that every convolution keeps
-  reinitialize_weights: null      # null (keep) | random | rewind
+  reinitialize_weights: keep      # keep (trained weights stay) | random | rewind
   rewind_to: early                # early (after rewind_epoch) | initial
   finetune_epochs: null           # null: as many as num_epochs; 0: no retraining
   schedule: lr-rewind             # lr-rewind: the full learning-rate schedule again | finetune: a constant tenth of it
@@ -127,7 +127,7 @@ gate:                             # what a candidate may lose against its baseli
   min_patients: 10                # fewer are refused; never below 6
 
 sweep:                            # `sweep` trains every combination; `run` uses inits
-  inits: [none, random, rewind]
+  inits: [keep, random, rewind]
   ratio_sets:
     - name: quarter
       ratios: {{default: 0.25}}

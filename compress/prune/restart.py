@@ -36,7 +36,7 @@ def rewind(pruned: Checkpoint, early: Early, plan: PruningPlan, seed: int) -> Ch
 
 
 RESTARTS: dict[str, Callable[[Checkpoint, Early, PruningPlan, int], Checkpoint]] = {
-    "none": keep,
+    "keep": keep,
     "random": randomise,
     "rewind": rewind,
 }

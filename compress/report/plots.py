@@ -154,7 +154,7 @@ def sweep_plot(
 ) -> Path:
     """Dice against `x`, one series per way to restart: a point per seed, a line through the means.
 
-    `rows` hold `init` (none, random, rewind, ...), `dice` and `row[x]`: a number, or a name such as a ratio set's,
+    `rows` hold `init` (keep, random, rewind, ...), `dice` and `row[x]`: a number, or a name such as a ratio set's,
     which are then spaced evenly in the order of appearance. `dense` draws the unpruned network's Dice.
     """
     _need(rows, "runs")

@@ -45,7 +45,7 @@ class RunDir:
         return Stage(self.root / self.baseline_name, self.baseline_file)
 
     def pruned(self, name: str) -> Stage:
-        """A pruned network; `name` is its initialisation (none, random, rewind) or the user's --name."""
+        """A pruned network; `name` is its initialisation (keep, random, rewind) or the user's --name."""
         return Stage(self.root / self.pruned_name / name, self.pruned_file)
 
     def pruned_stages(self) -> list[Stage]:

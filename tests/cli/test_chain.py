@@ -22,7 +22,7 @@ def test_the_three_commands_and_everything_around_them(experiment, command):
 
     done = command("prune", "--ratios", "ratios.yaml", *settings())
     assert done.code == 0, done.err
-    stage = run / "pruned" / "none"
+    stage = run / "pruned" / "keep"
     masks = json.loads((stage / "masks.json").read_text())
     assert masks["encoders.1"].count(True) == 4 and len(masks["encoders.1"]) == 8
     meta = json.loads((stage / "meta.json").read_text())
@@ -43,14 +43,14 @@ def test_the_three_commands_and_everything_around_them(experiment, command):
     done = command("bench", *settings())
     assert done.code == 0, done.err
     report = json.loads((run / "bench" / "bench-cpu.json").read_text())
-    assert [m["name"] for m in report["models"]] == ["dense", "pruned-none"]
+    assert [m["name"] for m in report["models"]] == ["dense", "pruned-keep"]
     assert report["phantom"] is True
     assert all(m["provider_proven"] == "cpu" for m in report["models"])
     dense_eval = json.loads((run / "baseline" / "eval" / "metrics.json").read_text())
     # The same network through torch and through ONNX Runtime gives the same Dice.
     assert report["models"][0]["dice"]["mean"] == pytest.approx(dense_eval["mean_dice"], abs=1e-3)
     text = (run / "report.md").read_text()
-    assert "phantom" in text.lower() and "pruned-none" in text
+    assert "phantom" in text.lower() and "pruned-keep" in text
     for line in text.splitlines():
         if line.startswith("!["):
             assert (run / line.split("(")[1].rstrip(")")).is_file(), line
@@ -142,6 +142,7 @@ def test_sweep_writes_one_table_and_repeats_nothing(experiment, command):
     folder = experiment / "artifacts" / "cardiac" / "sweep"
     rows = json.loads((folder / "results.json").read_text())["rows"]
     assert len({(r["init"], r["ratio_set"], r["seed"]) for r in rows}) == 8
+    assert {r["init"] for r in rows} == {"keep", "rewind"}, "none is an older word for keep"
     assert "phantom" in (folder / "table.md").read_text()
     assert (folder / "sweep.png").stat().st_size > 5_000
     again = command("sweep", *more)
@@ -153,7 +154,7 @@ def test_a_changed_configuration_never_overwrites_a_trained_network(experiment, 
     refused = command("train", *settings())
     assert refused.code == 2 and "--restart" in refused.err
     assert command("train", "--restart", *settings()).code == 0
-    stage = experiment / "artifacts" / "cardiac" / "pruned" / "none"
+    stage = experiment / "artifacts" / "cardiac" / "pruned" / "keep"
     assert command("prune", *settings("train.parameters.num_epochs=2")).code == 0
     replaced = command("prune", *settings("pruning.ratios.default=0.25"))
     assert replaced.code == 0 and "is replaced" in replaced.err

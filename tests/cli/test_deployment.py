@@ -31,7 +31,7 @@ def training_side(run: Run, rules: Preprocessing, case: Case) -> np.ndarray:
 
 def check_masks(command, folder: Path, data: Path, out: Path) -> None:
     """Dense and pruned: every voxel of `predict` is that of evaluation, through ONNX Runtime and through torch."""
-    for name in ("baseline/final_model", "pruned/none/pruned_model"):
+    for name in ("baseline/final_model", "pruned/keep/pruned_model"):
         model, checkpoint = folder / f"{name}.onnx", load(folder / f"{name}.safetensors")
         done = command("predict", model, data, "-o", out / name)
         assert done.code == 0, done.err
@@ -54,7 +54,7 @@ def test_from_training_to_masks(experiment, tiny_phantom, tmp_path, command):
     assert parity["ok"] is True
     check_masks(command, run, tiny_phantom, tmp_path / "masks")
 
-    model = run / "pruned/none/pruned_model.onnx"
+    model = run / "pruned/keep/pruned_model.onnx"
     shown = command("info", model)
     assert shown.code == 0
     for word in ("RV", "PHANTOM", "cubic spline", "criterion l1", "not a medical device", "self-test"):

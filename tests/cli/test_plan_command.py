@@ -61,7 +61,7 @@ def test_from_training_to_the_network_that_fits_the_budget(experiment, command):
 
     pruned = command("prune", "--ratios", "m.yaml", "--finetune", "none", *settings())
     assert pruned.code == 0, pruned.err
-    plans = [json.loads(p.read_text()) for p in (run / "planning/macs-0.4x/plan.json", run / "pruned/none/plan.json")]
+    plans = [json.loads(p.read_text()) for p in (run / "planning/macs-0.4x/plan.json", run / "pruned/keep/plan.json")]
     assert plans[0] == plans[1]
-    meta = json.loads((run / "pruned" / "none" / "meta.json").read_text())
+    meta = json.loads((run / "pruned" / "keep" / "meta.json").read_text())
     assert 0.3 < meta["macs"] / meta["dense"]["macs"] <= 0.4

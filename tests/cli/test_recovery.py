@@ -34,7 +34,7 @@ def test_rounds_with_a_teacher_resume_to_the_same_bits(experiment, command, monk
     run = experiment / "artifacts" / "cardiac"
     whole, broken = run / "pruned" / "whole", run / "pruned" / "broken"
     assert command("train", *ONE_EPOCH).code == 0
-    done = command("prune", "--name", "whole", *ASKED, *ONE_EPOCH)
+    done = command("prune", "--name", "whole", "--init", "none", *ASKED, *ONE_EPOCH)
     assert done.code == 0, done.err
 
     recipe = read(whole / "stage.json")["inputs"]["recipe"]

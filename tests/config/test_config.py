@@ -85,7 +85,7 @@ def test_the_thesis_file_loads_as_it_stands(tmp_path: Path):
     assert config.train.model.features == [64, 128, 256, 512, 512]
     assert config.train.parameters.learning_rate == 0.0009
     assert config.experiment.device == "cuda"
-    assert config.pruning.reinitialize_weights is None
+    assert config.pruning.reinitialize_weights == "keep", "the thesis says null"
     assert config.pruning.method == "l1", "the thesis says l1_norm"
     assert (config.pruning.schedule, config.pruning.distill, config.pruning.rounds) == ("lr-rewind", 0.0, 1)
     assert config.pruning.ratios.align == "auto"
@@ -162,6 +162,7 @@ def test_every_fault_is_named_at_once():
         ({"pruning": {"ratios": {"align": 0}}}, "ratios.align is 0; auto, none or a positive whole number is needed."),
         ({"pruning": {"ratios": {"align": "cuda"}}}, "ratios.align is 'cuda'; auto, none"),
         ({"sweep": {"seeds": [1, -1]}}, "sweep.seeds.1: "),
+        ({"sweep": {"inits": ["kept"]}}, "sweep.inits.0: input should be 'keep', 'random' or 'rewind', got 'kept'"),
     ],
 )
 def test_one_fault_says_where_what_and_why(document: dict[str, Any], part: str):
@@ -169,6 +170,18 @@ def test_one_fault_says_where_what_and_why(document: dict[str, Any], part: str):
     assert text.startswith("the defaults: "), text
     assert part in text
     assert "pydantic" not in text
+
+
+@pytest.mark.parametrize("word", ["none", "null", "keep"])
+def test_none_is_an_older_word_for_keep(tmp_path: Path, word: str):
+    path = tmp_path / "earlier.yaml"
+    path.write_text(f"pruning: {{reinitialize_weights: {word}}}\nsweep: {{inits: [{word}, random]}}\n")
+    for config in (
+        load_config(path),
+        from_document({}, [f"pruning.reinitialize_weights={word}", f"sweep.inits=[{word}, random]"]),
+    ):
+        assert config.pruning.reinitialize_weights == "keep" and config.sweep.inits == ["keep", "random"]
+    assert "none" not in (config.to_json()["pruning"]["reinitialize_weights"], *config.to_json()["sweep"]["inits"])
 
 
 def test_block_names_follow_the_number_of_features():

@@ -43,8 +43,8 @@ def assert_same_state(mine: nn.Module, expected: dict[str, torch.Tensor]) -> Non
     assert not [name for name in state if not torch.equal(state[name], expected[name])]
 
 
-def test_none_keeps_the_trained_weights(pruned: Checkpoint, plan: PruningPlan):
-    kept = restart("none", pruned=pruned, early=nothing_early, plan=plan, seed=0)
+def test_keep_keeps_the_trained_weights(pruned: Checkpoint, plan: PruningPlan):
+    kept = restart("keep", pruned=pruned, early=nothing_early, plan=plan, seed=0)
     assert_same_state(kept.network, pruned.network.state_dict())
 
 
@@ -81,7 +81,7 @@ def test_rewinding_to_the_same_weights_is_keeping_them(pruned: Checkpoint, plan:
 
 
 def test_unknown_restarts_are_named(pruned: Checkpoint, plan: PruningPlan):
-    with pytest.raises(ConfigError, match=r"Unknown initialisation 'rewnd'\. Known: none, random, rewind\. Did you"):
+    with pytest.raises(ConfigError, match=r"Unknown initialisation 'rewnd'\. Known: keep, random, rewind\. Did you"):
         restart("rewnd", pruned=pruned, early=nothing_early, plan=plan, seed=0)
 
 

@@ -15,7 +15,8 @@ from compress.prune.plan import PruningPlan
 from compress.prune.statistics import FilterStatistics, activation_statistics, filter_statistics
 from compress.report.plots import activation_distributions, filter_histograms, layer_summary
 from compress.report.schematic import unet_schematic
-from compress.steps.pruning.prune import default_request, make_plan
+from compress.steps.pruning.ranking import rank
+from compress.steps.pruning.request import default_request
 from compress.steps.workspace import Workspace
 
 _VOLUMES = 4
@@ -38,7 +39,7 @@ def inspect_network(ws: Workspace, checkpoint: Checkpoint, *, ratios: Ratios, na
     """Measure a network and write statistics.json, masks.json and pictures under inspect/<name>."""
     folder = ws.run.inspect / name
     network, phantom = checkpoint.network, checkpoint.meta.phantom
-    plan = make_plan(ws, checkpoint, replace(default_request(ws), ratios=ratios))
+    plan = rank(ws, checkpoint, replace(default_request(ws), ratios=ratios))
     filters, costs = filter_statistics(network), layer_costs(network, size=ws.config.data.size)
     activations = activation_statistics(network, _images(ws))
     kept = {group: np.isin(np.arange(g.width), g.kept) for group, g in plan.groups.items()}

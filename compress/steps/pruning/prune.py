@@ -2,58 +2,27 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from dataclasses import dataclass, replace
 
-from compress.config import Init, Method, Ratios, Schedule, Scope
 from compress.errors import ConfigError
 from compress.evaluate.summary import EvaluationReport
-from compress.files import read_json
-from compress.models.checkpoint import Checkpoint, save
+from compress.models.checkpoint import Checkpoint, load, save
 from compress.prune.plan import PruningPlan, load_plan
 from compress.rundir import Stage
-from compress.steps.pruning.ranking import ranked
-from compress.steps.pruning.rounds import (
-    Cut,
-    drop_rounds,
-    epochs_per_round,
-    first_cut,
-    next_cut,
-    ratios_after,
-    realise,
-    with_kept,
-)
+from compress.steps.pruning.cut import realise
+from compress.steps.pruning.ranking import rank
+from compress.steps.pruning.request import PruneRequest, default_request, recovery_of, seed_of
+from compress.steps.pruning.rounds import Cut, epochs_per_round, first_cut, ratios_after, ratios_between, with_kept
 from compress.steps.scoring.checkpoint import evaluate_checkpoint
 from compress.steps.training.dense import check_shape, dense_checkpoint
-from compress.steps.training.network import AS_DENSE, NO_EFFORT, Effort, Policy, Recovery, train_stage
+from compress.steps.training.network import effort_of, train_stage
+from compress.steps.training.request import NO_EFFORT, Effort, Policy, Training
 from compress.steps.workspace import Workspace
 
 REPLACE = Policy(finished="replace")
 """Pruning again with other ratios replaces the earlier result; an unfinished one is never touched unasked."""
-
-
-@dataclass(frozen=True)
-class PruneRequest:
-    """One pruned network that is wanted."""
-
-    ratios: Ratios
-    init: Init = "none"
-    epochs: int = 0
-    """Retraining epochs; 0 leaves the network as pruning left it."""
-    name: str = ""
-    """Folder under `pruned/`; the initialisation's name when empty."""
-    method: Method = "l1"
-    scope: Scope = "local"
-    floor: float = 0.1
-    schedule: Schedule = "lr-rewind"
-    distill: float = 0.0
-    """Share of the retraining loss that the dense network teaches."""
-    temperature: float = 2.0
-    rounds: int = 1
-    """Steps in which pruning goes; the epochs are divided over them."""
-    compensate: bool = False
-    """Fit kept weights to the dense network's outputs before retraining; only for the initialisation none."""
-    seed: int | None = None
-    """Of random weights, random ranking and the order of training; null: experiment.seed."""
 
 
 @dataclass(frozen=True)
@@ -67,105 +36,143 @@ class PruneResult:
     after_retraining: EvaluationReport
 
 
-def default_request(ws: Workspace) -> PruneRequest:
-    """What the configuration's `pruning` section asks for; null epochs mean the dense budget."""
-    pruning = ws.config.pruning
-    epochs = pruning.finetune_epochs
-    return PruneRequest(
-        ratios=pruning.ratios,
-        init=pruning.reinitialize_weights or "none",
-        epochs=ws.config.train.parameters.num_epochs if epochs is None else epochs,
-        method=pruning.method,
-        scope=pruning.scope,
-        floor=pruning.floor,
-        schedule=pruning.schedule,
-        distill=pruning.distill,
-        temperature=pruning.distill_temperature,
-        rounds=pruning.rounds,
-        compensate=pruning.compensate,
-    )
-
-
 def prune_and_retrain(ws: Workspace, request: PruneRequest, *, policy: Policy = REPLACE) -> PruneResult:
     """The whole chain from the dense network to a retrained smaller one, in one or more rounds.
 
     Every initialisation gets the same epochs and the same schedule. Raises `CheckpointError` without
-    a dense network and `PlanError` for ratios that cannot be applied.
+    a dense network, `PlanError` for ratios that cannot be applied, and `ConfigError` for rounds without
+    epochs and for earlier results that the policy refuses to touch.
     """
     budgets = epochs_per_round(request.epochs, request.rounds)
     ws.describe()
     check_shape(ws)
-    dense = dense_checkpoint(ws)
-    stage = ws.run.pruned(request.name or request.init)
-    wanted = make_plan(ws, dense, request)
-    _guard_unfinished(stage, wanted, policy, any_channels=request.rounds > 1)
-    if request.compensate and request.init != "none":
-        ws.progress.note(f"Compensation fits kept weights; {stage.root.name} starts from {request.init} ones.")
-    cut, spent = _earlier_rounds(ws, stage, dense, request, wanted, budgets[:-1], policy)
-    _guard_unfinished(stage, cut.plan, policy)
-    shown, start = _realise(ws, stage, dense, cut, request, stage.root.name)
-    name = f"pruned-{stage.root.name}"
-    after = evaluate_checkpoint(ws, shown, stage.evaluation_after_pruning, name=f"{name}, not retrained")
-    final = _retrain(ws, stage, start, request, budgets[-1], policy, spent, stage.root.name)
-    report = evaluate_checkpoint(ws, final, stage.evaluation, name=name)
-    return PruneResult(stage, cut.plan, final, after, report)
+    stage = ws.run.pruned(request.folder)
+    _note_earlier_name(ws, request, stage)
+    return _Pruning(ws, request, policy, dense_checkpoint(ws), stage, budgets).run()
 
 
-def _earlier_rounds(
-    ws: Workspace,
-    stage: Stage,
-    dense: Checkpoint,
-    request: PruneRequest,
-    wanted: PruningPlan,
-    budgets: tuple[int, ...],
-    policy: Policy,
-) -> tuple[Cut, Effort]:
-    """Cut and retrain in `rounds/<i>` but for the last round, whose cut is returned with the effort so far."""
-    drop_rounds(stage, first=request.rounds)
+def finetune(ws: Workspace, stage: Stage, *, epochs: int | None, policy: Policy) -> tuple[Checkpoint, EvaluationReport]:
+    """Retrain what pruning without epochs has left, as the configuration's `pruning` section wants it, and score it.
 
-    def target(number: int) -> PruningPlan:
-        if number == request.rounds:
-            return wanted
-        return make_plan(ws, dense, replace(request, ratios=ratios_after(request.ratios, number, request.rounds)))
-
-    def rank_again(source: Checkpoint, ratios: Ratios, scope: Scope) -> PruningPlan:
-        return make_plan(ws, source, replace(request, ratios=ratios, scope=scope))
-
-    cut, spent = first_cut(dense, target(1)), NO_EFFORT
-    for number, epochs in enumerate(budgets, start=1):
-        between, title = stage.round(number), f"{stage.root.name}, round {number} of {request.rounds}"
-        _guard_unfinished(between, cut.plan, policy)
-        _, start = _realise(ws, between, dense, cut, request, title)
-        trained = _retrain(ws, between, start, request, epochs, policy, spent, title)
-        record = read_json(between.record)
-        spent = Effort(record["epochs"], record["seconds"])
-        cut = next_cut(cut, trained, target(number + 1), rank_again)
-    return cut, spent
+    epochs: null means the configuration's, or the dense network's where that says 0. Raises `CheckpointError`
+    where nothing was pruned, and what `train_stage` raises.
+    """
+    request = default_request(ws)
+    chosen = epochs or request.epochs or ws.config.train.parameters.num_epochs
+    recovery = recovery_of(ws, request)
+    title = f"Retraining {stage.root.name}"
+    final = train_stage(ws, Training(stage, _retrainable(load(stage.start)), chosen, title, policy, recovery=recovery))
+    return final, evaluate_checkpoint(ws, final, stage.evaluation, name=f"pruned-{stage.root.name}")
 
 
-def _realise(
-    ws: Workspace, stage: Stage, dense: Checkpoint, cut: Cut, request: PruneRequest, title: str
-) -> tuple[Checkpoint, Checkpoint]:
-    seed, compensating = seed_of(ws, request), request.compensate and request.init == "none"
-    return realise(ws, stage, dense, cut, init=request.init, seed=seed, compensating=compensating, title=title)
+@dataclass(frozen=True)
+class _Round:
+    """One round that is over."""
+
+    stage: Stage
+    cut: Cut
+    pruned: Checkpoint
+    trained: Checkpoint
 
 
-def seed_of(ws: Workspace, request: PruneRequest) -> int:
-    """The seed of one request; the split of the patients never depends on it."""
-    return ws.config.experiment.seed if request.seed is None else request.seed
+@dataclass(frozen=True)
+class _Pruning:
+    """What all rounds of one pruning share."""
+
+    ws: Workspace
+    request: PruneRequest
+    policy: Policy
+    dense: Checkpoint
+    stage: Stage
+    budgets: tuple[int, ...]
+    """Retraining epochs of each round."""
+
+    @property
+    def name(self) -> str:
+        return self.stage.root.name
+
+    def run(self) -> PruneResult:
+        """Cut and retrain round by round; all rounds but the last leave their files in `rounds/<i>`."""
+        targets = self.targets()
+        done = self.round(1, first_cut(self.dense, targets[0]), NO_EFFORT)
+        for number, target in enumerate(targets[1:], start=2):
+            done = self.round(number, self.next_cut(done, target), effort_of(done.stage))
+        after = self.score_pruned(done.pruned)  # scored before it was retrained: this reads what is stored
+        report = evaluate_checkpoint(self.ws, done.trained, self.stage.evaluation, name=f"pruned-{self.name}")
+        return PruneResult(self.stage, done.cut.plan, done.trained, after, report)
+
+    def targets(self) -> list[PruningPlan]:
+        """What each round shall leave of the dense network, once nothing of an earlier pruning is in the way."""
+        request, rounds = self.request, self.request.rounds
+        wanted = rank(self.ws, self.dense, request)
+        _guard_unfinished(self.stage, wanted, self.policy, any_channels=rounds > 1)
+        if request.compensate and not request.compensates:
+            self.ws.progress.note(f"Compensation fits kept weights; {self.name} starts from {request.init} ones.")
+        drop_rounds(self.stage, first=rounds)
+        steps = [replace(request, ratios=ratios_after(request.ratios, i, rounds)) for i in range(1, rounds)]
+        return [*(rank(self.ws, self.dense, step) for step in steps), wanted]
+
+    def next_cut(self, done: _Round, target: PruningPlan) -> Cut:
+        """Cut the network that the last round trained to the widths that `target` leaves of the dense one."""
+        ratios = ratios_between(done.cut.plan.kept, target.kept)
+        step = rank(self.ws, done.trained, replace(self.request, ratios=ratios, scope="local"))
+        return done.cut.then(done.trained, step, target)
+
+    def round(self, number: int, cut: Cut, spent: Effort) -> _Round:
+        """One round, from the cut's files to the retrained network."""
+        last = number == self.request.rounds
+        stage = self.stage if last else self.stage.round(number)
+        title = self.name if last else f"{self.name}, round {number} of {self.request.rounds}"
+        _guard_unfinished(stage, cut.plan, self.policy)
+        pruned, start = realise(self.ws, stage, cut, self.request, title=title)
+        if last:
+            self.score_pruned(pruned)
+        return _Round(stage, cut, pruned, self.retrain(stage, start, self.budgets[number - 1], spent, title))
+
+    def score_pruned(self, pruned: Checkpoint) -> EvaluationReport:
+        name = f"pruned-{self.name}, not retrained"
+        return evaluate_checkpoint(self.ws, pruned, self.stage.evaluation_after_pruning, name=name)
+
+    def retrain(self, stage: Stage, start: Checkpoint, epochs: int, spent: Effort, title: str) -> Checkpoint:
+        """By default with the dense network's full schedule (Renda 2020, arXiv:2003.02389)."""
+        if epochs == 0:
+            saved = save(stage.final, start.network, start.meta)
+            for path in (stage.record, stage.metrics, stage.curves, stage.resume):
+                path.unlink(missing_ok=True)
+            return Checkpoint(start.network, saved)
+        training = Training(
+            stage,
+            _retrainable(start),
+            epochs,
+            f"Retraining {title}",
+            self.policy,
+            seed=seed_of(self.ws, self.request),
+            recovery=recovery_of(self.ws, self.request),
+            spent=spent,
+        )
+        return train_stage(self.ws, training)
 
 
-def make_plan(ws: Workspace, source: Checkpoint, request: PruneRequest) -> PruningPlan:
-    """Rank a network's channels by the request's criterion and ratios."""
-    return ranked(
-        ws,
-        source,
-        ratios=request.ratios,
-        method=request.method,
-        scope=request.scope,
-        floor=request.floor,
-        seed=seed_of(ws, request),
-    )
+def drop_rounds(stage: Stage, *, first: int) -> None:
+    """Remove what an earlier pruning in more rounds has left: nobody should take it for a part of this one."""
+    while stage.round(first).root.is_dir():
+        shutil.rmtree(stage.round(first).root)
+        first += 1
+
+
+def _note_earlier_name(ws: Workspace, request: PruneRequest, stage: Stage) -> None:
+    """Up to version 0.4 keep was called none, in names of folders too: nothing is made twice without a word."""
+    earlier = ws.run.pruned(re.sub(r"\bkeep\b", "none", request.folder))
+    if request.init == "keep" and earlier.root.is_dir() and not stage.root.exists():
+        ws.progress.warn(
+            f"{earlier.root} may be this network: up to version 0.4 `keep` was called `none`. It stays as it is, and "
+            f"{stage.root} is made anew. Stop and rename the folder to {stage.root.name} to go on with it."
+        )
+
+
+def _retrainable(start: Checkpoint) -> Checkpoint:
+    """The weights that retraining begins with, described as what comes out of it."""
+    return Checkpoint(start.network, replace(start.meta, stage="finetuned"))
 
 
 def _guard_unfinished(stage: Stage, plan: PruningPlan, policy: Policy, *, any_channels: bool = False) -> None:
@@ -190,57 +197,3 @@ def _guard_unfinished(stage: Stage, plan: PruningPlan, policy: Policy, *, any_ch
             f"{stage.root} holds an unfinished retraining of another pruning plan.",
             cure="Start over with --restart, or choose another --name.",
         )
-
-
-def _retrain(
-    ws: Workspace,
-    stage: Stage,
-    start: Checkpoint,
-    request: PruneRequest,
-    epochs: int,
-    policy: Policy,
-    spent: Effort,
-    title: str,
-) -> Checkpoint:
-    if epochs == 0:
-        saved = save(stage.final, start.network, start.meta)
-        for path in (stage.record, stage.metrics, stage.curves, stage.resume):
-            path.unlink(missing_ok=True)
-        return Checkpoint(start.network, saved)
-    recovery, seed = recovery_of(ws, request), seed_of(ws, request)
-    return finetune(
-        ws, stage, start, epochs=epochs, policy=policy, seed=seed, recovery=recovery, spent=spent, title=title
-    )
-
-
-def recovery_of(ws: Workspace, request: PruneRequest) -> Recovery:
-    """How a request wants its network retrained; the teacher is the dense network."""
-    teacher = dense_checkpoint(ws) if request.distill else None
-    return Recovery(request.schedule, request.distill, request.temperature, teacher)
-
-
-def finetune(
-    ws: Workspace,
-    stage: Stage,
-    start: Checkpoint,
-    *,
-    epochs: int,
-    policy: Policy,
-    seed: int | None = None,
-    recovery: Recovery = AS_DENSE,
-    spent: Effort = NO_EFFORT,
-    title: str = "",
-) -> Checkpoint:
-    """Retrain, by default with the dense network's full schedule (Renda 2020, arXiv:2003.02389)."""
-    return train_stage(
-        ws,
-        stage,
-        start.network,
-        replace(start.meta, stage="finetuned"),
-        epochs=epochs,
-        policy=policy,
-        name=f"Retraining {title or stage.root.name}",
-        seed=seed,
-        recovery=recovery,
-        spent=spent,
-    )

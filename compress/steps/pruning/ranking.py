@@ -1,4 +1,4 @@
-"""The plan that a request asks of a network: the configured ranking with the data that it needs."""
+"""Ranking a network's channels as a request asks for it, with the data that its criterion needs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from itertools import islice
 
 import torch
 
-from compress.config import Method, Ratios, Scope
 from compress.data.dataset import SliceDataset, epoch_loader
 from compress.models.checkpoint import Checkpoint
+from compress.prune import ranking
 from compress.prune.criteria import needs_gradients
 from compress.prune.plan import PruningPlan
-from compress.prune.ranking import rank
+from compress.steps.pruning.request import PruneRequest, seed_of
 from compress.steps.workspace import Workspace
 from compress.train.losses import build_loss
 
@@ -20,30 +20,23 @@ GRADIENT_BATCHES = 8
 """Each batch's gradients are held at once."""
 
 
-def ranked(
-    ws: Workspace,
-    source: Checkpoint,
-    *,
-    ratios: Ratios,
-    method: Method,
-    scope: Scope,
-    floor: float,
-    seed: int,
-) -> PruningPlan:
-    """A plan for `source`; criteria that need gradients get them from training slices without augmentation.
+def rank(ws: Workspace, source: Checkpoint, request: PruneRequest) -> PruningPlan:
+    """The plan that a request's criterion and ratios make of `source`.
 
-    Raises what `rank` raises.
+    Criteria that need gradients get them from training slices without augmentation. Raises what
+    `compress.prune.ranking.rank` raises.
     """
-    return rank(
+    ratios, seed = request.ratios, seed_of(ws, request)
+    return ranking.rank(
         source.network,
         torch.zeros(1, source.meta.arguments["in_channels"], *ws.config.data.size),
         ratio=ratios.default,
         ratios=dict(ratios.block_ratios),
-        criterion=method,
-        scope=scope,
-        floor=floor,
+        criterion=request.method,
+        scope=request.scope,
+        floor=request.floor,
         align=ws.config.bench.provider if ratios.align == "auto" else ratios.align,
-        data=_batches(ws, seed) if needs_gradients(method) else None,
+        data=_batches(ws, seed) if needs_gradients(request.method) else None,
         loss=build_loss(ws.config.train.parameters.loss_function),
         seed=seed,
         source=source.meta.digest,

@@ -7,21 +7,22 @@ from compress.evaluate.summary import EvaluationReport
 from compress.models.checkpoint import Checkpoint, Meta, load, read_meta
 from compress.models.unet import UNet, dense_widths, initialise
 from compress.steps.scoring.checkpoint import evaluate_checkpoint
-from compress.steps.training.network import Policy, train_stage
+from compress.steps.training.network import train_stage
+from compress.steps.training.request import Policy, Training
 from compress.steps.workspace import Workspace
 
 
 def train_dense(ws: Workspace, *, policy: Policy) -> EvaluationReport:
     """Train the network that `train.model` describes, and score it on the validation patients."""
     ws.describe()
-    network, meta = new_network(ws, dense_widths(ws.config.train.model.features), seed=ws.config.experiment.seed)
+    widths = dense_widths(ws.config.train.model.features)
+    start = Checkpoint(*new_network(ws, widths, seed=ws.config.experiment.seed))
     epochs = ws.config.train.parameters.num_epochs
-    stage = ws.run.baseline
-    final = train_stage(ws, stage, network, meta, epochs=epochs, policy=policy, name="Training dense")
-    return evaluate_checkpoint(ws, final, stage.evaluation, name="dense")
+    final = train_stage(ws, Training(ws.run.baseline, start, epochs, "Training dense", policy))
+    return evaluate_checkpoint(ws, final, ws.run.baseline.evaluation, name="dense")
 
 
-def new_network(ws: Workspace, widths: dict[str, list[int]], *, seed: int, stage: str = "dense") -> tuple[UNet, Meta]:
+def new_network(ws: Workspace, widths: dict[str, list[int]], *, seed: int) -> tuple[UNet, Meta]:
     """A freshly initialised network of these widths and its description."""
     model = ws.config.train.model
     arguments = {"in_channels": model.in_channels, "out_channels": model.out_channels, "widths": widths}
@@ -32,7 +33,7 @@ def new_network(ws: Workspace, widths: dict[str, list[int]], *, seed: int, stage
         arguments=arguments,
         labels=ws.labels,
         preprocessing=ws.rules.to_json(),
-        stage=stage,
+        stage="dense",
         phantom=ws.training.phantom,
         data_digest=ws.training.digest,
     )

@@ -2,62 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
-from torch import nn
-
-from compress.config import Config, Schedule
+from compress.config import Config
 from compress.data.augment import STRENGTHS
 from compress.data.dataset import SliceDataset
 from compress.errors import ConfigError
 from compress.files import digest_json, read_json
-from compress.models.checkpoint import Checkpoint, Meta, load, save, weights_digest
+from compress.models.checkpoint import Checkpoint, load, save, weights_digest
 from compress.report.plots import training_curves
 from compress.rundir import Stage
 from compress.steps.reuse import Result, intact
+from compress.steps.training.request import AS_DENSE, Effort, Policy, Recovery, Training
 from compress.steps.workspace import Workspace
 from compress.train.callbacks import Checkpoints, MetricsFile, build_logger, read_metrics
 from compress.train.device import make_deterministic, resolve_device, use_bf16
 from compress.train.loop import TrainingData, fit
 from compress.train.trainer import Recipe, Trainer
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What to do with results that are already in a stage's folder. Current ones are always kept unless `force`."""
-
-    unfinished: Literal["refuse", "resume", "restart"] = "refuse"
-    finished: Literal["refuse", "replace"] = "refuse"
-    """For a finished network that was made from other inputs."""
-    force: bool = False
-    """Train again even when nothing has changed."""
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """How a pruned network is retrained. The default is the dense network's own training over again."""
-
-    schedule: Schedule = "lr-rewind"
-    """lr-rewind: the full schedule (Renda 2020, arXiv:2003.02389); finetune: a constant tenth of the rate."""
-    distill: float = 0.0
-    """Share of the loss that comes from the teacher."""
-    temperature: float = 2.0
-    teacher: Checkpoint | None = None
-
-
-AS_DENSE = Recovery()
-
-
-@dataclass(frozen=True)
-class Effort:
-    """What earlier rounds of the same network have cost."""
-
-    epochs: int = 0
-    seconds: float = 0.0
-
-
-NO_EFFORT = Effort()
 
 
 def build_recipe(ws: Workspace, *, epochs: int, seed: int | None = None, recovery: Recovery = AS_DENSE) -> Recipe:
@@ -81,11 +43,11 @@ def build_recipe(ws: Workspace, *, epochs: int, seed: int | None = None, recover
     )
 
 
-def inputs_of(ws: Workspace, network: nn.Module, meta: Meta, recipe: Recipe) -> dict[str, Any]:
+def inputs_of(ws: Workspace, start: Checkpoint, recipe: Recipe) -> dict[str, Any]:
     """Everything that decides a stage's outcome, as digests and plain values; the recipe names the teacher."""
     return {
         "recipe": recipe.to_json(),
-        "start": weights_digest(network, meta),
+        "start": weights_digest(start.network, start.meta),
         "data": ws.training.digest,
         "train_patients": digest_json(list(ws.split.train)),
         "preprocessing": ws.rules.to_json(),
@@ -97,58 +59,46 @@ def is_current(stage: Stage, inputs: dict[str, Any]) -> bool:
     return stage.final.is_file() and Result(stage.record, inputs).stored() is not None
 
 
-def train_stage(
-    ws: Workspace,
-    stage: Stage,
-    network: nn.Module,
-    meta: Meta,
-    *,
-    epochs: int,
-    policy: Policy,
-    name: str,
-    seed: int | None = None,
-    recovery: Recovery = AS_DENSE,
-    spent: Effort = NO_EFFORT,
-) -> Checkpoint:
-    """Train `network` as given, write every file of the stage, and return the final checkpoint.
+def effort_of(stage: Stage) -> Effort:
+    """What a finished training has cost, earlier rounds included. Raises `OSError` where none has finished."""
+    record = read_json(stage.record)
+    return Effort(record["epochs"], record["seconds"])
 
-    Returns at once when the stage is already there from the same inputs. `spent` is added to the epochs
-    and seconds that the stage's record tells. Raises `ConfigError` when an unfinished or different result
-    is there and the policy refuses to touch it.
+
+def train_stage(ws: Workspace, training: Training) -> Checkpoint:
+    """Train a network as it is given, write every file of the stage, and return the final checkpoint.
+
+    Returns at once when the stage is already there from the same inputs. Raises `ConfigError` when an
+    unfinished or different result is there and the policy refuses to touch it.
     """
-    recipe = build_recipe(ws, epochs=epochs, seed=seed, recovery=recovery)
-    inputs = inputs_of(ws, network, meta, recipe)
+    stage, policy = training.stage, training.policy
+    recipe = build_recipe(ws, epochs=training.epochs, seed=training.seed, recovery=training.recovery)
+    inputs = inputs_of(ws, training.start, recipe)
     if not policy.force and is_current(stage, inputs):
-        ws.progress.note(f"{name}: already done in {stage.root}; nothing to do (--restart trains again).")
+        ws.progress.note(f"{training.title}: already done in {stage.root}; nothing to do (--restart trains again).")
         return load(stage.final)
     _guard(ws, stage, policy, recipe)
     if not (policy.unfinished == "resume" and stage.resume.is_file()) or stage.final.is_file():
         _clear(stage)
-    trainer = _train(ws, stage, network, meta, recipe, name, recovery.teacher)
-    saved = save(stage.final, trainer.network, replace(meta, epoch=trainer.epoch))
+    trainer = _train(ws, training, recipe)
+    saved = save(stage.final, trainer.network, replace(training.start.meta, epoch=trainer.epoch))
     records = read_metrics(stage.metrics)
-    seconds = spent.seconds + sum(r.get("seconds", 0.0) for r in records)
+    seconds = training.spent.seconds + sum(r.get("seconds", 0.0) for r in records)
     training_curves(stage.curves, records, phantom=ws.training.phantom)
-    effort = {"epochs": spent.epochs + epochs, "seconds": seconds}
+    effort = {"epochs": training.spent.epochs + training.epochs, "seconds": seconds}
     Result(stage.record, inputs).store({"digest": saved.digest, **effort})
     stage.resume.unlink(missing_ok=True)
     return load(stage.final)
 
 
-def _train(
-    ws: Workspace,
-    stage: Stage,
-    network: nn.Module,
-    meta: Meta,
-    recipe: Recipe,
-    name: str,
-    teacher: Checkpoint | None,
-) -> Trainer:
+def _train(ws: Workspace, training: Training, recipe: Recipe) -> Trainer:
     config, parameters = ws.config, ws.config.train.parameters
+    stage, title, teacher = training.stage, training.title, training.recovery.teacher
+    network, meta = training.start.network, training.start.meta
     device = resolve_device(config.experiment.device)
     if config.experiment.deterministic:
         make_deterministic(device)
-    ws.progress.note(f"{name}: device {device}, {'bfloat16' if recipe.bf16 else 'float32'}, {recipe.epochs} epochs.")
+    ws.progress.note(f"{title}: device {device}, {'bfloat16' if recipe.bf16 else 'float32'}, {recipe.epochs} epochs.")
     data = _data(ws, recipe)
     start = weights_digest(network, meta)
     trainer = Trainer(
@@ -168,11 +118,11 @@ def _train(
         extra = trainer.restore(stage.resume)
         _same_start(stage, extra["start"], start)
         keeper.best = extra["best"]
-        ws.progress.note(f"{name}: resuming after epoch {trainer.epoch}.")
+        ws.progress.note(f"{title}: resuming after epoch {trainer.epoch}.")
     else:
         save(stage.initial, trainer.network, replace(meta, stage="initial"))
     callbacks = [MetricsFile(stage.metrics, from_epoch=trainer.epoch), *_loggers(config, stage), keeper]
-    fit(trainer, data, callbacks=callbacks, workers=parameters.workers, name=name, progress=ws.progress)
+    fit(trainer, data, callbacks=callbacks, workers=parameters.workers, name=title, progress=ws.progress)
     return trainer
 
 

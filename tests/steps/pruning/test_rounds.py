@@ -18,12 +18,11 @@ from compress.prune.plan import PruningPlan
 from compress.prune.ranking import rank
 from compress.prune.rebuild import rebuild_checkpoint
 from compress.rundir import Stage
+from compress.steps.pruning.prune import drop_rounds
 from compress.steps.pruning.rounds import (
     composed,
-    drop_rounds,
     epochs_per_round,
     first_cut,
-    next_cut,
     ratios_after,
     ratios_between,
     with_kept,
@@ -102,13 +101,13 @@ def test_rounds_end_with_the_widths_of_pruning_at_once(scope: Scope, align: int,
     dense = Checkpoint(network.eval(), Meta("unet", arguments, {}, {}, digest="dense"))
     asked = Ratios(default=0.6, block_ratios={"bottleneck": 0.95} if scope == "local" else {}, align="auto")
 
-    def rank_again(source: Checkpoint, ratios: Ratios, scope: Scope) -> PruningPlan:
-        return ranked(source, ratios, scope, align=align)
-
     targets = [ranked(dense, ratios_after(asked, i, rounds), scope, align=align) for i in range(1, rounds + 1)]
     cuts = [first_cut(dense, targets[0])]
     for number, target in enumerate(targets[1:], start=1):
-        cuts.append(next_cut(cuts[-1], retrained(cuts[-1].source, cuts[-1].step, seed=number), target, rank_again))
+        before = cuts[-1]
+        trained = retrained(before.source, before.step, seed=number)
+        step = ranked(trained, ratios_between(before.plan.kept, target.kept), "local", align=align)
+        cuts.append(before.then(trained, step, target))
 
     last, at_once = cuts[-1], targets[-1]
     assert {n: len(k) for n, k in last.plan.kept.items()} == {n: len(k) for n, k in at_once.kept.items()}

@@ -12,7 +12,8 @@ from compress.config.read import from_document
 from compress.models.checkpoint import Checkpoint, Meta, weights_digest
 from compress.models.unet import UNet, dense_widths, initialise
 from compress.rundir import Stage
-from compress.steps.training.network import Recovery, build_recipe, inputs_of, is_current
+from compress.steps.training.network import build_recipe, inputs_of, is_current
+from compress.steps.training.request import Recovery
 
 OVERRIDES = ("experiment.device=cpu", "train.parameters.precision=fp32", "train.parameters.learning_rate=0.002")
 ARGUMENTS = {"in_channels": 1, "out_channels": 4, "widths": dense_widths([2])}
@@ -55,7 +56,7 @@ def test_rewinding_the_schedule_is_the_dense_recipe():
 
 def test_inputs_without_a_teacher_are_as_they_always_were():
     start = checkpoint(0)
-    found = inputs_of(workspace(), start.network, start.meta, build_recipe(workspace(), epochs=2))
+    found = inputs_of(workspace(), start, build_recipe(workspace(), epochs=2))
     assert set(found) == {"recipe", "start", "data", "train_patients", "preprocessing"}
     assert set(found["recipe"]) == {
         *("epochs", "batch_size", "learning_rate", "weight_decay", "loss", "schedule"),
@@ -71,7 +72,7 @@ def test_another_teacher_share_or_temperature_is_noticed(tmp_path):
     ws, start, stage = workspace(), checkpoint(0), Stage(tmp_path, "final.safetensors")
 
     def inputs(recovery: Recovery) -> dict[str, Any]:
-        return inputs_of(ws, start.network, start.meta, build_recipe(ws, epochs=2, recovery=recovery))
+        return inputs_of(ws, start, build_recipe(ws, epochs=2, recovery=recovery))
 
     taught = Recovery(distill=0.5, teacher=checkpoint(1))
     save(stage.final, start.network, start.meta)

@@ -1,0 +1,111 @@
+"""One cut made real: the smaller network, its files, and the weights that retraining starts from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from compress.files import write_json
+from compress.models.checkpoint import Checkpoint, load, save, weights_digest
+from compress.models.cost import count_macs, count_parameters
+from compress.models.modules import copied
+from compress.prune.compensate import compensate
+from compress.prune.plan import save_plan
+from compress.prune.rebuild import rebuild_checkpoint
+from compress.prune.recalibrate import recalibrate
+from compress.prune.restart import restart
+from compress.report.schematic import unet_schematic
+from compress.rundir import Stage
+from compress.steps.pruning.request import PruneRequest, seed_of
+from compress.steps.pruning.rounds import Cut
+from compress.steps.workspace import Workspace
+
+_COMPENSATION_SLICES = 64
+"""Training slices that compensation looks at; 20,000 positions of each convolution are drawn from them."""
+
+
+def realise(
+    ws: Workspace, stage: Stage, cut: Cut, request: PruneRequest, *, title: str
+) -> tuple[Checkpoint, Checkpoint]:
+    """Write one cut's files; the smaller network as pruning leaves it, and what retraining starts from."""
+    pruned = _write_pruned(ws, stage, cut, title)
+    stage.compensation.unlink(missing_ok=True)
+    if request.compensates:
+        pruned = _compensated(ws, stage, cut, pruned, title)
+    if ws.config.evaluation.bn_recalibration:
+        pruned = recalibrated(ws, pruned)
+    early, seed = partial(load, _rewind_source(ws)), seed_of(ws, request)
+    start = restart(request.init, pruned=pruned, early=early, plan=cut.plan, seed=seed)
+    save(stage.start, start.network, replace(start.meta, stage="start"))
+    return pruned, start
+
+
+def recalibrated(ws: Workspace, checkpoint: Checkpoint) -> Checkpoint:
+    """A copy whose BatchNorm statistics were measured again on training slices."""
+    network = copied(checkpoint.network)
+    recalibrate(network, _training_images(ws), batch_size=ws.config.train.batch_size, seed=ws.config.experiment.seed)
+    return Checkpoint(network, replace(checkpoint.meta, digest=weights_digest(network, checkpoint.meta)))
+
+
+def _training_images(ws: Workspace) -> np.ndarray:
+    return np.concatenate([p.images for p in ws.prepared(ws.cases_of(ws.split.train))])
+
+
+def _compensated(ws: Workspace, stage: Stage, cut: Cut, pruned: Checkpoint, title: str) -> Checkpoint:
+    """A copy whose convolutions were fitted to the outputs that they had before the cut."""
+    images, seed = _training_images(ws), ws.config.experiment.seed
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:_COMPENSATION_SLICES])
+    ws.progress.note(f"Compensating {title}: fitting convolutions on {len(chosen)} training slices.")
+    network = copied(pruned.network)
+    repairs = compensate(cut.source.network, network, cut.step.kept, images[chosen], seed=seed)
+    write_json(stage.compensation, [asdict(repair) for repair in repairs])
+    return Checkpoint(network, replace(pruned.meta, digest=weights_digest(network, pruned.meta)))
+
+
+def _write_pruned(ws: Workspace, stage: Stage, cut: Cut, title: str) -> Checkpoint:
+    dense, plan, pruned = cut.dense, cut.plan, rebuild_checkpoint(cut.source, cut.step)
+    if plan is not cut.step:  # the description is of all rounds together
+        described = rebuild_checkpoint(dense, plan).meta
+        pruned = Checkpoint(pruned.network, replace(described, parent=cut.source.meta.digest))
+    meta = save(stage.raw_pruned, pruned.network, pruned.meta)
+    save_plan(plan, stage.plan)
+    write_json(stage.masks, plan.masks())
+    write_json(stage.meta, network_facts(ws, dense, pruned))
+    before, after = dense.meta.arguments["widths"], meta.arguments["widths"]
+    unet_schematic(
+        stage.schematic,
+        before,
+        after,
+        title=f"pruned-{title}: widths before and after pruning",
+        phantom=meta.phantom,
+    )
+    return Checkpoint(pruned.network, meta)
+
+
+def network_facts(ws: Workspace, dense: Checkpoint, pruned: Checkpoint) -> dict[str, object]:
+    """meta.json: widths in the thesis's names and per convolution, and what pruning saved."""
+    widths = pruned.meta.arguments["widths"]
+    size = ws.config.data.size
+    counts = {"parameters": count_parameters(pruned.network), "macs": count_macs(pruned.network, size=size)}
+    dense_counts = {"parameters": count_parameters(dense.network), "macs": count_macs(dense.network, size=size)}
+    return {
+        "in_channels": pruned.meta.arguments["in_channels"],
+        "out_channels": pruned.meta.arguments["out_channels"],
+        "enc_features": [w[-1] for name, w in widths.items() if name.startswith("encoders.")],
+        "dec_features": [w[-1] for name, w in widths.items() if name.startswith("decoders.")],
+        "bottleneck_out": widths["bottleneck"][-1],
+        "widths": widths,
+        **counts,
+        "dense": {"widths": dense.meta.arguments["widths"], **dense_counts},
+        "image_size": list(size),
+        "plan": pruned.meta.plan,
+        "source": dense.meta.digest,
+    }
+
+
+def _rewind_source(ws: Workspace) -> Path:
+    baseline = ws.run.baseline
+    return baseline.early if ws.config.pruning.rewind_to == "early" else baseline.initial
