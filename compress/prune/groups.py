@@ -53,7 +53,7 @@ class Group:
     """Channels that can leave one by one, each with everything that is tied to it."""
 
     name: str
-    """Module name of the first layer that makes them, such as "encoders.1.conv2"."""
+    """Module name of the first layer that makes them, such as "layer1.0.conv2"."""
     width: int
     """How many units can leave: channels, or whole groups of a grouped convolution or GroupNorm."""
     members: tuple[Member, ...]
@@ -70,7 +70,7 @@ class Group:
 
     @property
     def block(self) -> str:
-        """The block of the convolution: "encoders.1" for "encoders.1.conv2", "decoders.0" for itself."""
+        """The block of the layer: "layer1.0" for "layer1.0.conv2"; a layer of another name is its own block."""
         head, _, last = self.name.partition("[")[0].rpartition(".")
         return head if last.startswith("conv") and head else self.name
 

@@ -16,7 +16,7 @@ from torch import nn
 from compress.config import block_names
 from compress.export.onnx import frozen_copy
 from compress.models.checkpoint import Checkpoint, Meta
-from compress.models.unet import UNet, dense_widths, initialise
+from compress.models.unet import UNet, dense_widths, followers, initialise
 from compress.prune import PruningPlan, find_groups, rank
 from compress.prune.groups import SILENCED, ChannelGroups, Group, masked, removed
 
@@ -89,8 +89,9 @@ def plan_for(
 ) -> PruningPlan:
     """A plan for a U-Net, by default with textbook counts: no alignment."""
     settings: dict[str, Any] = {"align": "none", "seed": 3, "source": source.meta.digest, **more}
-    found = unet_groups(source.meta.arguments["widths"])
-    return rank(source.network, _example(source.network), ratio=ratio, ratios=ratios, groups=found, **settings)
+    widths = source.meta.arguments["widths"]
+    settings |= {"follow": followers(widths), "groups": unet_groups(widths)}
+    return rank(source.network, _example(source.network), ratio=ratio, ratios=ratios, **settings)
 
 
 def silenced(network: nn.Module, plan: PruningPlan) -> nn.Module:

@@ -9,6 +9,7 @@ import torch
 
 from compress.config import Method, Ratios, Scope
 from compress.data.dataset import SliceDataset, epoch_loader
+from compress.models.build import architecture_of
 from compress.models.checkpoint import Checkpoint
 from compress.prune.criteria import needs_gradients
 from compress.prune.plan import PruningPlan
@@ -47,6 +48,7 @@ def ranked(
         loss=build_loss(ws.config.train.parameters.loss_function),
         seed=seed,
         source=source.meta.digest,
+        follow=architecture_of(source.meta.architecture).followers(source.meta.arguments),
     )
 
 
