@@ -2,7 +2,6 @@
 
 from compress.config.schema import (
     INITS,
-    METHOD_WORDS,
     SCHEDULES,
     SCOPES,
     Align,
@@ -24,7 +23,6 @@ from compress.config.schema import (
 
 __all__ = [
     "INITS",
-    "METHOD_WORDS",
     "SCHEDULES",
     "SCOPES",
     "Align",

@@ -14,7 +14,7 @@ from compress.bench.latency import measure_latency
 from compress.bench.layer_costs import LatencyModel, measure_latency_model, sample_widths
 from compress.bench.node_profile import Layer
 from compress.bench.stats import Interval, median
-from compress.errors import ConfigError
+from compress.errors import ConfigError, InputError
 from compress.export.metadata import divisor_of
 from compress.export.onnx import export_onnx
 from compress.files import read_json, write_json
@@ -25,12 +25,13 @@ from compress.prune.rebuild import rebuild_checkpoint
 from compress.prune.shapes import LayerShape
 from compress.runtime.machine import available_cores, cpu_model
 from compress.runtime.proof import prove
+from compress.runtime.providers import find_provider
 from compress.runtime.session import open_session
 from compress.steps.workspace import Workspace
 
 _ROUNDS = 40
 TRUSTED = 0.15
-"""Left-out error of a latency model above which its user is warned."""
+"""Leave-one-out error of a latency model above which its user is warned."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Timing:
 def refuse_unmeasurable(provider: str) -> None:
     """Raise `ProviderError` when the provider is not there, `ConfigError` when its layers cannot be timed."""
     prove(provider)
-    if provider != "cpu":
+    if not find_provider(provider).times_layers:
         raise ConfigError(
             f"Latency cannot be predicted on '{provider}': ONNX Runtime does not time each layer's work there.",
             cure="Plan with --target macs=... or params=..., and measure with `cardiocompress bench`.",
@@ -66,16 +67,27 @@ def latency_model(ws: Workspace, dense: Checkpoint, base: PruningPlan, *, provid
     """
     path = ws.run.planning.latency(provider)
     inputs = _inputs(ws, dense, align)
-    if path.is_file() and (stored := read_json(path)).get("inputs") == inputs:
-        return LatencyModel.from_json(stored["model"])
+    if (stored := _stored(path, inputs)) is not None:
+        return stored
     model = _measure(ws, dense, base, provider, align)
     if model.largest_error > TRUSTED:
         ws.progress.warn(
-            f"A sample network took {model.largest_error:.0%} more or less than the others foretell: a busy machine? "
+            f"A sample network took {model.largest_error:.0%} more or less than the others predict: a busy machine? "
             f"Delete {path} and plan again when it is idle."
         )
     write_json(path, {"inputs": inputs, "model": model.to_json()})
     return model
+
+
+def _stored(path: Path, inputs: Mapping[str, Any]) -> LatencyModel | None:
+    """The model in a file; None for other inputs, and for one that an earlier version wrote: it is measured again."""
+    document = read_json(path) if path.is_file() else {}
+    if document.get("inputs") != inputs:
+        return None
+    try:
+        return LatencyModel.from_json(document["model"])
+    except (InputError, KeyError):
+        return None
 
 
 def _inputs(ws: Workspace, dense: Checkpoint, align: int) -> dict[str, Any]:
