@@ -211,22 +211,17 @@ def sliced(
     result = dict(tensors)
     for (name, dim), gone in removed(groups, kept).items():
         if name in result and dim >= 0:
-            stays = np.setdiff1d(np.arange(result[name].shape[dim]), gone)
-            result[name] = result[name].index_select(dim, torch.from_numpy(stays)).clone()
+            result[name] = without(result[name], {dim: gone})
     return result
 
 
-def masked(
-    tensors: Mapping[str, torch.Tensor], groups: Sequence[Group], kept: Mapping[str, Sequence[int]]
-) -> dict[str, torch.Tensor]:
-    """`tensors` of unchanged shape with removed channels silenced: the oracle for `sliced`.
-
-    Filter, bias, norm weight and norm bias become zero, so a removed channel is zero after its norm.
-    """
-    result = {name: tensor.clone() for name, tensor in tensors.items()}
-    for (name, dim), gone in removed(groups, kept, roles=SILENCED).items():
-        result[name].index_fill_(dim, torch.from_numpy(gone), 0.0)
-    return result
+def without(tensor: torch.Tensor, gone: Mapping[int, np.ndarray]) -> torch.Tensor:
+    """A copy of `tensor` that lacks the indices `gone` of each dimension."""
+    result = tensor.detach()
+    for dim, index in gone.items():
+        stays = np.setdiff1d(np.arange(result.shape[dim]), index)
+        result = result.index_select(dim, torch.from_numpy(stays).to(result.device))
+    return result.clone()
 
 
 def removed(

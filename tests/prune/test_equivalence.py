@@ -14,6 +14,7 @@ from pruning_kit import (
     checkpoint,
     images_like,
     largest_difference,
+    masked,
     plan_for,
     shake,
     silenced,
@@ -28,7 +29,7 @@ from compress.errors import PlanError
 from compress.models.checkpoint import Checkpoint, load, save
 from compress.models.unet import UNet, dense_widths, narrowed_widths
 from compress.prune import find_groups, rank, rebuild
-from compress.prune.groups import masked, sliced
+from compress.prune.groups import sliced
 from compress.prune.rebuild import rebuild_checkpoint
 
 BY_WEIGHTS = ["bn-scale", "fpgm", "l1", "l2", "random"]
