@@ -1,4 +1,4 @@
-"""Does the latency model foretell networks that it has not seen?  python benchmarks/predicted_latency.py --help
+"""Does the latency model predict networks that it has not seen?  python benchmarks/predicted_latency.py --help
 
 For a U-Net with random weights: measure a few width settings, fit the model, let a random search pick
 the setting whose PREDICTED latency is nearest to each target, then export and measure those.
@@ -99,7 +99,7 @@ def table(
 ) -> Iterator[str]:
     """A row per target, in milliseconds and shares of the dense network's latency."""
     dense = model.predict(model.layers)
-    yield f"The dense network is foretold to take {dense * 1e3:.2f} ms."
+    yield f"The dense network is predicted to take {dense * 1e3:.2f} ms."
     yield "| target | predicted ms | measured ms | dense ms | predicted | measured | error | A/A |"
     yield "|---|---|---|---|---|---|---|---|"
     for target, sizes in chosen.items():
@@ -123,8 +123,8 @@ def run(features: Sequence[int], *, size: int, threads: int, rounds: int, seed: 
     with tempfile.TemporaryDirectory() as folder:
         paths = [export(features, sizes, Path(folder, f"sample{i}.onnx")) for i, sizes in enumerate(settings)]
         model = measure_latency_model(paths, size=(size, size), threads=threads, rounds=rounds)
-        errors = ", ".join(f"{sample.left_out_error:+.1%}" for sample in model.samples)
-        yield f"{len(settings)} samples; each foretold from the others: {errors}"
+        errors = ", ".join(f"{sample.leave_one_out_error:+.1%}" for sample in model.samples)
+        yield f"{len(settings)} samples; each predicted from the others: {errors}"
         drawn = draw(np.array(dense), alignment=alignment, smallest=SMALLEST, seed=seed + 1)
         unseen = drawn[~(drawn[:, None] == np.array(settings)).all(axis=2).any(axis=1)]
         chosen = choose(model, unseen, depth)

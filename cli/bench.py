@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import ConfigOption, SetOption
+from cli.options import ConfigOption, ConfiguredProviderOption, SetOption
 
 if TYPE_CHECKING:
     from compress.bench.report import BenchReport
@@ -20,7 +20,7 @@ def bench(
     ] = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
-    provider: Annotated[str | None, typer.Option("--provider", "-p", help="cpu, cuda or openvino.")] = None,
+    provider: ConfiguredProviderOption = None,
     rounds: Annotated[int | None, typer.Option("--rounds", min=1, help="Interleaved rounds.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Images per run.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.model_options import ThreadsOption
-from cli.options import ConfigOption, SetOption
+from cli.options import ConfigOption, ConfiguredProviderOption, SetOption
 
 if TYPE_CHECKING:
     from compress.evaluate.verdict import Verdict
@@ -19,7 +19,7 @@ def gate(
     candidate: Annotated[Path, typer.Argument(help="The one that is to take its place.")],
     config: ConfigOption = None,
     overrides: SetOption = None,
-    provider: Annotated[str | None, typer.Option("--provider", "-p", help="cpu, cuda or openvino.")] = None,
+    provider: ConfiguredProviderOption = None,
     threads: ThreadsOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder of the verdict. Without it: gate/CANDIDATE in the run.")

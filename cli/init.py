@@ -20,13 +20,14 @@ def init(
     from compress.config.templates import config_text, ratios_text
     from compress.errors import ConfigError
     from compress.files import write_text
+    from compress.runtime.providers import PROVIDERS
 
     if data is not None:
         from compress.data.layouts import detect_layout
 
         say(f"{data}: {detect_layout(data)} layout.")
     texts = {
-        folder / DEFAULT_FILE: config_text(None if data is None else str(data.resolve())),
+        folder / DEFAULT_FILE: config_text(None if data is None else str(data.resolve()), providers=PROVIDERS),
         folder / "ratios.yaml": ratios_text(len(Network().features)),
     }
     existing = [str(path) for path in texts if path.exists()]

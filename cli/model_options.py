@@ -7,9 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from compress.registry import explained
+from compress.runtime.providers import PROVIDERS
+
 ModelArgument = Annotated[Path, typer.Argument(help="An exported model (.onnx).")]
 ProviderOption = Annotated[
-    str, typer.Option("--provider", "-p", help="cpu, cuda or openvino; proven to compute, or refused (exit code 3).")
+    str,
+    typer.Option("--provider", "-p", help=f"{explained(PROVIDERS)}; proven to compute, or refused (exit code 3)."),
 ]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU threads; all cores that this process may use.")

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from compress.registry import explained
+from compress.runtime.providers import PROVIDERS
+
 if TYPE_CHECKING:
     from compress.steps.training.request import Policy
     from compress.steps.workspace import Workspace
@@ -18,6 +21,10 @@ ConfigOption = Annotated[
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", help="Override one value, e.g. --set train.parameters.num_epochs=5. Repeatable."),
+]
+ConfiguredProviderOption = Annotated[
+    str | None,
+    typer.Option("--provider", "-p", help=f"{explained(PROVIDERS)}. Without it: the configuration's."),
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run where it stopped.")]
 RestartOption = Annotated[bool, typer.Option("--restart", help="Throw away an earlier result and begin again.")]

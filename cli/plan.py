@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import ConfigOption, SetOption
+from cli.options import ConfigOption, ConfiguredProviderOption, SetOption
 from cli.sensitivity import SlicesOption
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def plan(
     ],
     config: ConfigOption = None,
     overrides: SetOption = None,
-    provider: Annotated[str | None, typer.Option("--provider", "-p", help="cpu, cuda or openvino.")] = None,
+    provider: ConfiguredProviderOption = None,
     align: Annotated[
         str | None, typer.Option("--align", help="Channels that widths are multiples of, or none.")
     ] = None,

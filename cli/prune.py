@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import ConfigOption, RestartOption, ResumeOption, SetOption
+from compress.choices import CRITERIA
+from compress.registry import explained
 
 if TYPE_CHECKING:
     from compress.config import Align
@@ -31,9 +33,7 @@ EpochsOption = Annotated[
 ]
 NameOption = Annotated[str | None, typer.Option("--name", help="Folder under pruned/. Without it: the --init word.")]
 
-MethodOption = Annotated[
-    str | None, typer.Option("--method", help="Ranking: l1, l2, bn-scale, fpgm, taylor or random (the control).")
-]
+MethodOption = Annotated[str | None, typer.Option("--method", help=f"Ranking: {explained(CRITERIA)}.")]
 ScopeOption = Annotated[
     str | None, typer.Option("--scope", help="local: each block loses its ratio. global: one ranking over all.")
 ]
@@ -130,12 +130,13 @@ def finetune(
 
 def _words(request: PruneRequest, **asked: str | None) -> PruneRequest:
     """The request with every word that was given, each checked against its table."""
-    from compress.config import INITS, METHOD_WORDS, SCHEDULES, SCOPES, init_word
+    from compress.choices import criterion_words
+    from compress.config import INITS, SCHEDULES, SCOPES, init_word
     from compress.registry import pick
 
     known: dict[str, dict[str, str]] = {
         "init": {name: name for name in INITS},
-        "method": dict(METHOD_WORDS),
+        "method": criterion_words(),
         "scope": {name: name for name in SCOPES},
         "schedule": {name: name for name in SCHEDULES},
     }

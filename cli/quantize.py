@@ -9,6 +9,8 @@ import typer
 
 from cli.model_options import ModelArgument, ThreadsOption
 from cli.options import ConfigOption, SetOption
+from compress.choices import CALIBRATION_METHODS, calibration_methods
+from compress.registry import explained
 
 if TYPE_CHECKING:
     from compress.steps.quantizing.quantize import Quantized
@@ -25,8 +27,10 @@ def quantize(
         str | None, typer.Option("--provider", "-p", help="Where it must be faster; int8: cpu, fp16: cuda.")
     ] = None,
     method: Annotated[
-        Literal["auto", "minmax", "percentile", "entropy"] | None,
-        typer.Option("--method", help="How ranges are found; auto takes the best Dice of the three."),
+        str | None,
+        typer.Option(
+            "--method", help=f"How ranges are found: {explained(CALIBRATION_METHODS)}, or auto: the best Dice of all."
+        ),
     ] = None,
     budget: Annotated[float | None, typer.Option("--budget", min=0, help="Largest loss of mean 3D Dice.")] = None,
     slices: Annotated[int | None, typer.Option("--slices", min=4, help="Training slices to measure ranges on.")] = None,
@@ -44,6 +48,8 @@ def quantize(
     from cli.options import open_workspace
     from cli.pages import show_pages
 
+    if method is not None:
+        calibration_methods(method)
     ws = open_workspace(config, overrides)
     from compress.steps.quantizing.quantize import KINDS, QuantizeRequest
     from compress.steps.quantizing.quantize import quantize as run

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from compress.errors import ConfigError
 
 T = TypeVar("T")
 
 
+class Explained(Protocol):
+    """A row that says in a few words what it is."""
+
+    @property
+    def help(self) -> str: ...
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known name that looks most like `name`, or "" when none is close."""
     found = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
     return found[0] if found else ""
+
+
+def explained(table: Mapping[str, Explained]) -> str:
+    """Every name with its row's help, for help texts: "cpu (any processor), cuda (an NVIDIA GPU)"."""
+    return ", ".join(f"{name} ({row.help})" for name, row in table.items())
 
 
 def pick(kind: str, table: Mapping[str, T], name: str) -> T:

@@ -15,12 +15,12 @@ COMMAND = ("nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,n
 _SECONDS = 20.0
 
 
-class Untold(Exception):
+class MemoryUnknown(Exception):
     """Why there is no figure, in a clause."""
 
 
 def process_bytes(pid: int, *, command: Sequence[str] = COMMAND) -> int:
-    """Bytes that process `pid` holds on all GPUs together. Raises `Untold`."""
+    """Bytes that process `pid` holds on all GPUs together. Raises `MemoryUnknown`."""
     try:
         nvml = importlib.import_module("pynvml")
     except ImportError:
@@ -29,12 +29,12 @@ def process_bytes(pid: int, *, command: Sequence[str] = COMMAND) -> int:
 
 
 def parse_smi(text: str, pid: int) -> int:
-    """Bytes of process `pid` from nvidia-smi's lines "pid, MiB", one per GPU. Raises `Untold`."""
+    """Bytes of process `pid` from nvidia-smi's lines "pid, MiB", one per GPU. Raises `MemoryUnknown`."""
     rows = []
     for line in filter(None, map(str.strip, text.splitlines())):
         owner, _, used = (part.strip() for part in line.partition(","))
         if not owner.isdecimal():
-            raise Untold(f"nvidia-smi answered '{line[:60]}'")
+            raise MemoryUnknown(f"nvidia-smi answered '{line[:60]}'")
         rows.append((int(owner), int(used) * 2**20 if used.isdecimal() else None))
     return _add(rows, pid)
 
@@ -43,10 +43,10 @@ def _add(rows: Iterable[tuple[int, int | None]], pid: int) -> int:
     """rows: (process, bytes, None where the driver does not tell)."""
     own = [used for owner, used in rows if owner == pid]
     if not own:
-        raise Untold("the driver lists no such process (in a container it may go by another number)")
+        raise MemoryUnknown("the driver lists no such process (in a container it may go by another number)")
     told = [used for used in own if used is not None]
     if len(told) < len(own):
-        raise Untold("the driver does not tell memory by process")
+        raise MemoryUnknown("the driver does not tell memory by process")
     return sum(told)
 
 
@@ -54,17 +54,17 @@ def _ask(command: Sequence[str]) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
     except FileNotFoundError:
-        raise Untold(f"neither the package nvidia-ml-py nor {command[0]} is installed") from None
+        raise MemoryUnknown(f"neither the package nvidia-ml-py nor {command[0]} is installed") from None
     except (OSError, subprocess.TimeoutExpired) as fault:
-        raise Untold(f"{command[0]} failed ({type(fault).__name__})") from None
+        raise MemoryUnknown(f"{command[0]} failed ({type(fault).__name__})") from None
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
-        raise Untold(f"{command[0]} ended with {done.returncode} ({said[0][:80]})")
+        raise MemoryUnknown(f"{command[0]} ended with {done.returncode} ({said[0][:80]})")
     return done.stdout
 
 
 def _nvml_rows(nvml: Any) -> list[tuple[int, int | None]]:
-    """Every compute process of every GPU. Raises `Untold`."""
+    """Every compute process of every GPU. Raises `MemoryUnknown`."""
     try:
         nvml.nvmlInit()
         try:
@@ -73,5 +73,5 @@ def _nvml_rows(nvml: Any) -> list[tuple[int, int | None]]:
         finally:
             nvml.nvmlShutdown()
     except nvml.NVMLError as fault:
-        raise Untold(f"NVML failed ({fault})") from None
+        raise MemoryUnknown(f"NVML failed ({fault})") from None
     return [(row.pid, row.usedGpuMemory) for row in found]

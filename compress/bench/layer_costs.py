@@ -1,7 +1,7 @@
 """Predict the latency of a network of any widths from a handful of measured ones of the same topology.
 
 ONNX Runtime's own time of every node is fitted layer by layer (`compress.bench.layer_fit`) and tied
-to the wall time; every sample is also foretold from the others, so that a caller can show how far
+to the wall time; every sample is also predicted from the others, so that a caller can show how far
 to trust a prediction.
 """
 
@@ -31,13 +31,13 @@ _TRIES = 10
 
 @dataclass(frozen=True)
 class Sample:
-    """One measured network and how well the others foretell it."""
+    """One measured network and how well the others predict it."""
 
     outputs: tuple[int, ...]
     """Width per layer."""
     seconds: float
     """Median wall time of a run without profiling."""
-    left_out_error: float
+    leave_one_out_error: float
     """Predicted over measured, minus 1, by a model fitted without this sample."""
 
 
@@ -91,8 +91,8 @@ class LatencyModel:
 
     @property
     def largest_error(self) -> float:
-        """The worst left-out error, as a positive share."""
-        return max(abs(sample.left_out_error) for sample in self.samples)
+        """The worst leave-one-out error, as a positive share."""
+        return max(abs(sample.leave_one_out_error) for sample in self.samples)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, ready for `json.dumps` and `from_json`."""
@@ -162,15 +162,16 @@ def measure_latency_model(
     _refuse(provider, len(paths))
     layers = [network_layers(path, size=size, batch=batch) for path in paths]
     _check_topology(paths, layers)
-    profiles = profile_nodes(paths, size=size, batch=batch, threads=threads, rounds=rounds)
+    profiles = profile_nodes(paths, size=size, batch=batch, provider=provider, threads=threads, rounds=rounds)
     block = find_provider(provider).alignment
-    return fit_latency_model(layers, profiles, block=block, threads=threads, batch=batch, size=size)
+    return fit_latency_model(layers, profiles, provider=provider, block=block, threads=threads, batch=batch, size=size)
 
 
 def fit_latency_model(
     layers: Sequence[Sequence[Layer]],
     profiles: Sequence[NodeProfile],
     *,
+    provider: str,
     block: int,
     threads: int | None,
     batch: int,
@@ -183,10 +184,10 @@ def fit_latency_model(
     data = Measured.gather(layers, profiles, block=block)
     everything = np.arange(len(profiles))
     coefficients, overhead = data.fit(everything)
-    left_out = []
+    errors = []
     for index in everything:
         others, rest = data.fit(np.delete(everything, index))
-        left_out.append(float(((data.table[index] * others).sum() + rest) / data.wall[index] - 1))
+        errors.append(float(((data.table[index] * others).sum() + rest) / data.wall[index] - 1))
     steps = _steps(np.stack([data.inputs, data.outputs], axis=1))
     return LatencyModel(
         layers=tuple(layers[0]),
@@ -196,9 +197,9 @@ def fit_latency_model(
         output_steps=tuple(steps[1]),
         samples=tuple(
             Sample(tuple(map(int, widths)), float(wall), error)
-            for widths, wall, error in zip(data.outputs, data.wall, left_out, strict=True)
+            for widths, wall, error in zip(data.outputs, data.wall, errors, strict=True)
         ),
-        provider="cpu",
+        provider=provider,
         block=block,
         threads=threads or available_cores(),
         cpu=cpu_model(),
@@ -216,7 +217,7 @@ def _steps(widths: np.ndarray) -> list[list[int]]:
 
 
 def _refuse(provider: str, samples: int) -> None:
-    if find_provider(provider).name != "cpu":
+    if not find_provider(provider).times_layers:
         raise ConfigError(
             f"Latency cannot be predicted on '{provider}': a node's time there is that of its launch.",
             cure="Use a target in macs or params.",

@@ -50,8 +50,8 @@ def measure_memory(
     warnings = []
     if answer["peak_bytes"] is None:
         warnings.append("Peak memory was not measured: it is read from Linux's /proc.")
-    if answer["gpu_untold"]:
-        warnings.append(f"GPU memory was not measured: {answer['gpu_untold']}.")
+    if answer["gpu_unknown"]:
+        warnings.append(f"GPU memory was not measured: {answer['gpu_unknown']}.")
     return MemoryReport(answer["peak_bytes"], answer["imports_bytes"], answer["gpu_bytes"], tuple(warnings))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from compress.bench.gpu_memory import Untold, process_bytes
+from compress.bench.gpu_memory import MemoryUnknown, process_bytes
 from compress.errors import CardioCompressError, EnvironmentFault
 from compress.runtime.providers import find_provider
 from compress.runtime.session import open_session
@@ -46,12 +46,12 @@ def probe(path: str, provider: str, shape: list[int], runs: int, threads: int | 
             raise EnvironmentFault("Torch was loaded into the process whose memory is measured.")
     except CardioCompressError as fault:
         return {"error": type(fault).__name__, "message": fault.message, "cure": fault.cure}
-    found = {"peak_bytes": status_bytes("VmHWM"), "imports_bytes": before, "gpu_bytes": None, "gpu_untold": ""}
+    found = {"peak_bytes": status_bytes("VmHWM"), "imports_bytes": before, "gpu_bytes": None, "gpu_unknown": ""}
     if find_provider(provider).memory:
         try:
             found["gpu_bytes"] = process_bytes(os.getpid())
-        except Untold as why:
-            found["gpu_untold"] = str(why)
+        except MemoryUnknown as why:
+            found["gpu_unknown"] = str(why)
     return found
 
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -130,22 +131,21 @@ def profile_nodes(
     *,
     size: tuple[int, int],
     batch: int = 1,
+    provider: str = "cpu",
     threads: int | None = None,
     rounds: int = 40,
 ) -> tuple[NodeProfile, ...]:
-    """Time every node of every file on the CPU for `batch` images of `size` (H, W).
+    """Time every node of every file on a provider that `times_layers`, for `batch` images of `size` (H, W).
 
     Each round runs every file twice, with and without profiling, and the first file before each, so
-    that a small network finds the caches as it does beside its dense one. Only the CPU: on a GPU a
-    node's time is that of its launch. Raises what `open_session` and `Session.run` raise, and
+    that a small network finds the caches as it does beside its dense one. On a GPU a node's time would
+    be that of its launch. Raises what `open_session` and `Session.run` raise, and
     `EnvironmentFault` for a profile that cannot be read.
     """
-    first, *plain = [open_session(path, threads=threads, spinning="per-run") for path in (paths[0], *paths)]
+    open_one = partial(open_session, provider=provider, threads=threads, spinning="per-run")
+    first, *plain = [open_one(path) for path in (paths[0], *paths)]
     with tempfile.TemporaryDirectory(prefix="node-profile-") as folder:
-        traced = [
-            open_session(path, threads=threads, spinning="per-run", profile=Path(folder, f"{index}"))
-            for index, path in enumerate(paths)
-        ]
+        traced = [open_one(path, profile=Path(folder, f"{index}")) for index, path in enumerate(paths)]
         images = np.random.default_rng(0).standard_normal((batch, first.channels, *size)).astype(np.float32)
         walls = _run_in_turn(first, plain, traced, images, rounds)
         files = [Path(session.inner.end_profiling()) for session in traced]

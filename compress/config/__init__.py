@@ -2,7 +2,6 @@
 
 from compress.config.schema import (
     INITS,
-    METHOD_WORDS,
     SCHEDULES,
     SCOPES,
     Align,
@@ -25,7 +24,6 @@ from compress.config.schema import (
 
 __all__ = [
     "INITS",
-    "METHOD_WORDS",
     "SCHEDULES",
     "SCOPES",
     "Align",

@@ -6,9 +6,13 @@ and `--set`, and turns faults into one message.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticKnownError
+
+from compress.choices import calibration_words, criterion_words
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Ratio = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -19,9 +23,6 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Init = Literal["keep", "random", "rewind"]
 """What the kept channels restart from: their trained weights, random ones, or those of early in training."""
 INITS: tuple[Init, ...] = get_args(Init)
-Method = Literal["l1", "l2", "bn-scale", "fpgm", "taylor", "random"]
-METHOD_WORDS: dict[str, Method] = {**{name: name for name in get_args(Method)}, "l1_norm": "l1"}
-"""Every word for a criterion; the thesis says l1_norm."""
 Scope = Literal["local", "global"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 Schedule = Literal["lr-rewind", "finetune"]
@@ -32,6 +33,20 @@ Align = Literal["auto", "none"] | int
 def init_word(value: object) -> object:
     """`value`, or keep for the two other ways to say it: `none`, as up to version 0.4, and the thesis's null."""
     return "keep" if value is None or value == "none" else value
+
+
+def _word(value: object, words: Mapping[str, str]) -> str:
+    """The name that a word stands for; as pydantic says of a `Literal` where there is none."""
+    if isinstance(value, str) and value in words:
+        return words[value]
+    *most, last = [f"'{name}'" for name in dict.fromkeys(words.values())]
+    raise PydanticKnownError("literal_error", {"expected": f"{', '.join(most)} or {last}"})
+
+
+Method = Annotated[str, BeforeValidator(lambda value: _word(value, criterion_words()))]
+"""A name in `compress.choices.CRITERIA`."""
+Calibration = Annotated[str, BeforeValidator(lambda value: _word(value, calibration_words()))]
+"""A name in `compress.choices.CALIBRATION_METHODS`, or auto."""
 
 
 def check_align(value: object) -> Align:
@@ -143,12 +158,8 @@ class Ratios(Section):
     """Widths become multiples of it; auto: of the bench provider's vector width; none: textbook rounding."""
 
 
-def _method(value: object) -> object:
-    return METHOD_WORDS.get(value, value) if isinstance(value, str) else value
-
-
 class Pruning(Section):
-    method: Annotated[Method, BeforeValidator(_method)] = "l1"
+    method: Method = "l1"
     scope: Scope = "local"
     floor: Ratio = 0.1
     """The share of its channels that every group keeps under the global scope."""
@@ -182,7 +193,7 @@ class Bench(Section):
 
 
 class Quantization(Section):
-    method: Literal["auto", "minmax", "percentile", "entropy"] = "auto"
+    method: Calibration = "auto"
     slices: Annotated[int, Field(ge=4)] = 64
     """Training slices that the ranges of the activations are measured on."""
     budget: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.003

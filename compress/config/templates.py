@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
 
+from compress.choices import CRITERIA, calibration_words
 from compress.config.schema import Ratios, block_names
 
 CONFIG = """\
@@ -66,7 +68,7 @@ evaluation:
     save_root: null               # null: train.paths.save_root
 
 pruning:
-  method: l1                      # l1 | l2 | bn-scale | fpgm | taylor | random (the control)
+  method: l1                      # {criteria}
   scope: local                    # local: each block loses its ratio | global: the least important channels of all
   floor: 0.1                      # global: the share of its channels that every convolution keeps
   reinitialize_weights: keep      # keep (trained weights stay) | random | rewind
@@ -95,14 +97,14 @@ export:                           # what exported files say of themselves
     every result needs the eyes of a qualified reader.
 
 bench:
-  provider: cpu                   # cpu | cuda | openvino
+  provider: cpu                   # {providers}
   threads: null                   # null: every core that the process may use
   rounds: 100                     # interleaved rounds, baseline and candidates in turn
   warmup: 10
   batch_size: 1
 
 quantization:                     # what `quantize` may do to an exported file
-  method: auto                    # how ranges are found: auto (best Dice of all) | minmax | percentile | entropy
+  method: auto                    # how ranges are found: {calibrations}; auto: best Dice of all
   slices: 64                      # training slices that the ranges are measured on
   budget: 0.003                   # largest loss of mean 3D Dice; layers stay in float until it holds
 
@@ -145,10 +147,15 @@ _RATIOS_HEAD = """\
 """
 
 
-def config_text(train_dir: str | None) -> str:
-    """A commented configuration; `train_dir` null means the embedded phantom."""
+def config_text(train_dir: str | None, *, providers: Iterable[str]) -> str:
+    """A commented configuration; `train_dir` null means the embedded phantom, `providers` are those to choose from."""
     quoted = "null" if train_dir is None else yaml.safe_dump(train_dir, default_style='"').strip()
-    return CONFIG.format(train_dir=quoted)
+    return CONFIG.format(
+        train_dir=quoted,
+        criteria=" | ".join(CRITERIA),
+        providers=" | ".join(providers),
+        calibrations=" | ".join(calibration_words()),
+    )
 
 
 def ratios_text(levels: int) -> str:

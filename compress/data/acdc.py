@@ -9,21 +9,23 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from compress.data.scan import Scan
+from compress.data.scan import Scan, nifti_stem, refuse_both
 from compress.data.volume import Case
 from compress.errors import DataError
 
 LOOKS_LIKE = "ACDC: patientNNN/ folders (or training/ with them), each with Info.cfg and patientNNN_frameXX.nii.gz"
+IMAGES_LOOK_LIKE = "ACDC patientNNN/ folders with Info.cfg and patientNNN_frameXX.nii.gz"
 
 _PATIENT = re.compile(r"patient\d+")
-TRAINING = ("training", "database/training")  # database/ is how the official archive unpacks
-TESTING = ("testing", "database/testing")
+_FRAME = re.compile(r"(?P<patient>patient\d+)_frame(?P<frame>\d+)")
+_TRAINING = ("training", "database/training")  # database/ is how the official archive unpacks
+_TESTING = ("testing", "database/testing")
 _PHASES = ("ED", "ES")
 
 
 def matches(folder: Path) -> bool:
     """Whether `folder` is an ACDC root, its training or testing half, or one patient."""
-    return any(patients(folder / sub) for sub in ("", *TRAINING, *TESTING))
+    return any(_patients(folder / sub) for sub in ("", *_TRAINING, *_TESTING))
 
 
 def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
@@ -47,6 +49,28 @@ def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
         for phase in _PHASES:
             _add_case(found, patient, phase, info, require_masks)
     return found
+
+
+def scan_images(folder: Path) -> Scan:
+    """As `scan` without masks, but a root that holds the testing half alone is fine. `DataError` for both halves."""
+    refuse_both(folder, [half for half in (*_TRAINING, *_TESTING) if _patients(folder / half)])
+    halves = ("", *_TRAINING, *_TESTING)
+    return scan(next(folder / half for half in halves if _patients(folder / half)), None, False)
+
+
+def case_of(path: Path) -> Case | None:
+    """The case of one image by its name and the Info.cfg beside it; None where they do not tell."""
+    named, info = _FRAME.fullmatch(nifti_stem(path) or ""), path.with_name("Info.cfg")
+    if named is None or not info.is_file():
+        return None
+    frames = read_info(info)
+    phase = next((phase for phase in _PHASES if int(frames[phase]) == int(named["frame"])), "")
+    return Case(named["patient"], phase, path, None)
+
+
+def mask_stem(case: Case) -> str:
+    """What a mask is called: by its phase; a frame of an unknown one keeps its own name."""
+    return case.name if case.phase else nifti_stem(case.image_path) or case.name
 
 
 def read_info(path: Path) -> dict[str, str]:
@@ -93,14 +117,14 @@ def _existing(folder: Path, stem: str) -> Path | None:
 
 
 def _choose_half(folder: Path) -> list[Path]:
-    for sub in ("", *TRAINING):
-        if found := patients(folder / sub):
+    for sub in ("", *_TRAINING):
+        if found := _patients(folder / sub):
             return found
-    half = next((folder / sub for sub in TESTING if patients(folder / sub)), folder)
+    half = next((folder / sub for sub in _TESTING if _patients(folder / sub)), folder)
     raise DataError(f"{folder} holds no training/ patients.", cure=f"To use the testing half give {half}.")
 
 
-def patients(folder: Path) -> list[Path]:
+def _patients(folder: Path) -> list[Path]:
     """`folder` itself when it is one patient, else the patient folders in it."""
     if not folder.is_dir():
         return []

@@ -11,7 +11,7 @@ import numpy as np
 
 from compress.data import acdc, nnunet_raw
 from compress.data.nifti import NiftiArray, read_image, read_mask
-from compress.data.scan import Scan
+from compress.data.scan import Scan, nifti_stem
 from compress.data.volume import ACDC_LABELS, Case, Volume
 from compress.errors import DataError
 
@@ -19,21 +19,61 @@ SPACING_TOLERANCE = 0.01
 """Relative difference between an image's and its mask's voxel sizes that is taken for rounding."""
 
 
+def _file_stem(case: Case) -> str:
+    return nifti_stem(case.image_path) or case.name
+
+
 @dataclass(frozen=True)
 class Layout:
-    """How one data set layout is recognised and read."""
+    """How one data set layout is recognised and read: by training with its masks, by prediction without.
+
+    The last five say where prediction differs; by default it reads what training reads.
+    """
 
     matches: Callable[[Path], bool]
     scan: Callable[[Path, Path | None, bool], Scan]
     """(folder, label_dir, require_masks) -> cases and faults; raises `DataError` for faults of the whole folder."""
     looks_like: str
     """One line for the error message when nothing matches."""
+    matches_images: Callable[[Path], bool] | None = None
+    scan_images: Callable[[Path], Scan] | None = None
+    images_look_like: str = ""
+    case_of: Callable[[Path], Case | None] = lambda path: None
+    """One image file -> its case by its name and what lies beside it; None where they do not tell."""
+    mask_stem: Callable[[Case], str] = _file_stem
+    """What a case's mask is called, without .nii.gz."""
+
+    def holds_images(self, folder: Path) -> bool:
+        """Whether a folder given to prediction is in this layout."""
+        return (self.matches_images or self.matches)(folder)
+
+    def find_images(self, folder: Path) -> Scan:
+        """The cases for prediction, for which no mask has to be there; raises what `scan` raises."""
+        return self.scan_images(folder) if self.scan_images else self.scan(folder, None, False)
 
 
 LAYOUTS: dict[str, Layout] = {
-    "acdc": Layout(acdc.matches, acdc.scan, acdc.LOOKS_LIKE),
-    "nnunet_raw": Layout(nnunet_raw.matches, nnunet_raw.scan, nnunet_raw.LOOKS_LIKE),
+    "acdc": Layout(
+        acdc.matches,
+        acdc.scan,
+        acdc.LOOKS_LIKE,
+        scan_images=acdc.scan_images,
+        images_look_like=acdc.IMAGES_LOOK_LIKE,
+        case_of=acdc.case_of,
+        mask_stem=acdc.mask_stem,
+    ),
+    "nnunet_raw": Layout(
+        nnunet_raw.matches,
+        nnunet_raw.scan,
+        nnunet_raw.LOOKS_LIKE,
+        matches_images=nnunet_raw.matches_images,
+        scan_images=nnunet_raw.scan_images,
+        images_look_like=nnunet_raw.IMAGES_LOOK_LIKE,
+        case_of=nnunet_raw.case_of,
+        mask_stem=nnunet_raw.mask_stem,
+    ),
 }
+"""To add a layout, add its row: `train`, `data check` and `predict` then read it. The first that matches counts."""
 
 
 def detect_layout(image_dir: Path) -> str:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from compress.data.nifti import read_mask
-from compress.data.scan import Scan
+from compress.data.scan import Scan, nifti_names, nifti_stem, refuse_both, unusable
 from compress.data.volume import ACDC_LABELS, Case
 from compress.errors import DataError, InputError
 from compress.files import read_json
 
 LOOKS_LIKE = "nnU-Net raw: imagesTr/CASE_0000.nii.gz with labelsTr/CASE.nii.gz"
+IMAGES_LOOK_LIKE = "nnU-Net images CASE_0000.nii.gz, also in imagesTr or imagesTs"
 
 STRUCTURE_NAMES: dict[str, tuple[str, ...]] = {
     "RV": ("rv", "rvc", "rvcavity", "rightventricle", "rightventriclecavity", "rightventricularcavity"),
@@ -23,14 +24,14 @@ STRUCTURE_NAMES: dict[str, tuple[str, ...]] = {
 }
 """Spellings in dataset.json, lower case, without spaces and signs."""
 
-CASE = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})\.nii(\.gz)?")
+_CASE = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})\.nii(\.gz)?")
 _FRAME = re.compile(r"_frame\d+$")
 _NIFTI = (".nii.gz", ".nii")
 
 
 def matches(folder: Path) -> bool:
     """Whether `folder` is a raw data set's root (it has imagesTr) or a folder of `CASE_0000.nii.gz` images."""
-    return (folder / "imagesTr").is_dir() or any(CASE.fullmatch(path.name) for path in folder.iterdir())
+    return (folder / "imagesTr").is_dir() or any(_CASE.fullmatch(path.name) for path in folder.iterdir())
 
 
 def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
@@ -48,8 +49,48 @@ def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
     found = Scan()
     for path in sorted(images.iterdir()):
         if path.name.endswith(_NIFTI) and not path.name.startswith("."):
-            add_case(found, path, masks, labels, require_masks)
+            _add_case(found, path, masks, labels, require_masks)
     return Scan(_with_phases(found.cases), found.problems)
+
+
+def matches_images(folder: Path) -> bool:
+    """Unlike in training one `_0000` must be there, as plain images are often numbered: heart_0001, heart_0002."""
+    return _image_folder(folder) != folder or any(case_of(folder / name) for name in nifti_names(folder))
+
+
+def scan_images(folder: Path) -> Scan:
+    """The cases alone: neither dataset.json nor the masks, which training reads, matter here.
+
+    Raises `DataError` when both imagesTr and imagesTs hold images.
+    """
+    refuse_both(folder, [half.name for half in _halves(folder) if any(nifti_names(half))])
+    found, images = Scan(), _image_folder(folder)
+    for name in nifti_names(images):
+        if fault := unusable(images / name):
+            found.fault(images / name, fault)
+        else:
+            _add_case(found, images / name, None, {}, False)
+    return found
+
+
+def case_of(path: Path) -> Case | None:
+    """The case of one image by its name, a study of its own; None for another name or a further channel."""
+    named = _CASE.fullmatch(path.name)
+    return Case(named["case"], "", path, None) if named and named["channel"] == "0000" else None
+
+
+def mask_stem(case: Case) -> str:
+    """What a mask is called: the image's name without its channel."""
+    return (nifti_stem(case.image_path) or case.name).removesuffix("_0000")
+
+
+def _halves(folder: Path) -> list[Path]:
+    return [folder / sub for sub in ("imagesTr", "imagesTs") if (folder / sub).is_dir()]
+
+
+def _image_folder(folder: Path) -> Path:
+    there = _halves(folder)
+    return next((half for half in there if any(nifti_names(half))), [*there, folder][0])
 
 
 def read_labels(path: Path) -> dict[str, int]:
@@ -102,9 +143,9 @@ def _label_folder(folder: Path, images: Path, label_dir: Path | None) -> Path | 
     return sibling if sibling.is_dir() else None
 
 
-def add_case(found: Scan, path: Path, masks: Path | None, labels: dict[str, int], require_masks: bool) -> None:
+def _add_case(found: Scan, path: Path, masks: Path | None, labels: dict[str, int], require_masks: bool) -> None:
     """Add the image at `path`, with its mask from the folder `masks`, or what is wrong with its name or mask."""
-    named = CASE.fullmatch(path.name)
+    named = _CASE.fullmatch(path.name)
     if named is None:
         found.fault(path, DataError(f"{path} lacks a channel number.", cure="Name it CASE_0000.nii.gz."))
     elif named["channel"] != "0000":

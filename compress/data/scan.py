@@ -1,12 +1,17 @@
-"""What a layout's reader hands back: the cases that it found, and what is wrong with the others."""
+"""What a layout's reader hands back: the cases that it found, and what is wrong with the others; which names count."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from compress.data.volume import Case
 from compress.errors import DataError
+
+_NIFTI = re.compile(r"(?P<stem>.+)\.nii(\.gz)?", re.IGNORECASE)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -31,3 +36,28 @@ class Scan:
     def sorted_cases(self) -> list[Case]:
         """The cases by patient, phase and file name."""
         return sorted(self.cases, key=lambda case: (case.patient, case.phase, case.image_path.name))
+
+
+def nifti_stem(path: Path) -> str | None:
+    """A file's name without .nii.gz or .nii; None for a file that is no NIfTI by its name."""
+    named = _NIFTI.fullmatch(path.name)
+    return named["stem"] if named else None
+
+
+def nifti_names(folder: Path) -> Iterator[str]:
+    """What is called .nii.gz or .nii in a folder, sorted, without hidden files."""
+    names = sorted(child.name for child in folder.iterdir())
+    return (name for name in names if _NIFTI.fullmatch(name) and not name.startswith("."))
+
+
+def unusable(path: Path) -> DataError | None:
+    """What is wrong with a path before it is opened: a pipe may never end, and its name becomes a mask's."""
+    if _UNPRINTABLE.search(path.name):
+        return DataError(f"{str(path)!r} has a name with control characters, or not in UTF-8.", cure="Rename it.")
+    return None if path.is_file() else DataError(f"{path} is not a file that can be read.", cure="Remove it.")
+
+
+def refuse_both(folder: Path, halves: Sequence[str]) -> None:
+    """Raise `DataError` when a folder holds two halves of a data set: nobody said which one is meant."""
+    if len(halves) > 1:
+        raise DataError(f"{folder} holds both {' and '.join(halves)}.", cure=f"Name one of them: {folder / halves[0]}.")

@@ -29,18 +29,11 @@ from onnxruntime.quantization import (
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
+from compress.choices import CALIBRATION_METHODS
 from compress.errors import ModelFileError
 from compress.files import atomic_path
 from compress.registry import pick
 from compress.runtime.proof import ORT_ERRORS, quiet_ort
-
-METHODS: dict[str, CalibrationMethod] = {
-    "minmax": CalibrationMethod.MinMax,
-    "percentile": CalibrationMethod.Percentile,
-    "entropy": CalibrationMethod.Entropy,
-}
-"""How the range of an activation follows from the values seen: all of them, 99.999% of them, or the least loss of
-information (Migacz 2017)."""
 
 QUANTIZED_OPERATORS = ("Conv", "MaxPool", "Concat")
 """Computed on whole numbers. Pools and concatenations only pass them on, so the chain is not left in between."""
@@ -82,7 +75,7 @@ def calibrate(model: Path, images: np.ndarray, *, method: str, folder: Path) -> 
 
     `model` is what `fill_shapes` wrote; files go to `folder`. Raises `ConfigError` for an unknown method.
     """
-    wanted = pick("calibration method", METHODS, method)
+    wanted = _ort_method(method)
     ranges = folder / f"{method}.json"
     with _quiet(), tempfile.TemporaryDirectory() as scrap:
         quantize_static(
@@ -94,6 +87,10 @@ def calibrate(model: Path, images: np.ndarray, *, method: str, folder: Path) -> 
             **_SETTINGS,
         )
     return Calibration(model, method, ranges)
+
+
+def _ort_method(name: str) -> CalibrationMethod:
+    return CalibrationMethod[pick("calibration method", CALIBRATION_METHODS, name).ort_name]
 
 
 def quantize_int8(calibration: Calibration, target: Path, *, keep_float: Sequence[str] = ()) -> Path:
@@ -108,7 +105,7 @@ def quantize_int8(calibration: Calibration, target: Path, *, keep_float: Sequenc
         quantize_static(
             str(calibration.model),
             str(temporary),
-            calibrate_method=METHODS[calibration.method],
+            calibrate_method=_ort_method(calibration.method),
             calibration_cache_path=calibration.ranges,
             nodes_to_exclude=[nodes[name] for name in keep_float],
             **_SETTINGS,

@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from compress.models.unet import UNet
+from compress.models.unet import UNet, followers, narrowed_widths
 from compress.registry import pick
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"unet": UNet}
-"""Architecture name -> constructor; its keyword arguments are what a checkpoint stores."""
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a network's class says of itself, so that pruning need not know it."""
+
+    make: Callable[..., nn.Module]
+    """The constructor; its keyword arguments are what a checkpoint stores."""
+    narrow: Callable[[Mapping[str, Any], Mapping[str, int]], dict[str, Any]]
+    """(arguments, convolution -> output channels that stay) -> the arguments of the smaller network."""
+    followers: Callable[[Mapping[str, Any]], dict[str, str]]
+    """Arguments -> {block: the block whose pruning ratio it takes unless it is listed itself}."""
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "unet": Architecture(
+        make=UNet,
+        narrow=lambda arguments, kept: {**arguments, "widths": narrowed_widths(arguments["widths"], kept)},
+        followers=lambda arguments: followers(arguments["widths"]),
+    ),
+}
+
+
+def architecture_of(name: str) -> Architecture:
+    """The row of an architecture; `ConfigError` for an unknown name."""
+    return pick("architecture", ARCHITECTURES, name)
 
 
 def build(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
     """A network with untrained weights; `ConfigError` for an unknown name or impossible widths."""
-    return pick("architecture", ARCHITECTURES, architecture)(**arguments)
+    return architecture_of(architecture).make(**arguments)

@@ -86,6 +86,21 @@ def dense_widths(features: Sequence[int]) -> dict[str, list[int]]:
     return widths
 
 
+def followers(widths: Widths) -> dict[str, str]:
+    """Each transposed convolution -> the double convolution that it feeds, whose pruning ratio it takes by default."""
+    return {f"decoders.{2 * step}": f"decoders.{2 * step + 1}" for step in range(depth_of(widths))}
+
+
+def narrowed_widths(widths: Widths, kept: Mapping[str, int]) -> dict[str, list[int]]:
+    """`widths` after pruning; `kept`: convolution, such as "encoders.0.conv2" or "decoders.0" -> channels that stay."""
+    after = {block: list(sizes) for block, sizes in widths.items()}
+    for name, channels in kept.items():
+        block, _, last = name.rpartition(".")
+        place = {"conv1": 0, "conv2": 1}.get(last)
+        after[name if place is None else block][place or 0] = channels
+    return after
+
+
 def depth_of(widths: Widths) -> int:
     """How many encoders (and so halvings) the widths describe."""
     return sum(name.startswith("encoders.") for name in widths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -24,25 +25,33 @@ class Share:
     """Empty when the asked ratio is met as well as whole units allow."""
 
 
-def ratio_of(group: Group, *, default: float, ratios: Mapping[str, float]) -> float:
+NOBODY: Mapping[str, str] = MappingProxyType({})
+"""No block follows another."""
+
+
+def ratio_of(group: Group, *, default: float, ratios: Mapping[str, float], follow: Mapping[str, str] = NOBODY) -> float:
     """The ratio of a group: of the longest listed name that it lies under, else the default.
 
-    A transposed convolution of the U-Net (even decoder index) follows the double convolution that it
-    feeds unless it is listed itself.
+    follow: block -> the block whose ratio it takes while no name that it lies under is listed.
     """
     name = group.name
     while name:
         if name in ratios:
             return ratios[name]
         name = name.rpartition(".")[0]
-    head, _, index = group.block.partition(".")
-    if head == "decoders" and index.isdigit() and int(index) % 2 == 0:
-        return ratios.get(f"decoders.{int(index) + 1}", default)
-    return default
+    leader = follow.get(group.block)
+    return default if leader is None else ratios.get(leader, default)
 
 
-def shares(groups: Sequence[Group], *, default: float, ratios: Mapping[str, float], align: int = 1) -> dict[str, Share]:
-    """Group name -> its share: each group by its own ratio.
+def shares(
+    groups: Sequence[Group],
+    *,
+    default: float,
+    ratios: Mapping[str, float],
+    follow: Mapping[str, str] = NOBODY,
+    align: int = 1,
+) -> dict[str, Share]:
+    """Group name -> its share: each group by its own ratio (see `ratio_of`).
 
     With `align` 1, width minus ratio x width, rounded half up; else the channels that stay are rounded
     to the nearest multiple of `align`, at least one multiple. Raises `PlanError` naming every group
@@ -50,7 +59,7 @@ def shares(groups: Sequence[Group], *, default: float, ratios: Mapping[str, floa
     """
     found, faults = {}, []
     for group in groups:
-        ratio = ratio_of(group, default=default, ratios=ratios)
+        ratio = ratio_of(group, default=default, ratios=ratios, follow=follow)
         exact = group.width - math.floor(ratio * group.width + 0.5)
         if exact < 1 and align == 1:
             limit = math.floor(1000 * (group.width - 0.5) / group.width - 1e-9) / 1000
@@ -89,15 +98,17 @@ def global_shares(
     default: float,
     ratios: Mapping[str, float],
     floor: float,
+    follow: Mapping[str, str] = NOBODY,
     align: int = 1,
 ) -> dict[str, Share]:
     """One ranking over all groups: the lowest share `default` of all channels leaves, wherever it lies.
 
     Scores must be comparable between groups. A group keeps at least `floor` of its units (a collapsed
-    layer would cut the network); groups listed in `ratios` keep to their own ratio.
+    layer would cut the network); groups listed in `ratios`, or following one, keep to that ratio.
     """
-    free = [g for g in groups if ratio_of(g, default=-1.0, ratios=ratios) < 0]
-    listed = shares([g for g in groups if g not in free], default=default, ratios=ratios, align=align)
+    free = [g for g in groups if ratio_of(g, default=-1.0, ratios=ratios, follow=follow) < 0]
+    rest = [g for g in groups if g not in free]
+    listed = shares(rest, default=default, ratios=ratios, follow=follow, align=align)
     kept = _kept_globally(free, scores, default, floor)
     found = dict(listed)
     for group in free:

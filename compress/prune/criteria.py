@@ -1,13 +1,14 @@
-"""Importance of each unit of a channel group. Register a function in `CRITERIA` to add one."""
+"""Importance of each unit of a channel group. To add one, write its function and a row in `compress.choices`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from compress.choices import CRITERIA, Criterion
 from compress.errors import PlanError
 from compress.files import digest_bytes
 from compress.prune.groups import SILENCED, Group, Member
@@ -26,10 +27,6 @@ class Context:
     gradients: Mapping[str, torch.Tensor] | None
     """Per parameter: its mean gradient (shape of the parameter), or those of several batches (batches, ...)."""
     seed: int
-
-
-Criterion = Callable[[Group, Context], np.ndarray]
-"""(group, context) -> scores (width,) float64; the lowest leave first."""
 
 
 def l1(group: Group, context: Context) -> np.ndarray:
@@ -95,22 +92,12 @@ def random_order(group: Group, context: Context) -> np.ndarray:
     return np.random.default_rng([context.seed, salt]).random(group.width)
 
 
-CRITERIA: dict[str, Criterion] = {
-    "l1": l1,
-    "l2": l2,
-    "bn-scale": bn_scale,
-    "fpgm": fpgm,
-    "taylor": taylor,
-    "random": random_order,
-}
-
-
 def score(criterion: str, group: Group, context: Context) -> np.ndarray:
     """Scores (width,) float64 of a group's units by a criterion's name; the lowest leave first.
 
     Raises `ConfigError` for an unknown name, `PlanError` when scores are not finite or gradients are missing.
     """
-    scores = pick("pruning.method", CRITERIA, criterion)(group, context)
+    scores = _row(criterion).load()(group, context)
     if not np.isfinite(scores).all():
         bad = int((~np.isfinite(scores)).sum())
         raise PlanError(
@@ -122,14 +109,18 @@ def score(criterion: str, group: Group, context: Context) -> np.ndarray:
 
 def needs_gradients(criterion: str) -> bool:
     """Whether `Context.gradients` must be there; `ConfigError` for an unknown name."""
-    return pick("pruning.method", CRITERIA, criterion) is taylor
+    return _row(criterion).needs_gradients
 
 
 def describe(criterion: str, group: Group) -> str:
     """What really scores this group: the criterion's name, or what stands in for it and why."""
-    if pick("pruning.method", CRITERIA, criterion) is bn_scale and not _norms(group):
+    if _row(criterion).load() is bn_scale and not _norms(group):
         return "l1 (no norm with a scale)"
     return criterion
+
+
+def _row(criterion: str) -> Criterion:
+    return pick("pruning.method", CRITERIA, criterion)
 
 
 def comparable(scores: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ class Group:
     """Channels that can leave one by one, each with everything that is tied to it."""
 
     name: str
-    """Module name of the first layer that makes them, such as "encoders.1.conv2"."""
+    """Module name of the first layer that makes them, such as "layer1.0.conv2"."""
     width: int
     """How many units can leave: channels, or whole groups of a grouped convolution or GroupNorm."""
     members: tuple[Member, ...]
@@ -70,7 +70,7 @@ class Group:
 
     @property
     def block(self) -> str:
-        """The block of the convolution: "encoders.1" for "encoders.1.conv2", "decoders.0" for itself."""
+        """The block of the layer: "layer1.0" for "layer1.0.conv2"; a layer of another name is its own block."""
         head, _, last = self.name.partition("[")[0].rpartition(".")
         return head if last.startswith("conv") and head else self.name
 
@@ -211,22 +211,17 @@ def sliced(
     result = dict(tensors)
     for (name, dim), gone in removed(groups, kept).items():
         if name in result and dim >= 0:
-            stays = np.setdiff1d(np.arange(result[name].shape[dim]), gone)
-            result[name] = result[name].index_select(dim, torch.from_numpy(stays)).clone()
+            result[name] = without(result[name], {dim: gone})
     return result
 
 
-def masked(
-    tensors: Mapping[str, torch.Tensor], groups: Sequence[Group], kept: Mapping[str, Sequence[int]]
-) -> dict[str, torch.Tensor]:
-    """`tensors` of unchanged shape with removed channels silenced: the oracle for `sliced`.
-
-    Filter, bias, norm weight and norm bias become zero, so a removed channel is zero after its norm.
-    """
-    result = {name: tensor.clone() for name, tensor in tensors.items()}
-    for (name, dim), gone in removed(groups, kept, roles=SILENCED).items():
-        result[name].index_fill_(dim, torch.from_numpy(gone), 0.0)
-    return result
+def without(tensor: torch.Tensor, gone: Mapping[int, np.ndarray]) -> torch.Tensor:
+    """A copy of `tensor` that lacks the indices `gone` of each dimension."""
+    result = tensor.detach()
+    for dim, index in gone.items():
+        stays = np.setdiff1d(np.arange(result.shape[dim]), index)
+        result = result.index_select(dim, torch.from_numpy(stays).to(result.device))
+    return result.clone()
 
 
 def removed(

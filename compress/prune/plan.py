@@ -85,7 +85,7 @@ class PruningPlan:
         return digest_json(self.to_json())
 
     def masks(self) -> dict[str, list[bool]]:
-        """{"encoders.1": [true, false, ...]}: a block's name holds the mask of its output channels,
+        """{"layer1.0": [true, false, ...]}: a block's name holds the mask of its output channels,
         "<block>.conv1" that of its inner convolution."""
         result = {}
         for name, group in self.groups.items():

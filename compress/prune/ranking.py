@@ -11,7 +11,7 @@ from torch import nn
 
 from compress.errors import ConfigError, PlanError
 from compress.models.modules import named_tensors
-from compress.prune.allocate import Share, global_shares, ratio_of, shares
+from compress.prune.allocate import NOBODY, Share, global_shares, ratio_of, shares
 from compress.prune.criteria import Context, comparable, describe, needs_gradients, score
 from compress.prune.gradients import Batches, Loss, gradients
 from compress.prune.graph import Example, inputs_of
@@ -35,6 +35,7 @@ def rank(
     seed: int = 0,
     ignore: Sequence[str] = (),
     source: str = "",
+    follow: Mapping[str, str] = NOBODY,
     groups: ChannelGroups | None = None,
 ) -> PruningPlan:
     """Score every channel group of a network and keep the highest; the network is not changed.
@@ -44,24 +45,25 @@ def rank(
     name wins. scope: "local" applies the ratio to every group, "global" to one ranking over all, of
     which each group keeps at least `floor`. align: pruned widths become multiples of it: a number, an
     execution provider whose vector width counts ("cpu", "cuda", "openvino"), or "none". data, loss: only for the
-    criterion "taylor". ignore: modules that stay whole. groups: what `find_groups` said of this network,
-    to save following it again.
+    criterion "taylor". ignore: modules that stay whole. follow: block -> the block whose ratio it takes
+    unless it is listed itself. groups: what `find_groups` said of this network, to save tracing it again.
 
     Raises `PlanError` when the network cannot be followed, nothing can be pruned or a group would be
     emptied, and `ConfigError` for unknown names. Raising a ratio only ever removes more (plans nest).
     """
     _check(ratio, ratios or {}, floor)
     found = groups or find_groups(network, example, ignore=ignore)
-    _known(found, ratios or {})
+    _known(found, ratios or {}, follow)
     grads = _gradients(network, data, loss) if needs_gradients(criterion) else None
     context = Context(named_tensors(network), grads, seed)
     scores = {g.name: score(criterion, g, context) for g in found.groups}
     step = alignment(align)
+    wanted = {"default": ratio, "ratios": ratios or {}, "follow": follow, "align": step}
     if scope == "global":
         even = {name: comparable(values) for name, values in scores.items()}
-        counts = global_shares(found.groups, even, default=ratio, ratios=ratios or {}, floor=floor, align=step)
+        counts = global_shares(found.groups, even, floor=floor, **wanted)
     elif scope == "local":
-        counts = shares(found.groups, default=ratio, ratios=ratios or {}, align=step)
+        counts = shares(found.groups, **wanted)
     else:
         raise ConfigError(f"Unknown scope '{scope}'. Known: local, global.")
     plans = {g.name: _group_plan(g, scores[g.name], counts[g.name], criterion) for g in found.groups}
@@ -120,12 +122,12 @@ def _check(ratio: float, ratios: Mapping[str, float], floor: float) -> None:
             raise ConfigError(f"{name} is {value}; a fraction from 0 to below 1 is needed.")
 
 
-def _known(found: ChannelGroups, ratios: Mapping[str, float]) -> None:
+def _known(found: ChannelGroups, ratios: Mapping[str, float], follow: Mapping[str, str]) -> None:
     """Every name that a ratio is given for must lead to at least one group."""
     if not found.groups:
         reasons = "; ".join(f"{w.name}: {w.reason}" for w in found.whole) or "it has no layers with channels"
         raise PlanError(f"Nothing in this network can be pruned ({reasons}).")
     for name in ratios:
-        if not any(ratio_of(g, default=-1.0, ratios={name: 0.5}) >= 0 for g in found.groups):
+        if not any(ratio_of(g, default=-1.0, ratios={name: 0.5}, follow=follow) >= 0 for g in found.groups):
             names = ", ".join(g.name for g in found.groups)
             raise PlanError(f"No channel group lies under '{name}'. Known: {names}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from compress.errors import PlanError
-from compress.models.build import build
+from compress.models.build import architecture_of, build
 from compress.models.checkpoint import Checkpoint
 from compress.models.modules import copied, evaluating, named_tensors
-from compress.prune.groups import Group, Member, sliced
+from compress.prune.groups import Member, sliced
 from compress.prune.plan import PruningPlan
 from compress.prune.resize import resize
 
@@ -35,22 +35,12 @@ def rebuild_checkpoint(source: Checkpoint, plan: PruningPlan) -> Checkpoint:
     """The checkpoint that `plan` leaves of `source`, which may be an earlier state of the ranked network."""
     check_fits(source.network, plan)
     groups = plan.channel_groups
-    arguments = {**source.meta.arguments, "widths": pruned_widths(source.meta.arguments["widths"], groups, plan.kept)}
+    widths = {g.name: len(plan.kept[g.name]) * g.per_unit for g in groups}
+    arguments = architecture_of(source.meta.architecture).narrow(source.meta.arguments, widths)
     network = build(source.meta.architecture, arguments)
     network.load_state_dict(sliced(source.network.state_dict(), groups, plan.kept))
     meta = replace(source.meta, arguments=arguments, stage="pruned", parent=source.meta.digest, plan=_summary(plan))
     return Checkpoint(network.eval(), meta)
-
-
-def pruned_widths(
-    widths: Mapping[str, Sequence[int]], groups: Sequence[Group], kept: Mapping[str, Sequence[int]]
-) -> dict[str, list[int]]:
-    """The U-Net constructor's widths after pruning: a group's last name part says which convolution it is."""
-    after = {block: list(sizes) for block, sizes in widths.items()}
-    for group in groups:
-        place = 1 if group.name.endswith(".conv2") else 0
-        after[group.block][place] = len(kept[group.name])
-    return after
 
 
 def check_fits(network: nn.Module, plan: PruningPlan) -> None:

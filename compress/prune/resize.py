@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from compress.prune.groups import Group, removed
+from compress.prune.groups import Group, removed, without
 
 
 def resize(network: nn.Module, groups: Sequence[Group], kept: Mapping[str, Sequence[int]]) -> None:
@@ -46,12 +46,7 @@ def _owners(network: nn.Module) -> dict[str, tuple[dict[str, Any], str]]:
 
 
 def _cut(tensor: torch.Tensor, gone: Mapping[int, np.ndarray]) -> torch.Tensor:
-    with torch.no_grad():
-        result = tensor.detach()
-        for dim, index in gone.items():
-            stays = np.setdiff1d(np.arange(result.shape[dim]), index)
-            result = result.index_select(dim, torch.from_numpy(stays).to(result.device))
-        result = result.clone()
+    result = without(tensor, gone)
     return nn.Parameter(result, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else result
 
 

@@ -7,21 +7,112 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
 
 from compress.prune.call import Call
 from compress.prune.entries import Role
-from compress.prune.rules_layers import convolution, group_norm, linear, per_channel_norm, prelu
-from compress.prune.rules_moves import chunk, moved, pixel_shuffle, placed, reshaped
 from compress.prune.values import (
     Derived,
     Ids,
     Stored,
     along,
     combine,
+    compact,
     entries_of,
     squeezed,
     varying,
 )
+
+# Operations with parameters of their own: convolutions, linear layers and norms.
+
+
+def convolution(call: Call) -> Ids:
+    """conv1d/2d/3d and their transposed forms. Whole groups of a grouped convolution leave together."""
+    x, weight = call.get("input"), call.get("weight")
+    groups = int(call.get("groups", 1))
+    transposed = "transpose" in call.name or bool(call.get("transposed", False))
+    arriving = call.channels(x)
+    if not isinstance(weight, Stored):
+        return call.give_up("its weight is computed before it is used")
+    if groups == 1:
+        call.attach(weight, arriving, "consumer", 0 if transposed else 1)
+        made = call.entries.dimension(weight.name, 1 if transposed else 0, call.shape[1], "filter")
+    elif not call.belongs_to(_ConvNd):
+        return call.give_up("a grouped convolution outside of a module keeps its number of groups")
+    else:
+        made = _grouped(call, weight, arriving, groups, transposed)
+    call.attach(call.get("bias"), made, "bias")
+    return along(made, 1, call.shape)
+
+
+def _grouped(call: Call, weight: Stored, arriving: np.ndarray, groups: int, transposed: bool) -> np.ndarray:
+    if transposed:  # weight (inputs, outputs / groups): its second dimension never shrinks
+        call.attach(weight, arriving, "filter", 0)
+        made = call.entries.dimension(weight.module, -1, call.shape[1], "attribute")
+    else:
+        made = call.entries.dimension(weight.name, 0, call.shape[1], "filter")
+    table = np.concatenate([arriving.reshape(groups, -1), made.reshape(groups, -1)], axis=1)
+    call.entries.unite_rows(table, f"they meet channels that must stay (in {call.where})")
+    return made
+
+
+def linear(call: Call) -> Ids:
+    """(..., inputs) -> (..., outputs)."""
+    x, weight = call.get("input"), call.get("weight")
+    if not isinstance(weight, Stored):
+        return call.give_up("its weight is computed before it is used")
+    call.attach(weight, call.channels(x, x.ndim - 1), "consumer", 1)
+    made = call.entries.dimension(weight.name, 0, call.shape[-1], "filter")
+    call.attach(call.get("bias"), made, "bias")
+    return along(made, len(call.shape) - 1, call.shape)
+
+
+def per_channel_norm(call: Call) -> Ids:
+    """BatchNorm and InstanceNorm: one statistic per channel."""
+    ids = call.channels(call.get("input"))
+    call.attach(call.get("weight"), ids, "scale")
+    call.attach(call.get("bias"), ids, "shift")
+    call.attach(call.get("running_mean"), ids, "statistic")
+    call.attach(call.get("running_var"), ids, "statistic")
+    _count(call, ids)
+    return along(ids, 1, call.shape)
+
+
+def group_norm(call: Call) -> Ids:
+    """Whole normalisation groups leave together: the statistics of those that stay do not change."""
+    if not call.belongs_to(nn.GroupNorm):
+        return call.give_up("group_norm outside of a module keeps its number of groups")
+    ids = call.channels(call.get("input"))
+    call.entries.unite_rows(ids.reshape(int(call.get("num_groups")), -1), f"GroupNorm mixes them (in {call.where})")
+    call.attach(call.get("weight"), ids, "scale")
+    call.attach(call.get("bias"), ids, "shift")
+    _count(call, ids)
+    return along(ids, 1, call.shape)
+
+
+def _count(call: Call, ids: np.ndarray) -> None:
+    """Norms without parameters still keep a count of channels."""
+    if call.get("weight") is not None or call.get("running_mean") is not None:
+        return
+    if not (call.belongs_to(_NormBase) or call.belongs_to(nn.GroupNorm)):
+        return
+    own = call.entries.dimension(call.where, -1, len(ids), "attribute")
+    if len(own) != len(ids):  # one InstanceNorm without parameters for tensors of several widths
+        call.entries.freeze(np.concatenate([own, ids]), f"{call.where} runs on several widths")
+    else:
+        call.entries.unite(own, ids, "they meet channels that must stay")
+
+
+def prelu(call: Call) -> Ids:
+    x, slope = call.args[0], call.args[1]
+    if isinstance(slope, Stored) and slope.shape != (1,):
+        call.attach(slope, call.channels(x), "slope")
+    return x
+
+
+# Operations that compute on every position or channel alone.
 
 
 def elementwise(call: Call) -> Ids:
@@ -105,6 +196,62 @@ def same(call: Call) -> Ids:
 
 def nothing(call: Call) -> None:
     return None
+
+
+# Operations that move, join and cut tensors without computing.
+
+
+def moved(call: Call) -> Any:
+    """Operations that only move data are run on the entries themselves."""
+    if any(isinstance(v, Stored | Derived) for v in call.flat()):
+        return call.give_up(f"{call.name} joins them with parameters")
+    result = call.node.target(*_dense(call.args), **_dense(call.kwargs))  # pyright: ignore[reportCallIssue]
+    return compact(result) if isinstance(result, torch.Tensor) else [compact(r) for r in result]
+
+
+def _dense(value: Any) -> Any:
+    """`view` needs memory that really exists."""
+    if isinstance(value, torch.Tensor):
+        return value.contiguous()
+    if isinstance(value, dict):
+        return {k: _dense(v) for k, v in value.items()}
+    return type(value)(_dense(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def chunk(call: Call) -> Any:
+    """Equal parts: the same place of every part leaves together, so that the parts stay equal."""
+    x, parts = call.args[0], int(call.args[1])
+    dim = int(call.get("dim", 1 if call.name == "channel_shuffle" else 0)) % x.ndim
+    if dim in varying(x):
+        if x.shape[dim] % parts:
+            return call.give_up(f"{call.name} makes unequal parts")
+        places = call.channels(x, dim).reshape(parts, -1)
+        call.entries.unite_rows(places.T, f"{call.name} needs equal parts (in {call.where})")
+    return moved(call)
+
+
+def placed(call: Call) -> Any:
+    """Split, slice, select, roll: the code names the places of what it takes, and would miss those that left."""
+    x = call.args[0]
+    dims = call.get("dims", call.get("dim", 0))
+    dims = {d % x.ndim for d in ((dims or range(x.ndim)) if isinstance(dims, list | tuple) else [dims])}
+    result = moved(call)
+    if varying(x) & dims and not (isinstance(result, torch.Tensor) and torch.equal(result, x)):
+        return call.give_up(f"{call.name} takes them by their places")
+    return result
+
+
+def reshaped(call: Call) -> Any:
+    """View: channels may be merged with pixels, but which part of a dimension that is cut up shrinks is unknown."""
+    result = moved(call)
+    if isinstance(result, torch.Tensor) and len(varying(result)) > len(varying(call.args[0])):
+        return call.give_up(f"{call.name} cuts them into parts")
+    return result
+
+
+def pixel_shuffle(call: Call) -> Ids:
+    """All channels that become the pixels of one square leave together."""
+    return along(call.channels(moved(call)), 1, call.shape)
 
 
 Rule = Callable[[Call], Any]

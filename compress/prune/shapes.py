@@ -165,7 +165,7 @@ def _check_owners(network: nn.Module, groups: Sequence[Group]) -> None:
         for member in group.members:
             if member.role in ("filter", "consumer") and member.tensor not in known:
                 raise PlanError(
-                    f"The cost of {member.tensor} cannot be told: no convolution or linear layer holds it.",
+                    f"The cost of {member.tensor} is unknown: no convolution or linear layer holds it.",
                     cure="Name its module in `ignore`, or call it through nn.Conv2d or nn.Linear.",
                 )
 

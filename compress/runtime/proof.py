@@ -76,7 +76,7 @@ def create(
             session = ort.InferenceSession(model, options, providers=wanted, enable_fallback=0)
     except ORT_ERRORS as fault:
         if not on_cpu and not isinstance(fault, _BAD_FILE):
-            raise provider.absent(_reason(fault)) from fault
+            raise provider.absent(_reason(fault), ort) from fault
         what = model if isinstance(model, str) else "its own proof model"
         truncated = isinstance(fault, _state.InvalidProtobuf)
         reason = "it is not an ONNX file, or it is truncated" if truncated else _reason(fault)
@@ -94,13 +94,13 @@ def _ask(provider: Provider, options: ort.SessionOptions, tf32: bool) -> list[tu
     asked = provider.options(tf32, options.intra_op_num_threads or available_cores())
     if not provider.plugin:
         if provider.ort_name not in ort.get_available_providers():
-            raise provider.absent(f"the installed onnxruntime is built without {provider.ort_name}")
-        provider.prepare()
+            raise provider.absent(f"the installed onnxruntime is built without {provider.ort_name}", ort)
+        provider.prepare(ort)
         return [(provider.ort_name, asked)]
     try:
         options.add_provider_for_devices([plugin_device(provider.plugin, provider.ort_name)], asked)
     except PluginMissing as fault:
-        raise provider.absent(str(fault)) from fault
+        raise provider.absent(str(fault), ort) from fault
     return None
 
 
@@ -111,11 +111,11 @@ def assert_owner(session: ort.InferenceSession, provider: Provider) -> Placement
     """
     first = next(iter(session.get_providers()), "nothing")
     if first != provider.ort_name:
-        raise provider.absent(f"the session runs on {first}")
+        raise provider.absent(f"the session runs on {first}", ort)
     placement = read_placement(session)
     strangers = sorted({node.provider for node in placement or () if node.provider != provider.name})
     if strangers:
-        raise provider.absent(f"part of the graph runs on {', '.join(strangers)}")
+        raise provider.absent(f"part of the graph runs on {', '.join(strangers)}", ort)
     return placement
 
 
@@ -138,7 +138,7 @@ def run_once(session: ort.InferenceSession, provider: Provider, *, side: int) ->
             session.run(None, {entry.name: np.zeros(sizes, np.float32)})
     except ORT_ERRORS as fault:
         if provider is not PROVIDERS["cpu"]:
-            raise provider.absent(_reason(fault)) from fault
+            raise provider.absent(_reason(fault), ort) from fault
         raise ModelFileError(
             f"The model fails on an image batch of {sizes}: {_reason(fault)}.", cure="Export the model again."
         ) from fault

@@ -1,6 +1,7 @@
-"""Execution providers: what each is called, which widths it likes, and why it may be missing.
+"""Execution providers: what each is called, what it can do, which widths it likes, and why it may be missing.
 
-The proof that one is truly there is in `compress.runtime.proof`.
+The proof that one is truly there is in `compress.runtime.proof`, which hands ONNX Runtime to what asks for it here:
+help texts and pruning read this table without it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-
-import onnxruntime as ort
+from typing import Any
 
 from compress.errors import ProviderError
 from compress.registry import pick
@@ -30,6 +30,8 @@ class Provider:
     """The short name that users type."""
     ort_name: str
     """ONNX Runtime's name of it."""
+    help: str
+    """In a few words, where it computes."""
     find_alignment: Callable[[], int]
     cure: str
     """What to do when it is missing."""
@@ -46,32 +48,36 @@ class Provider:
     """ONNX Runtime's name of the device whose own memory it computes in; "": the host's, and nothing is copied."""
     has_tf32: bool = False
     """Whether it may round products to 10 bits."""
-    prepare: Callable[[], object] = str
-    """Called before a session is created: loads what the provider needs."""
+    quantized: tuple[str, ...] = ("int8",)
+    """Kinds of quantized files that can gain on it."""
+    times_layers: bool = False
+    """Whether ONNX Runtime's time of a node is that of its work there, so that latency can be predicted."""
+    prepare: Callable[[Any], object] = lambda ort: None
+    """Called with the module onnxruntime before a session is created: loads what the provider needs."""
     options: Callable[[bool, int], dict[str, str]] = lambda tf32, threads: {}
     """ONNX Runtime's provider options, given whether TF32 is allowed and how many CPU threads."""
-    explain: Callable[[], str] = str
-    """Why the provider may be missing, or ""; called only after a failed proof."""
+    explain: Callable[[Any], str] = lambda ort: ""
+    """Why the provider may be missing, or "", from the module onnxruntime; called only after a failed proof."""
 
     @property
     def alignment(self) -> int:
         """Channel widths should be multiples of this to be computed at full speed."""
         return self.find_alignment()
 
-    def absent(self, reason: str) -> ProviderError:
-        """The one error of a provider that was asked for and is not truly there; `reason` is ONNX Runtime's."""
-        because = self.explain() or reason
+    def absent(self, reason: str, ort: Any) -> ProviderError:
+        """The one error of a provider that was asked for and is not truly there; `reason` is ONNX Runtime's (`ort`)."""
+        because = self.explain(ort) or reason
         return ProviderError(f"The provider '{self.name}' was asked for but is not there: {because}.", cure=self.cure)
 
 
 def cpu_alignment() -> int:
-    """ONNX Runtime's channel block: 16 with AVX-512, else 8; 16, which serves both, where no flags are told."""
+    """ONNX Runtime's channel block: 16 with AVX-512, else 8; 16, which serves both, where the flags are unknown."""
     flags = cpu_flags()
     return 16 if flags is None or "avx512f" in flags else 8
 
 
 @cache
-def _preload_cuda() -> str:
+def _preload_cuda(ort: Any) -> str:
     """Let ONNX Runtime find CUDA libraries that pip installed; returns what it printed about missing ones."""
     said = io.StringIO()
     if hasattr(ort, "preload_dlls"):
@@ -81,12 +87,13 @@ def _preload_cuda() -> str:
     return said.getvalue()
 
 
-def _why_no_cuda() -> str:
+def _why_no_cuda(ort: Any) -> str:
     if "CUDAExecutionProvider" not in ort.get_available_providers():
         return "the installed onnxruntime is built without CUDA"  # as on macOS
     reasons = [] if _has_nvidia_driver() else ["no NVIDIA driver"]
     # Lines such as "Failed to load libcublas.so.13: ..."; a path when pip's copy is damaged.
-    failed = [line.removeprefix("Failed to load ") for line in _preload_cuda().splitlines() if "Failed to load" in line]
+    lines = [line for line in _preload_cuda(ort).splitlines() if "Failed to load" in line]
+    failed = [line.removeprefix("Failed to load ") for line in lines]
     if failed:
         reasons.append("cannot load " + ", ".join(dict.fromkeys(text.split(": ")[0] for text in failed)))
     return ", ".join(reasons)
@@ -110,19 +117,23 @@ PROVIDERS: dict[str, Provider] = {
     "cpu": Provider(
         name="cpu",
         ort_name="CPUExecutionProvider",
+        help="any processor",
         find_alignment=cpu_alignment,
         cure="Reinstall onnxruntime.",
         logit_bound=1e-3,  # 0.05 points of probability; both sides sum in almost the same order
+        times_layers=True,
     ),
     "cuda": Provider(
         name="cuda",
         ort_name="CUDAExecutionProvider",
+        help="an NVIDIA GPU",
         find_alignment=lambda: 8,
         cure="Install an NVIDIA driver and 'onnxruntime-gpu[cuda,cudnn]', or choose the provider 'cpu'.",
         slices=16,  # a GPU is idle with one; a CPU is as fast with one as with many, and needs the least memory
         logit_bound=5e-3,  # 0.25 points; Winograd and FFT convolutions round float32 more coarsely
         memory="cuda",
         has_tf32=True,
+        quantized=("int8", "fp16"),
         prepare=_preload_cuda,
         options=lambda tf32, threads: {"use_tf32": str(int(tf32))},
         explain=_why_no_cuda,
@@ -130,6 +141,7 @@ PROVIDERS: dict[str, Provider] = {
     "openvino": Provider(
         name="openvino",
         ort_name="OpenVINOExecutionProvider",
+        help="an Intel processor, by a plugin",
         find_alignment=cpu_alignment,  # the channel blocks of oneDNN, which computes its convolutions: 16 or 8
         cure="On an Intel processor `pip install onnxruntime-ep-openvino`, or choose the provider 'cpu'.",
         logit_bound=1e-3,  # as on the CPU: float32 sums in another order

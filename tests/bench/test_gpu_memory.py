@@ -12,7 +12,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from compress.bench import gpu_memory, memory
-from compress.bench.gpu_memory import Untold, parse_smi, process_bytes
+from compress.bench.gpu_memory import MemoryUnknown, parse_smi, process_bytes
 from compress.bench.memory import measure_memory
 
 NO_DRIVER = shutil.which("nvidia-smi") is None
@@ -41,7 +41,7 @@ def test_lines_of_one_process_are_added_over_the_gpus() -> None:
     ],
 )
 def test_an_answer_without_the_figure_is_no_figure(text: str, reason: str) -> None:
-    with pytest.raises(Untold, match=reason):
+    with pytest.raises(MemoryUnknown, match=reason):
         parse_smi(text, 4242)
 
 
@@ -50,15 +50,15 @@ def test_the_command_is_asked_and_its_failure_told() -> None:
     said = [sys.executable, "-c", "print('4242, 7')"]
     assert process_bytes(4242, command=said) == 7 * MIB
     failing = [sys.executable, "-c", "import sys; print('NVIDIA-SMI has failed'); sys.exit(9)"]
-    with pytest.raises(Untold, match=r"ended with 9 \(NVIDIA-SMI has failed\)"):
+    with pytest.raises(MemoryUnknown, match=r"ended with 9 \(NVIDIA-SMI has failed\)"):
         process_bytes(4242, command=failing)
-    with pytest.raises(Untold, match="neither the package nvidia-ml-py nor no-such-tool is installed"):
+    with pytest.raises(MemoryUnknown, match="neither the package nvidia-ml-py nor no-such-tool is installed"):
         process_bytes(4242, command=["no-such-tool"])
 
 
 def test_a_driver_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch, no_nvml: None) -> None:
     monkeypatch.setattr(gpu_memory, "_SECONDS", 0.01)
-    with pytest.raises(Untold, match="TimeoutExpired"):
+    with pytest.raises(MemoryUnknown, match="TimeoutExpired"):
         process_bytes(1, command=[sys.executable, "-c", "import time; time.sleep(9)"])
 
 
@@ -85,26 +85,26 @@ def test_nvml_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
     module = _nvml(monkeypatch, [[(5, 100), (6, 200)], [(5, 11)], []])
     assert process_bytes(5, command=["no-such-tool"]) == 111
     _nvml(monkeypatch, [[(5, None)]])
-    with pytest.raises(Untold, match="does not tell memory by process"):
+    with pytest.raises(MemoryUnknown, match="does not tell memory by process"):
         process_bytes(5)
 
     def fail() -> None:
         raise module.NVMLError("Driver Not Loaded")
 
     monkeypatch.setattr(_nvml(monkeypatch, []), "nvmlInit", fail)
-    with pytest.raises(Untold, match=r"NVML failed \(Driver Not Loaded\)"):
+    with pytest.raises(MemoryUnknown, match=r"NVML failed \(Driver Not Loaded\)"):
         process_bytes(5)
 
 
 @pytest.mark.skipif(not NO_DRIVER, reason="nvidia-smi is installed")
 @pytest.mark.usefixtures("no_nvml")
 def test_without_a_driver_there_is_no_figure_but_a_reason() -> None:
-    with pytest.raises(Untold, match="neither the package nvidia-ml-py nor nvidia-smi is installed"):
+    with pytest.raises(MemoryUnknown, match="neither the package nvidia-ml-py nor nvidia-smi is installed"):
         process_bytes(1)
 
 
 def test_what_the_child_could_not_read_becomes_a_warning(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = {"peak_bytes": 1, "imports_bytes": 1, "gpu_bytes": None, "gpu_untold": "no driver"}
+    answer = {"peak_bytes": 1, "imports_bytes": 1, "gpu_bytes": None, "gpu_unknown": "no driver"}
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, json.dumps(answer), ""))
     found = measure_memory(tiny_path, shape=(1, 1, 8, 8), provider="cuda")
     assert found == memory.MemoryReport(1, 1, None, ("GPU memory was not measured: no driver.",))

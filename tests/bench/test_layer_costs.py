@@ -61,7 +61,7 @@ def _node(operator: str, layer: Layer, output: tuple[int, ...], seconds: float) 
 
 def fit(settings: Sequence[Sequence[int]], profiles: Sequence[NodeProfile]) -> LatencyModel:
     layers = [network(widths) for widths in settings]
-    return fit_latency_model(layers, profiles, block=BLOCK, threads=2, batch=1, size=(20, 20))
+    return fit_latency_model(layers, profiles, provider="cpu", block=BLOCK, threads=2, batch=1, size=(20, 20))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def model() -> LatencyModel:
 
 
 @pytest.mark.parametrize("widths", UNSEEN)
-def test_networks_that_were_not_measured_are_foretold(widths: tuple[int, ...], model: LatencyModel) -> None:
+def test_networks_that_were_not_measured_are_predicted(widths: tuple[int, ...], model: LatencyModel) -> None:
     measured = profile(widths).wall[0]
     assert model.predict(network(widths)) == pytest.approx(measured, rel=0.02)
 
@@ -95,12 +95,12 @@ def test_names_do_not_matter_and_a_second_prediction_is_the_first(model: Latency
     assert model.predict(layers) == model.predict(network(UNSEEN[0])) == model.predict(layers)
 
 
-def test_left_out_errors_are_small_on_a_steady_machine_and_name_a_disturbed_sample(model: LatencyModel) -> None:
+def test_leave_one_out_errors_are_small_on_a_steady_machine_and_name_a_disturbed_sample(model: LatencyModel) -> None:
     assert [sample.outputs[:3] for sample in model.samples] == list(SETTINGS)
     assert model.samples[0].seconds == profile(SETTINGS[0]).wall[0]
     assert model.largest_error < 0.1
     disturbed = fit(SETTINGS, [profile(widths, slower=1 + (widths == SETTINGS[2])) for widths in SETTINGS])
-    errors = [sample.left_out_error for sample in disturbed.samples]
+    errors = [sample.leave_one_out_error for sample in disturbed.samples]
     assert min(errors) == errors[2] < -0.4
     assert disturbed.largest_error == -errors[2]
 

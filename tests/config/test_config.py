@@ -14,6 +14,7 @@ from compress.config import Config, Phantom, Ratios, block_names, check_align, r
 from compress.config.read import from_document, load_config, load_ratios, save_config
 from compress.config.templates import config_text, demo_document, ratios_text
 from compress.errors import ConfigError, PlanError
+from compress.runtime.providers import PROVIDERS
 
 THESIS = """
 experiment:
@@ -334,7 +335,7 @@ class TestRatioFiles:
 
 class TestTemplates:
     def test_the_written_configuration_is_the_defaults(self):
-        assert from_document(yaml.safe_load(config_text(None))) == from_document(
+        assert from_document(yaml.safe_load(config_text(None, providers=PROVIDERS))) == from_document(
             {}, ["sweep.ratio_sets=[{name: quarter, ratios: {default: 0.25}}, {name: half, ratios: {default: 0.5}}]"]
         )
 
@@ -342,13 +343,13 @@ class TestTemplates:
         def keys(value: Any) -> Any:
             return {k: keys(v) for k, v in value.items()} if isinstance(value, dict) else None
 
-        assert keys(yaml.safe_load(config_text(None))) == keys(Config().to_json())
+        assert keys(yaml.safe_load(config_text(None, providers=PROVIDERS))) == keys(Config().to_json())
 
     @settings(max_examples=20)
     @example("/data/" + "a long folder name " * 9 + 'with "quotes" and {braces}')
     @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1))
     def test_any_folder_name_survives(self, folder: str):
-        assert yaml.safe_load(config_text(folder))["train"]["paths"]["train_dir"] == folder
+        assert yaml.safe_load(config_text(folder, providers=PROVIDERS))["train"]["paths"]["train_dir"] == folder
 
     @pytest.mark.parametrize("levels", [1, 3, 5])
     def test_the_written_ratios_remove_half_of_every_block(self, tmp_path: Path, levels: int):

@@ -9,7 +9,9 @@ import makers
 import numpy as np
 import pytest
 
-from compress.data.layouts import LAYOUTS, detect_layout, find_cases, read_volume
+from compress.data.layouts import LAYOUTS, Layout, detect_layout, find_cases, read_volume
+from compress.data.scan import Scan
+from compress.data.sources import find_sources
 from compress.data.volume import ACDC_LABELS, Case
 from compress.errors import DataError
 
@@ -237,3 +239,40 @@ def test_real_acdc_folder(acdc_dir: Path) -> None:
     assert ed.image_path.name == "patient090_frame04.nii.gz"
     volume = read_volume(cases[0])
     assert volume.image.shape == (10, 256, 216) and volume.spacing == (10.0, 1.5625, 1.5625)
+
+
+def _scan_toy(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
+    """One folder per patient: image.nii.gz and, where training wants it, truth.nii.gz."""
+    found = Scan()
+    for image in sorted(folder.glob("*/image.nii.gz")):
+        mask = image.with_name("truth.nii.gz")
+        if mask.is_file() or not require_masks:
+            found.cases.append(Case(image.parent.name, "ED", image, mask if mask.is_file() else None))
+        else:
+            found.fault(mask, DataError(f"{mask} is missing."))
+    return found
+
+
+def test_a_layout_is_registered_once_for_training_and_for_prediction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def matches(folder: Path) -> bool:
+        return any(folder.glob("*/image.nii.gz"))
+
+    layout = Layout(matches, _scan_toy, "toy: PATIENT/image.nii.gz", mask_stem=lambda case: case.name)
+    monkeypatch.setitem(LAYOUTS, "toy", layout)
+    for patient in ("anna", "bert"):
+        makers.save(tmp_path / "toy" / patient / "image.nii.gz", makers.make_image(len(patient)))
+    makers.save(tmp_path / "toy" / "anna" / "truth.nii.gz", makers.make_mask())
+    found = find_sources(tmp_path / "toy")
+    outputs = {study: [source.output for source in images] for study, images in found.studies.items()}
+    assert (found.kind, outputs) == ("toy", {"anna": ["anna_ED.nii.gz"], "bert": ["bert_ED.nii.gz"]})
+    assert detect_layout(tmp_path / "toy") == "toy"
+    with pytest.raises(DataError, match=r"truth\.nii\.gz is missing"):
+        find_cases(tmp_path / "toy")
+    makers.save(tmp_path / "toy" / "bert" / "truth.nii.gz", makers.make_mask())
+    assert [case.name for case in find_cases(tmp_path / "toy")] == ["anna_ED", "bert_ED"]
+    (tmp_path / "empty").mkdir()
+    for look in (find_cases, find_sources):
+        with pytest.raises(DataError, match=r"toy: PATIENT/image\.nii\.gz"):
+            look(tmp_path / "empty")

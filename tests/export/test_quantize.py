@@ -9,9 +9,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from compress.choices import CALIBRATION_METHODS
 from compress.errors import ConfigError, ModelFileError
 from compress.export.quantize import (
-    METHODS,
     Calibration,
     calibrate,
     convolutions,
@@ -30,7 +30,7 @@ def images() -> np.ndarray:
     return np.random.default_rng(0).standard_normal((6, 1, 32, 32)).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=list(METHODS))
+@pytest.fixture(scope="module", params=list(CALIBRATION_METHODS))
 def calibration(
     request: pytest.FixtureRequest, sealed_path: Path, images: np.ndarray, tmp_path_factory: pytest.TempPathFactory
 ) -> Calibration:
@@ -100,7 +100,7 @@ def test_images_and_logits_stay_float32(calibration, sealed_path, images, tmp_pa
 
 
 def test_nothing_is_printed(sealed_path, images, tmp_path, capfd):
-    for method in METHODS:
+    for method in CALIBRATION_METHODS:
         calibrate(fill_shapes(sealed_path, tmp_path / "shapes.onnx"), images, method=method, folder=tmp_path)
     quantize_fp16(sealed_path, tmp_path / "fp16.onnx")
     printed = capfd.readouterr()

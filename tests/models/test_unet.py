@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from compress.errors import ConfigError
 from compress.models.build import build
 from compress.models.cost import count_parameters
-from compress.models.unet import UNet, check_widths, dense_widths, depth_of, initialise
+from compress.models.unet import UNet, check_widths, dense_widths, depth_of, followers, initialise, narrowed_widths
 
 WIDTH = st.integers(1, 9)
 
@@ -53,6 +53,22 @@ def test_dense_widths_mirror_the_features():
         "decoders.2": [4],
         "decoders.3": [4, 4],
     }
+
+
+def test_what_a_transposed_convolution_follows_is_what_it_feeds():
+    network = UNet(1, 4, dense_widths([3, 4, 5]))
+    for follower, leader in followers(network.widths).items():
+        upsampling, fed = network.get_submodule(follower), network.get_submodule(leader)
+        assert isinstance(upsampling, torch.nn.ConvTranspose2d)
+        assert fed.conv1.in_channels - upsampling.out_channels in (3, 4, 5)  # the rest comes over the skip
+    assert len(followers(network.widths)) == 3
+
+
+def test_narrowed_widths_change_the_convolutions_that_are_named():
+    before = dense_widths([4])
+    after = narrowed_widths(before, {"encoders.0.conv1": 1, "bottleneck.conv2": 3, "decoders.0": 2})
+    assert after == {"encoders.0": [1, 4], "bottleneck": [8, 3], "decoders.0": [2], "decoders.1": [4, 4]}
+    assert before == dense_widths([4])
 
 
 @pytest.mark.parametrize(

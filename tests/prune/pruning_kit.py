@@ -16,9 +16,9 @@ from torch import nn
 from compress.config import block_names
 from compress.export.onnx import frozen_copy
 from compress.models.checkpoint import Checkpoint, Meta
-from compress.models.unet import UNet, dense_widths, initialise
+from compress.models.unet import UNet, dense_widths, followers, initialise
 from compress.prune import PruningPlan, find_groups, rank
-from compress.prune.groups import SILENCED, ChannelGroups, Group, masked, removed
+from compress.prune.groups import SILENCED, ChannelGroups, Group, removed
 
 LABELS = {"RV": 1, "MYO": 2, "LV": 3}
 IN_CHANNELS = 1
@@ -89,8 +89,22 @@ def plan_for(
 ) -> PruningPlan:
     """A plan for a U-Net, by default with textbook counts: no alignment."""
     settings: dict[str, Any] = {"align": "none", "seed": 3, "source": source.meta.digest, **more}
-    found = unet_groups(source.meta.arguments["widths"])
-    return rank(source.network, _example(source.network), ratio=ratio, ratios=ratios, groups=found, **settings)
+    widths = source.meta.arguments["widths"]
+    settings |= {"follow": followers(widths), "groups": unet_groups(widths)}
+    return rank(source.network, _example(source.network), ratio=ratio, ratios=ratios, **settings)
+
+
+def masked(
+    tensors: Mapping[str, torch.Tensor], groups: Sequence[Group], kept: Mapping[str, Sequence[int]]
+) -> dict[str, torch.Tensor]:
+    """`tensors` of unchanged shape with removed channels silenced: the oracle for `sliced`.
+
+    Filter, bias, norm weight and norm bias become zero, so a removed channel is zero after its norm.
+    """
+    result = {name: tensor.clone() for name, tensor in tensors.items()}
+    for (name, dim), gone in removed(groups, kept, roles=SILENCED).items():
+        result[name].index_fill_(dim, torch.from_numpy(gone), 0.0)
+    return result
 
 
 def silenced(network: nn.Module, plan: PruningPlan) -> nn.Module:

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from compress.choices import CRITERIA
 from compress.errors import ConfigError, PlanError
 from compress.models.unet import UNet, dense_widths
-from compress.prune.criteria import CRITERIA, Context, comparable, describe, needs_gradients, score, slice_norms
+from compress.prune.criteria import Context, comparable, describe, needs_gradients, score, slice_norms
 from compress.prune.groups import SILENCED, Group, find_groups
 
 PINNED = [0.90004316, 0.29154913, 0.32568811, 0.34007041]

@@ -14,6 +14,7 @@ from pruning_kit import (
     checkpoint,
     images_like,
     largest_difference,
+    masked,
     plan_for,
     shake,
     silenced,
@@ -26,10 +27,10 @@ from torch import nn
 
 from compress.errors import PlanError
 from compress.models.checkpoint import Checkpoint, load, save
-from compress.models.unet import UNet, dense_widths
+from compress.models.unet import UNet, dense_widths, narrowed_widths
 from compress.prune import find_groups, rank, rebuild
-from compress.prune.groups import masked, sliced
-from compress.prune.rebuild import pruned_widths, rebuild_checkpoint
+from compress.prune.groups import sliced
+from compress.prune.rebuild import rebuild_checkpoint
 
 BY_WEIGHTS = ["bn-scale", "fpgm", "l1", "l2", "random"]
 
@@ -66,7 +67,7 @@ def test_any_choice_of_channels_can_be_kept(data: st.DataObject, sizes: dict[str
     groups = unet_groups(sizes).groups
     kept = {g.name: sorted(data.draw(st.sets(st.integers(0, g.width - 1), min_size=1))) for g in groups}
     smaller = sliced(source.network.state_dict(), groups, kept)
-    network = UNet(IN_CHANNELS, 4, pruned_widths(sizes, groups, kept)).eval()
+    network = UNet(IN_CHANNELS, 4, narrowed_widths(sizes, {name: len(units) for name, units in kept.items()})).eval()
     network.load_state_dict(smaller)
     large = UNet(**source.meta.arguments).eval()
     large.load_state_dict(masked(source.network.state_dict(), groups, kept))

@@ -177,7 +177,9 @@ def test_transposed_convolutions_follow_what_they_feed():
     ("name", "ratios", "expected"),
     [
         ("decoders.1", {"decoders.0": 0.9}, 0.1),
-        ("decoders.up.0", {}, 0.1),
+        ("decoders.2", {"decoders.3": 0.9}, 0.1),
+        ("decoders.0", {}, 0.1),
+        ("decoders.0", {"decoders": 0.3, "decoders.1": 0.9}, 0.3),
         ("encoders.0.conv1", {"encoders.1": 0.9}, 0.1),
         ("encoders.0.conv1", {"encoders.0": 0.5, "encoders": 0.3}, 0.5),
         ("encoders.0.conv1", {"encoders.0.conv1": 0.7, "encoders.0": 0.5}, 0.7),
@@ -188,7 +190,30 @@ def test_transposed_convolutions_follow_what_they_feed():
     ],
 )
 def test_the_most_specific_name_wins(name: str, ratios: dict[str, float], expected: float):
-    assert ratio_of(group_of(4, name=name), default=0.1, ratios=ratios) == expected
+    follow = {"decoders.0": "decoders.1"}
+    assert ratio_of(group_of(4, name=name), default=0.1, ratios=ratios, follow=follow) == expected
+
+
+class _Decoders(nn.Module):
+    """A network of another family whose list happens to have a name of the U-Net's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoders = nn.ModuleList([nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 2, 1)])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.decoders:
+            x = torch.relu(layer(x))
+        return x
+
+
+@pytest.mark.parametrize("scope", ["local", "global"])
+@pytest.mark.parametrize(("follow", "kept"), [({}, 8), ({"decoders.0": "decoders.1"}, 4)])
+def test_a_block_follows_another_only_where_the_caller_says_so(scope: Any, follow: dict[str, str], kept: int):
+    ratios = {"decoders.1": 0.5}
+    image = torch.zeros(1, 1, 8, 8)
+    plan = rank(_Decoders(), image, ratio=0.0, ratios=ratios, scope=scope, follow=follow, align="none")
+    assert {name: len(units) for name, units in plan.kept.items()} == {"decoders.0": kept, "decoders.1": 4}
 
 
 def test_masks_tell_every_channel_of_every_block():

@@ -21,6 +21,7 @@ from compress.rundir import quantized_files
 from compress.runtime.card import KEY, read_card
 from compress.runtime.modelfile import read_metadata, read_model_file
 from compress.runtime.proof import prove
+from compress.runtime.providers import find_provider
 from compress.runtime.session import Session, open_session
 from compress.steps.exporting.export import export_stage
 from compress.steps.scoring.cohort import score_cohort
@@ -40,10 +41,6 @@ class BenchRequest:
     size: tuple[int, int]
     threads: int | None = None
     with_dice: bool = True
-
-
-QUANTIZED = {"cpu": ("int8",), "openvino": ("int8",), "cuda": ("int8", "fp16")}
-"""Provider -> the quantized files that it can gain by."""
 
 
 def run_models(ws: Workspace, *, provider: str | None = None) -> dict[str, Path]:
@@ -74,7 +71,7 @@ def run_models(ws: Workspace, *, provider: str | None = None) -> dict[str, Path]
 def quantized_of(ws: Workspace, source: Path, provider: str) -> dict[str, Path]:
     """Kind -> file, of what `quantize` made of `source`; a file made of an earlier one is left out with a warning."""
     found = {}
-    for kind in QUANTIZED.get(provider, ()):
+    for kind in find_provider(provider).quantized:
         path, _ = quantized_files(source, kind)
         if not path.is_file():
             continue

@@ -24,13 +24,14 @@ from compress.prune.rebuild import rebuild_checkpoint
 from compress.prune.shapes import LayerShape
 from compress.runtime.machine import available_cores, cpu_model
 from compress.runtime.proof import prove
+from compress.runtime.providers import find_provider
 from compress.runtime.session import open_session
 from compress.steps.reuse import Result
 from compress.steps.workspace import Workspace
 
 _ROUNDS = 40
 TRUSTED = 0.15
-"""Left-out error of a latency model above which its user is warned."""
+"""Leave-one-out error of a latency model above which its user is warned."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Timing:
 def refuse_unmeasurable(provider: str) -> None:
     """Raise `ProviderError` when the provider is not there, `ConfigError` when its layers cannot be timed."""
     prove(provider)
-    if provider != "cpu":
+    if not find_provider(provider).times_layers:
         raise ConfigError(
             f"Latency cannot be predicted on '{provider}': ONNX Runtime does not time each layer's work there.",
             cure="Plan with --target macs=... or params=..., and measure with `cardiocompress bench`.",
@@ -70,7 +71,7 @@ def latency_model(ws: Workspace, dense: Checkpoint, base: PruningPlan, *, provid
     model = _measure(ws, dense, base, provider, align)
     if model.largest_error > TRUSTED:
         ws.progress.warn(
-            f"A sample network took {model.largest_error:.0%} more or less than the others foretell: a busy machine? "
+            f"A sample network took {model.largest_error:.0%} more or less than the others predict: a busy machine? "
             f"Delete {result.path} and plan again when it is idle."
         )
     result.store({"model": model.to_json()})

@@ -8,6 +8,7 @@ from itertools import islice
 import torch
 
 from compress.data.dataset import SliceDataset, epoch_loader
+from compress.models.build import architecture_of
 from compress.models.checkpoint import Checkpoint
 from compress.prune import ranking
 from compress.prune.criteria import needs_gradients
@@ -40,6 +41,7 @@ def rank(ws: Workspace, source: Checkpoint, request: PruneRequest) -> PruningPla
         loss=build_loss(ws.config.train.parameters.loss_function),
         seed=seed,
         source=source.meta.digest,
+        follow=architecture_of(source.meta.architecture).followers(source.meta.arguments),
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime as ort
 
 from compress.bench.latency import LatencySamples, measure_latency
+from compress.choices import calibration_methods
 from compress.data.cache import prepare_all
 from compress.errors import ConfigError, GateError, ModelFileError
 from compress.evaluate.summary import EvaluationReport
@@ -29,7 +30,7 @@ from compress.runtime.segmenter import Segmenter
 from compress.runtime.session import open_session
 from compress.steps.exporting.export import check_training_data
 from compress.steps.quantizing.result import Quantized
-from compress.steps.quantizing.search import Found, Search, methods_of, run_each
+from compress.steps.quantizing.search import Found, Search, run_each
 from compress.steps.scoring.cohort import score_cohort
 from compress.steps.workspace import Workspace
 
@@ -71,6 +72,7 @@ def quantize(ws: Workspace, request: QuantizeRequest) -> Quantized:
     """
     if request.kind not in KINDS:
         raise ConfigError(f"Unknown kind '{request.kind}'. Known: {', '.join(KINDS)}.")
+    calibration_methods(request.method)
     prove(request.provider)
     source = _source(ws, request)
     target, record = quantized_files(request.model, request.kind, out=request.out)
@@ -93,7 +95,7 @@ def _make(ws: Workspace, request: QuantizeRequest, source: Segmenter, scrap: Pat
     found = None
     if request.kind == "int8":
         found = _search(ws, request, card, images, scrap).run(
-            methods_of(request.method), least_dice=before.mean_dice - request.budget
+            calibration_methods(request.method), least_dice=before.mean_dice - request.budget
         )
     path = found.path if found else quantize_fp16(original.path, scrap / "fp16.onnx")
     about = _about(request, original, found, ws.training.digest, len(images))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from compress.errors import GateError
-from compress.export.quantize import METHODS, Calibration, calibrate, convolutions, fill_shapes, quantize_int8
+from compress.export.quantize import Calibration, calibrate, convolutions, fill_shapes, quantize_int8
 from compress.progress import Progress
 from compress.runtime.predict import Run
 from compress.runtime.session import open_session
@@ -139,11 +139,6 @@ class Search:
 
     def _logits(self, path: Path, images: np.ndarray) -> np.ndarray:
         return run_each(open_session(path, threads=self.threads, spinning="off").run, images)
-
-
-def methods_of(word: str) -> tuple[str, ...]:
-    """The calibration methods that a word stands for; "auto" is all of them."""
-    return tuple(METHODS) if word == "auto" else (word,)
 
 
 def run_each(run: Run, images: np.ndarray) -> np.ndarray:

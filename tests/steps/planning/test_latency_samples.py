@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from planning_kit import workspace
 
+from compress.files import read_json, write_json
 from compress.prune.shapes import layers_of
 from compress.steps.planning import latency
 from compress.steps.planning.latency import bench_layers, latency_model, time_pruned
@@ -34,6 +35,12 @@ def test_samples_are_measured_once_and_predict_the_network_s_own_layers(ws, monk
     assert latency_model(ws, dense, base, provider="cpu", align=8) == model
     with pytest.raises(TypeError):  # other widths have to be measured
         latency_model(ws, dense, base, provider="cpu", align=16)
+    path = ws.run.planning.latency("cpu")
+    document = read_json(path)
+    del document["model"]["samples"][0]["leave_one_out_error"]
+    write_json(path, document)
+    with pytest.raises(TypeError):  # what an earlier version wrote is measured again too
+        latency_model(ws, dense, base, provider="cpu", align=8)
 
 
 def test_counts_of_samples_cover_every_aligned_width(ws):

@@ -26,7 +26,7 @@ from compress.runtime.verify import verify
 from compress.steps.exporting.export import card_of
 from compress.steps.quantizing import quantize as quantizing
 from compress.steps.quantizing.quantize import QuantizeRequest, calibration_images, quantize
-from compress.steps.quantizing.search import Search, Trial, methods_of
+from compress.steps.quantizing.search import Search, Trial
 from compress.steps.training.dense import new_network
 from compress.steps.workspace import Workspace
 
@@ -204,8 +204,3 @@ def test_the_search_keeps_the_fewest_layers_in_float_worst_first(layers, enough)
     found = search.run(["minmax"], least_dice=0.8)
     assert found.chosen.keep_float == tuple(f"layer{layers - 1 - i}" for i in range(enough))
     assert len(search.trials) <= 2 + 2 * np.log2(layers)
-
-
-def test_words_for_methods():
-    assert methods_of("auto") == ("minmax", "percentile", "entropy")
-    assert methods_of("entropy") == ("entropy",)
