@@ -61,6 +61,13 @@ def test_telemetry_is_off_before_onnxruntime_can_be_imported():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+def test_what_tests_share_loads_nothing_heavy_before_it_is_used():
+    code = "import sys, conftest; sys.exit(str({'torch', 'onnx', 'onnxruntime', 'scipy'} & set(sys.modules) or ''))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT / "tests", capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
+
+
 def test_no_layer_prints_below_the_command_line():
     for path in (ROOT / "compress").rglob("*.py"):
         # A subprocess whose standard output is its answer, and the text of a bundle's example.
