@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
+import tomllib
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import grimp
+import pytest
 from command_names import runnable
 
 from compress import __version__
@@ -24,6 +29,17 @@ def test_imports_follow_the_contracts():
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_no_module_imports_itself_by_a_detour():
+    """Not even for types or inside a function; the import of a package that a submodule implies does not count."""
+    graph = grimp.build_graph(*PACKAGES, cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert len(imports) > len(PACKAGES)
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as fault:
+        pytest.fail(" -> ".join(fault.args[1]))
 
 
 def test_the_readme_shows_every_command():
@@ -47,7 +63,15 @@ def test_the_map_lists_no_file_that_is_gone():
 
 def test_the_changelog_names_the_version():
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
-    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_version_stands_once():
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "version" not in document["project"] and document["project"]["dynamic"] == ["version"]
+    module, _, name = document["tool"]["setuptools"]["dynamic"]["version"]["attr"].rpartition(".")
+    assert getattr(importlib.import_module(module), name) == __version__
+    # A literal is read without importing the package, whose own needs are not there while it is being built.
+    assert f'\n__version__ = "{__version__}"\n' in (ROOT / module / "__init__.py").read_text()
 
 
 def test_pictures_that_the_readme_shows_exist():
