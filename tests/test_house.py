@@ -74,6 +74,16 @@ def test_the_version_stands_once():
     assert f'\n__version__ = "{__version__}"\n' in (ROOT / module / "__init__.py").read_text()
 
 
+def test_the_guide_for_contributors_is_true():
+    guide, makefile = (ROOT / "CONTRIBUTING.md").read_text(), (ROOT / "Makefile").read_text()
+    targets = re.findall(r"(?:^    |`)make ([a-z]+)", guide, re.M)
+    assert "check" in targets and all(f"\n{target}:" in makefile for target in targets)
+    assert "make check" in (ROOT / ".ci/run").read_text()
+    table = (ROOT / "ARCHITECTURE.md").read_text().partition("## Where to add what")[2]
+    named = re.findall(r"`([A-Z]+)`", guide)
+    assert named and all(f"`{name}`" in table for name in named)
+
+
 def test_pictures_that_the_readme_shows_exist():
     for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text()):
         assert (ROOT / path).is_file(), path
