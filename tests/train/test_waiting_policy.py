@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/waiting_policy.py"
-sys.path.insert(0, str(SCRIPT.parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import waiting_policy as bench  # pyright: ignore[reportMissingImports]
 
 
 def test_a_worker_times_the_steps_that_it_was_asked_for():
     words = ["--worker", "fp32", "--steps", "2", "--features", "4", "--size", "8", "--batch", "2", "--threads", "1"]
-    done = subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, bench.__file__, *words], capture_output=True, text=True, check=True)
     seconds = json.loads(done.stdout)
     assert len(seconds) == 2 and min(seconds) > 0
 
