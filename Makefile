@@ -12,16 +12,18 @@ demo: $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
+# The quick linters first; then the tests, also under `make -j`.
+check: lint
+	$(MAKE) --no-print-directory test
+
 lint: $(READY)
 	$(BIN)/ruff check compress cli tests benchmarks
 	$(BIN)/ruff format --check compress cli tests benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-check: lint test
-
-# The install is repeated when the pins or the package's description change.
-$(READY): pyproject.toml constraints.txt
+# The install is repeated when the pins, the package's description or its version change.
+$(READY): pyproject.toml constraints.txt compress/__init__.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import sys
 from typing import Annotated, Any
 
@@ -36,7 +37,6 @@ _UsageError: Any = typer.BadParameter.__base__
 app = typer.Typer(
     name="cardiocompress",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help="Train, prune, export, run and measure cardiac MRI segmentation networks.",
@@ -44,29 +44,30 @@ app = typer.Typer(
     "cardiocompress bench --provider cpu; cardiocompress predict model.onnx images -o masks. "
     "Exit codes: 2 bad input, 3 missing environment, 4 gate failed.",
 )
-for command in (
-    init,
-    train,
-    inspect,
-    sensitivity,
-    plan,
-    prune,
-    finetune,
-    export,
-    quantize,
-    predict,
-    info,
-    verify,
-    bench,
-    gate,
-    ship,
-    sweep,
-    run,
-    demo,
-):
-    app.command()(command)
-app.command("eval")(evaluate)
-app.add_typer(data, name="data")
+_PANELS: dict[str, dict[str, Any]] = {
+    "Prepare": {"demo": demo, "init": init, "data": data},
+    "Train and prune": {
+        "train": train,
+        "inspect": inspect,
+        "sensitivity": sensitivity,
+        "plan": plan,
+        "prune": prune,
+        "finetune": finetune,
+        "eval": evaluate,
+        "run": run,
+        "sweep": sweep,
+    },
+    "Export and prove": {"export": export, "quantize": quantize, "bench": bench, "gate": gate, "ship": ship},
+    "Deploy": {"verify": verify, "info": info, "predict": predict},
+}
+"""The headings of `--help` and what stands under each, in the order of the work."""
+
+for panel, commands in _PANELS.items():
+    for name, found in commands.items():
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name, rich_help_panel=panel)
+        else:
+            app.command(name, rich_help_panel=panel)(found)
 
 
 def _print_version(asked: bool) -> None:
@@ -90,6 +91,9 @@ def main() -> None:
     """Run a command; a typed error or a wrong word prints one line and exits with its code."""
     from compress.errors import CardioCompressError
 
+    # Before torch is loaded, here and in every process that a command starts: GNU OpenMP's idle threads otherwise
+    # spin, and beside any other load each step then waits for threads that only burn the cores they share.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     atexit.register(gc.freeze)  # nothing is searched for cycles while the process ends: 0.1 s of every command
     try:
         code = app(standalone_mode=False, prog_name=app.info.name)

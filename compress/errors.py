@@ -14,6 +14,19 @@ CardioCompressError
 
 from __future__ import annotations
 
+__all__ = [
+    "CardioCompressError",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "EnvironmentFault",
+    "GateError",
+    "InputError",
+    "ModelFileError",
+    "PlanError",
+    "ProviderError",
+]
+
 
 class CardioCompressError(Exception):
     """Base of the tree. `cure` says in a few words what the user can do about it."""

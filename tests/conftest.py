@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import onnx
 import pytest
-import torch
 from hypothesis import settings
-from onnx import numpy_helper
-from torch import nn
 
-from compress.data.phantom import write_phantom
-from compress.data.preprocess import Preprocessing
-from compress.data.volume import ACDC_LABELS
-from compress.export.metadata import make_card
-from compress.export.onnx import export_onnx
-from compress.export.seal import seal
-from compress.models.build import build
-from compress.models.checkpoint import Checkpoint, Meta
-from compress.models.unet import dense_widths
-from compress.runtime.card import TrainingRange
+from compress.runtime.machine import available_cores
+
+if TYPE_CHECKING:
+    import onnx
+
+# torch and onnx are imported inside the fixtures, so that tests of numpy code start without them. The number of
+# threads is therefore asked for where torch will look whenever it is loaded, in a test's own processes too.
+os.environ.setdefault("OMP_NUM_THREADS", str(min(2, available_cores())))
 
 # The same examples every time: a failure seen once is seen by everyone.
 settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
-
-torch.set_num_threads(min(2, torch.get_num_threads()))
 
 _TEXT = """<ir_version: 10, opset_import: ["" : 20]>
 tiny (float[n, 1, h, w] image) => (float[n, 4, h, w] logits) {
@@ -56,6 +48,8 @@ def acdc_dir() -> Path:
 @pytest.fixture(scope="session")
 def tiny_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six synthetic patients in ACDC's layout; tests must not write into the folder."""
+    from compress.data.phantom import write_phantom
+
     return write_phantom(tmp_path_factory.mktemp("phantom"), patients=6, seed=11)
 
 
@@ -65,6 +59,19 @@ def sealed_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Tests must not write to it.
     """
+    import torch
+    from torch import nn
+
+    from compress.data.preprocess import Preprocessing
+    from compress.data.volume import ACDC_LABELS
+    from compress.export.metadata import make_card
+    from compress.export.onnx import export_onnx
+    from compress.export.seal import seal
+    from compress.models.build import build
+    from compress.models.checkpoint import Checkpoint, Meta
+    from compress.models.unet import dense_widths
+    from compress.runtime.card import TrainingRange
+
     arguments = {"in_channels": 1, "out_channels": 4, "widths": dense_widths([4, 8])}
     torch.manual_seed(0)
     network = build("unet", arguments).eval()
@@ -80,6 +87,10 @@ def sealed_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny_model() -> onnx.ModelProto:
     """image (N, 1, H, W) -> logits (N, 4, H, W); odd sizes fail at the Concat."""
+    import numpy as np
+    import onnx
+    from onnx import numpy_helper
+
     model = onnx.parser.parse_model(_TEXT)
     rng = np.random.default_rng(0)
     for name, shape in _WEIGHTS.items():
@@ -90,6 +101,8 @@ def tiny_model() -> onnx.ModelProto:
 @pytest.fixture
 def tiny_path(tiny_model: onnx.ModelProto, tmp_path: Path) -> Path:
     """The tiny model as a file that tells its divisor, 2."""
+    import onnx
+
     onnx.helper.set_model_props(tiny_model, {"divisor": "2", "labels": '{"RV": 1}'})
     path = tmp_path / "tiny.onnx"
     path.write_bytes(tiny_model.SerializeToString())

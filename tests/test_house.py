@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
+import tomllib
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-import typer
+import grimp
+import pytest
+from command_names import runnable
 
-from cli.app import app
 from compress import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("compress", "cli")
-
-
-def _commands() -> list[str]:
-    group = typer.main.get_command(app)
-    names = []
-    for name, found in group.commands.items():
-        names += [f"{name} {sub}" for sub in found.commands] if hasattr(found, "commands") else [name]
-    return names
 
 
 def test_imports_follow_the_contracts():
@@ -35,9 +31,20 @@ def test_imports_follow_the_contracts():
     assert done.returncode == 0, done.stdout
 
 
+def test_no_module_imports_itself_by_a_detour():
+    """Not even for types or inside a function; the import of a package that a submodule implies does not count."""
+    graph = grimp.build_graph(*PACKAGES, cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert len(imports) > len(PACKAGES)
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as fault:
+        pytest.fail(" -> ".join(fault.args[1]))
+
+
 def test_the_readme_shows_every_command():
     text = (ROOT / "README.md").read_text()
-    missing = [name for name in _commands() if f"cardiocompress {name}" not in text]
+    missing = [name for name in runnable() if f"cardiocompress {name}" not in text]
     assert not missing
 
 
@@ -56,7 +63,25 @@ def test_the_map_lists_no_file_that_is_gone():
 
 def test_the_changelog_names_the_version():
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
-    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_version_stands_once():
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "version" not in document["project"] and document["project"]["dynamic"] == ["version"]
+    module, _, name = document["tool"]["setuptools"]["dynamic"]["version"]["attr"].rpartition(".")
+    assert getattr(importlib.import_module(module), name) == __version__
+    # A literal is read without importing the package, whose own needs are not there while it is being built.
+    assert f'\n__version__ = "{__version__}"\n' in (ROOT / module / "__init__.py").read_text()
+
+
+def test_the_guide_for_contributors_is_true():
+    guide, makefile = (ROOT / "CONTRIBUTING.md").read_text(), (ROOT / "Makefile").read_text()
+    targets = re.findall(r"(?:^    |`)make ([a-z]+)", guide, re.M)
+    assert "check" in targets and all(f"\n{target}:" in makefile for target in targets)
+    assert "make check" in (ROOT / ".ci/run").read_text()
+    table = (ROOT / "ARCHITECTURE.md").read_text().partition("## Where to add what")[2]
+    named = re.findall(r"`([A-Z]+)`", guide)
+    assert named and all(f"`{name}`" in table for name in named)
 
 
 def test_pictures_that_the_readme_shows_exist():
@@ -68,6 +93,13 @@ def test_telemetry_is_off_before_onnxruntime_can_be_imported():
     code = "import os; os.environ.pop('ORT_DISABLE_TELEMETRY', None); import compress.runtime.session; "
     code += "import sys; sys.exit(os.environ['ORT_DISABLE_TELEMETRY'] != '1' or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_what_tests_share_loads_nothing_heavy_before_it_is_used():
+    code = "import sys, conftest; sys.exit(str({'torch', 'onnx', 'onnxruntime', 'scipy'} & set(sys.modules) or ''))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT / "tests", capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
 
 
 def test_no_layer_prints_below_the_command_line():

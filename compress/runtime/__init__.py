@@ -8,15 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compress.runtime.segmenter import Segmentation as Segmentation
-    from compress.runtime.segmenter import Segmenter as Segmenter
+    from compress.runtime.segmenter import Segmentation, Segmenter
 
-_PUBLIC = ("Segmentation", "Segmenter")
+__all__ = ["Segmentation", "Segmenter"]
 
 
 def __getattr__(name: str) -> Any:
     """The public names, imported when first used: modules of this package stay cheap to import alone."""
-    if name in _PUBLIC:
+    if name in __all__:
         from compress.runtime import segmenter
 
         return getattr(segmenter, name)

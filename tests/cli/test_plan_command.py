@@ -40,12 +40,6 @@ def test_too_early_or_misspelt(arguments, code, word, experiment, command):
     assert not Path("artifacts/cardiac/planning").exists()
 
 
-@pytest.mark.parametrize("name", ["sensitivity", "plan"])
-def test_help(name, command):
-    result = command(name, "--help")
-    assert result.code == 0 and len(result.out.split()) > 25
-
-
 def test_from_training_to_the_network_that_fits_the_budget(experiment, command):
     run = experiment / "artifacts" / "cardiac"
     assert command("train", *settings("train.parameters.num_epochs=1")).code == 0

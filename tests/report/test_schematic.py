@@ -18,8 +18,11 @@ def unet(levels: int, share: float = 1.0) -> dict[str, list[int]]:
 
 @pytest.mark.parametrize("levels", [2, 4, 6])
 def test_drawn(levels, tmp_path):
-    path = unet_schematic(tmp_path / "unet.png", unet(levels), unet(levels, 0.5), phantom=levels == 4)
-    assert path.stat().st_size > 20_000
+    half, quarter, stamped = (
+        unet_schematic(tmp_path / "unet.png", unet(levels), unet(levels, share), phantom=phantom).read_bytes()
+        for share, phantom in ((0.5, False), (0.25, False), (0.5, True))
+    )
+    assert len({half, quarter, stamped}) == 3
 
 
 def test_before_alone_and_deterministic(tmp_path):

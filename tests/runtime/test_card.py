@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def test_the_card_holds_no_path_and_no_time(document: dict[str, Any], sealed_pat
     text = json.dumps(document)
     assert str(sealed_path.parent) not in text
     assert str(Path.home()) not in text
-    assert "20" + "26" not in text
+    assert re.search(r"\d{4}-\d\d-\d\d|\d\d:\d\d", text) is None
 
 
 def test_every_field_is_needed(document: dict[str, Any]) -> None:
