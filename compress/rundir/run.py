@@ -105,6 +105,11 @@ class RunDir:
         return self.root / "bundle"
 
     @property
+    def damaged(self) -> Stage:
+        """The network that the demo damages; its file's name is what reports and pages call it."""
+        return Stage(self.root / "damaged", "rv-removed-on-purpose.safetensors")
+
+    @property
     def sweep(self) -> Path:
         return self.root / "sweep"
 
