@@ -20,6 +20,10 @@ def test_a_gate_left_alone_is_said_to_be_so():
     assert "all at their default" in gate_settings(Gate())
 
 
-def test_the_demo_judges_by_the_default_margins_and_limits(tmp_path: Path):
+def test_the_demo_keeps_what_dice_and_mass_may_lose_and_says_where_its_gate_is_laxer(tmp_path: Path):
     gate = from_document(demo_document(str(tmp_path))).gate
-    assert (gate.margins, gate.limits, gate.confidence) == (Gate().margins, Gate().limits, Gate().confidence)
+    assert (gate.margins.dice, gate.margins.mass_g) == (Gate().margins.dice, Gate().margins.mass_g)
+    assert (gate.confidence, gate.min_patients) == (Gate().confidence, Gate().min_patients)
+    said = gate_settings(gate)
+    assert f"gate.margins.ef_points {gate.margins.ef_points} instead of {Gate().margins.ef_points}" in said
+    assert f"gate.limits.patient_ef_points {gate.limits.patient_ef_points} instead of" in said
