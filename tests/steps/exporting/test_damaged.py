@@ -33,6 +33,7 @@ def place(tiny_phantom: Path, tmp_path: Path) -> tuple[Workspace, Stage]:
     stage = ws.run.pruned("small")
     stage.root.mkdir(parents=True)
     network, meta = new_network(ws, dense_widths((4,)), seed=0)
+    assert network.head.bias is not None
     nn.init.zeros_(network.head.bias)
     save(stage.final, network, meta)
     return ws, stage
