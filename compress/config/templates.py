@@ -187,7 +187,7 @@ def demo_document(save_root: str) -> dict[str, Any]:
         "pruning": {
             # So narrow a network has little to align: it shows the ratios as they are asked for.
             "ratios": {"default": 0.5, "align": "none"},
-            "finetune_epochs": 10,
+            "finetune_epochs": 14,
             "compensate": True,
         },
         "bench": {"rounds": 70},
