@@ -10,6 +10,8 @@ import typer
 from cli.options import SetOption
 
 if TYPE_CHECKING:
+    from compress.config import Gate
+    from compress.pipeline import Outcome
     from compress.rundir import Stage
     from compress.steps.workspace import Workspace
 
@@ -20,8 +22,7 @@ def demo(
 ) -> None:
     """The whole chain on a small generated phantom, from training to the bundle; minutes on two CPU cores; resumes."""
     from cli.bench import show_bench
-    from cli.chain import show_outcome
-    from cli.console import RichProgress
+    from cli.console import RichProgress, say
     from compress import pipeline
     from compress.config.read import from_document
     from compress.config.templates import demo_document
@@ -31,16 +32,33 @@ def demo(
     ws = Workspace(from_document(demo_document(str(folder)), overrides or []), RichProgress())
     outcome = pipeline.run(ws)
     show_bench(read_bench(ws.run.bench / f"bench-{ws.config.bench.provider}.json").report)
-    small = next(stage for stage in ws.run.pruned_stages() if stage.root.name == "keep")
-    _quantize(ws, small)
+    small = ws.run.pruned(ws.config.sweep.inits[0])
+    for stage in (ws.run.baseline, small):
+        _quantize(ws, stage)
+    say(gate_settings(ws.config.gate))
     accepted = _gate(ws, small)
+    _refuse_damaged(ws, small)
     _ship(ws, small, ungated=not accepted)
     _predict_one(ws, small)
-    show_outcome(outcome, "Dense and pruned networks on phantom (synthetic) data")
+    _tell(ws, outcome)
 
 
-def _quantize(ws: Workspace, small: Stage) -> None:
-    """A file that is not faster is refused, which on a processor without VNNI is what to expect."""
+def gate_settings(gate: Gate) -> str:
+    """Where a gate is laxer or stricter than the default one, setting by setting."""
+    from compress.config import Gate as Default
+
+    def flat(section: object, prefix: str = "") -> dict[str, object]:
+        if not isinstance(section, dict):
+            return {prefix.rstrip("."): section}
+        return {name: value for key, inner in section.items() for name, value in flat(inner, f"{prefix}{key}.").items()}
+
+    usual, here = flat(Default().model_dump()), flat(gate.model_dump())
+    changed = [f"gate.{name} {here[name]} instead of {usual[name]}" for name in usual if here[name] != usual[name]]
+    return f"The gate's settings: {'; '.join(changed)}." if changed else "The gate's settings are all at their default."
+
+
+def _quantize(ws: Workspace, stage: Stage) -> None:
+    """A file that is not faster is refused: expected of small networks, and of processors without VNNI."""
     from cli.console import say
     from cli.quantize import show_quantized
     from compress.errors import GateError
@@ -48,12 +66,13 @@ def _quantize(ws: Workspace, small: Stage) -> None:
 
     chosen, bench = ws.config.quantization, ws.config.bench
     request = QuantizeRequest(
-        small.onnx, method=chosen.method, budget=chosen.budget, slices=chosen.slices, rounds=bench.rounds
+        stage.onnx, method=chosen.method, budget=chosen.budget, slices=chosen.slices, rounds=bench.rounds
     )
+    say(f"INT8 of {stage.onnx} (phantom):")
     try:
         show_quantized(quantize(ws, request))
     except GateError as refusal:
-        say(f"quantize (phantom): {refusal}")
+        say(f"Refused (phantom): {refusal}")
 
 
 def _gate(ws: Workspace, small: Stage) -> bool:
@@ -65,6 +84,18 @@ def _gate(ws: Workspace, small: Stage) -> bool:
     show_verdict(verdict)
     say(f"{verdict.sentence} Verdict: {files.root}")
     return verdict.accepted
+
+
+def _refuse_damaged(ws: Workspace, small: Stage) -> None:
+    """What a refusal looks like: the same network, made blind for one structure."""
+    from cli.console import say
+    from compress.steps.exporting.damaged import export_damaged
+    from compress.steps.gating.gate import GateRequest, gate
+
+    damaged = export_damaged(ws, small)
+    verdict, files = gate(ws, GateRequest(ws.run.baseline.onnx, damaged.onnx))
+    say("An example of a refusal: a copy of the pruned network, damaged on purpose so that it cannot find the RV.")
+    say(f"{verdict.sentence} Verdict: {files.root}")
 
 
 def _ship(ws: Workspace, small: Stage, *, ungated: bool) -> None:
@@ -88,3 +119,18 @@ def _predict_one(ws: Workspace, small: Stage) -> None:
     study = ws.cases_of(ws.split.val)[0]
     request = PredictRequest(small.onnx, study.image_path.parent, ws.run.predictions, overlays=True, earlier="restart")
     show_predictions(predict(request, ws.progress))
+
+
+def _tell(ws: Workspace, outcome: Outcome) -> None:
+    """Write report and page again, now with the verdicts and INT8, and show the table of networks."""
+    from cli.chain import show_outcome
+    from cli.console import say
+    from compress.steps.reporting.refresh import write_pages
+
+    write_pages(ws)
+    dense, small = (row["epochs"] for row in outcome.rows[:2])
+    say(
+        f"The dense network (phantom) trained {dense} epochs and each pruned one {small} more: part of what a pruned "
+        "network gains is simply more training."
+    )
+    show_outcome(outcome, "Dense and pruned networks on phantom (synthetic) data")

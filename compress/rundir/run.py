@@ -109,6 +109,11 @@ class RunDir:
         return sorted([*self.root.glob("bundle/manifest.json"), *self.root.glob("**/*-bundle/manifest.json")])
 
     @property
+    def damaged(self) -> Stage:
+        """The network that the demo damages; its file's name is what reports and pages call it."""
+        return Stage(self.root / "damaged", "rv-removed-on-purpose.safetensors")
+
+    @property
     def sweep(self) -> Path:
         return self.root / "sweep"
 

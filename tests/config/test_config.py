@@ -361,6 +361,6 @@ class TestTemplates:
 
     def test_the_demo_is_a_valid_configuration(self, tmp_path: Path):
         config = from_document(demo_document(str(tmp_path)))
-        assert config.data.phantom == Phantom(patients=18, seed=7)
+        assert config.data.phantom == Phantom(patients=60, seed=7)
         assert config.train.paths.save_root == str(tmp_path)
         assert config.pruning.ratios.align == "none", "half of the narrowest blocks is below any vector width"
