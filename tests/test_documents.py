@@ -15,7 +15,8 @@ from shipping_kit import make_verdict, scores
 
 from compress.bench.report import BenchReport
 from compress.bench.table import markdown as bench_markdown
-from compress.bundle.documents import example_script, licence_note, model_card
+from compress.bundle.contents import CONTENTS
+from compress.bundle.documents import document
 from compress.bundle.shipment import Shipment
 from compress.evaluate.verdict import Verdict
 from compress.evaluate.verdict_table import markdown as verdict_markdown
@@ -78,13 +79,10 @@ def check(record: Any, write: Callable[[Any], str], structure: Callable[[str], o
     assert changed, "no text of the record is shown"
 
 
-@pytest.mark.parametrize("write", [model_card, licence_note])
-def test_a_bundle_s_documents(write: Callable[[Shipment], str], shipment: Shipment) -> None:
-    check(shipment, write)
-
-
-def test_a_bundle_s_example(shipment: Shipment) -> None:
-    check(shipment, example_script, python_structure)
+@pytest.mark.parametrize("name", [row.path for row in CONTENTS if row.template])
+def test_a_bundle_s_documents(name: str, shipment: Shipment) -> None:
+    structure = python_structure if name.endswith(".py") else markdown_structure
+    check(shipment, lambda shipment: document(name, shipment), structure)
 
 
 def test_a_verdict(shipment: Shipment) -> None:

@@ -12,8 +12,6 @@ from compress.errors import DataError
 from compress.runtime.card import ModelCard
 from compress.runtime.segmenter import Segmenter
 
-EXAMPLE_IMAGE = "example_phantom.nii.gz"
-
 SLICES = 4
 """Middle ones: all three structures are in them, and the file stays small."""
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from compress.bundle.manifest import MANIFEST, MAX_FILES, MAX_MANIFEST, SIGNATURE, SUMS, Entry, Manifest
+from compress.bundle.contents import MANIFEST, SIGNATURE, SUMS
+from compress.bundle.manifest import MAX_FILES, MAX_MANIFEST, Entry, Manifest
 from compress.errors import ModelFileError
 from compress.files import digest_bytes, digest_file
 

@@ -13,14 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from compress.bundle.contents import BASELINE, MANIFEST, MODEL, OWN
 from compress.errors import ModelFileError
 from compress.files import digest_bytes
-
-MANIFEST, SUMS, SIGNATURE = "manifest.json", "SHA256SUMS", "model.sig"
-OWN = (MANIFEST, SUMS, SIGNATURE)
-"""Files that the manifest does not list: itself and what is made from it."""
-MODEL, BASELINE = "model.onnx", "baseline.onnx"
-VERDICT = "evidence/verdict.json"
 
 SCHEMA = 1
 """Raised whenever a field changes its meaning."""

@@ -1,23 +1,29 @@
-"""What README.md of a bundle says beyond the shipment's own facts: a model card by Hugging Face conventions."""
+"""What the templates of a bundle's documents are filled with: README.md is a model card by Hugging Face conventions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from compress.bundle.contents import CONTENTS
 from compress.bundle.front_matter import front_matter, title
-from compress.bundle.shipment import UNKNOWN, Shipment
+from compress.bundle.shipment import UNKNOWN, Shipment, banners
 from compress.evaluate.verdict_table import markdown_body
 from compress.runtime.guards import FAR, FIELD_MM
+from compress.terms import BERNARD, NO_DEVICE
 from compress.text import Markdown, code, interval, markdown_table, mib, phantom_mark, span
 
 
 def readme_values(shipment: Shipment) -> dict[str, Any]:
-    """The values of README.md.j2, derived from the file and its evidence alone."""
+    """The values of the templates, derived from the file and its evidence alone."""
     card, name = shipment.card, title(shipment)
     rows, columns = card.preprocessing.size
     y, x = card.preprocessing.spacing_mm
     return {
+        "shipment": shipment,
+        "banners": banners(shipment),
+        **{"bernard": BERNARD, "no_device": NO_DEVICE},
+        "contents_table": markdown_table(["file", "what it is"], _contents(shipment)),
         "head": Markdown(front_matter(shipment)),
         "heading": f"{name[0].upper()}{name[1:]}",
         "mark": Markdown(phantom_mark(shipment.measured_on_phantom)),
@@ -36,6 +42,10 @@ def readme_values(shipment: Shipment) -> dict[str, Any]:
         **_score_tables(shipment),
         **{"code": code, "mib": mib, "span": span, "markdown_body": markdown_body},
     }
+
+
+def _contents(shipment: Shipment) -> list[list[str]]:
+    return [[code(row.path), row.words] for row in CONTENTS if not row.when or getattr(shipment, row.when)]
 
 
 def _widths(widths: object) -> str:

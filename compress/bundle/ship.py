@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compress import __version__
-from compress.bundle.documents import example_script, licence_note, model_card
+from compress.bundle.contents import BASELINE, EXAMPLE_IMAGE, MANIFEST, MODEL, SUMS
+from compress.bundle.documents import documents
 from compress.bundle.evidence import Evidence, find_verdict, gather
-from compress.bundle.example import EXAMPLE_IMAGE, write_example
+from compress.bundle.example import write_example
 from compress.bundle.files import extra_files, read_manifest
-from compress.bundle.manifest import BASELINE, MANIFEST, MODEL, SUMS, Entry, Manifest
+from compress.bundle.manifest import Entry, Manifest
 from compress.bundle.shipment import Shipment
 from compress.bundle.signature import signer
 from compress.errors import ConfigError, GateError, InputError, ModelFileError
@@ -192,9 +193,8 @@ def _fill(folder: Path, shipment: Shipment, evidence: Evidence) -> Manifest:
         (folder / "evidence").mkdir(exist_ok=True)
         (folder / "evidence" / name).write_bytes(source.read_bytes())
     write_example(folder / MODEL, folder / EXAMPLE_IMAGE)
-    texts = {"README.md": model_card, "LICENSE-NOTE.md": licence_note, "example.py": example_script}
-    for name, write in texts.items():
-        (folder / name).write_bytes(write(shipment).encode())
+    for name, text in documents(shipment).items():
+        (folder / name).write_bytes(text.encode())
     manifest = _manifest_of(folder, shipment, models)
     content = manifest.dumps().encode()
     (folder / MANIFEST).write_bytes(content)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-from compress.bundle.manifest import SIGNATURE
+from compress.bundle.contents import SIGNATURE
 from compress.errors import EnvironmentFault, InputError
 
 MAX_KEY = 2**16

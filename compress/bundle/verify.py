@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compress.bundle.contents import MODEL, VERDICT, missing
 from compress.bundle.files import check_files
-from compress.bundle.manifest import MODEL, VERDICT, Manifest
+from compress.bundle.manifest import Manifest
 from compress.bundle.signature import verifier
 from compress.errors import InputError
 from compress.files import read_json
@@ -80,8 +81,8 @@ def verify_bundle(
 
 
 def _false_claims(folder: Path, manifest: Manifest) -> tuple[str, ...]:
-    """What the manifest says of the models and their files do not bear out."""
-    false = []
+    """What the manifest says and the files do not bear out, and what it ought to say."""
+    false = [f"{name} is in no manifest" for name in missing({entry.path for entry in manifest.files})]
     for name, digest in manifest.models.items():
         if read_model_file(folder / name).graph_sha256 != digest:
             false.append(f"the manifest states another graph of {name}")

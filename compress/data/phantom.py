@@ -7,7 +7,9 @@ and the same seed gives the same bytes on the same machine and libraries.
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,9 @@ from compress.files import atomic_path, write_json, write_text
 
 VERSION = 1
 """Raised whenever the same seed gives other images."""
+
+_THREADS = min(4, os.cpu_count() or 1)
+"""Patients painted at a time: numpy and zlib leave the other threads running, and each patient takes some 100 MB."""
 
 AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
 """ACDC's affine in every file: the spacing is in the header's zooms alone."""
@@ -66,10 +71,17 @@ def write_phantom(
         folder / MARKER,
         {"generator": "cardiocompress phantom", "version": VERSION, "seed": seed, "first": first, "patients": patients},
     )
-    for done, number in enumerate(range(first, first + patients), start=1):
+
+    def write(number: int) -> None:
         _write_patient(folder / "training" / f"patient{number:03d}", make_patient(number, seed=seed))
-        if progress is not None:
-            progress(done, patients)
+
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        for done, _ in enumerate(pool.map(write, range(first, first + patients)), start=1):
+            if progress is not None:
+                progress(done, patients)
+    finally:  # when interrupted, too: no patient is begun any more
+        pool.shutdown(cancel_futures=True)
     return folder
 
 

@@ -16,7 +16,6 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from compress.data.colours import structure_colours
 from compress.errors import DataError
-from compress.evaluate.clinical import agreement
 from compress.report.style import (
     ACCENT,
     FAINT,
@@ -204,31 +203,6 @@ def comparison_plot(
         size.set_xlim(0, 1.5 * parameters.max())
         size.xaxis.set_major_formatter(FuncFormatter(lambda value, _: si(value)))
         figure.legend(*score.get_legend_handles_labels(), loc="outside lower center", ncols=len(names) + 1)
-    return Path(path)
-
-
-def bland_altman(
-    path: Path, pairs: Sequence[tuple[str, float, float]], quantity: str, unit: str, *, phantom: bool = False
-) -> Path:
-    """Bland-Altman plot of (patient, prediction, reference) values: difference against mean, bias, 95% limits."""
-    _need(pairs, "patients")
-    values = np.array([pair[1:] for pair in pairs], dtype=float)
-    found = agreement(pairs)
-    difference = values[:, 0] - values[:, 1]
-    with picture(path, f"{quantity}: prediction against reference", size=(7, 4.4), phantom=phantom) as figure:
-        axes = figure.subplots()
-        axes.scatter(values.mean(1), difference, s=30, color=ACCENT, edgecolor="white", linewidth=0.6, zorder=3)
-        axes.axhline(0, color=FAINT, linewidth=1)
-        lines = [(float(difference.mean()), "bias", "-")]
-        lines += [(limit, "limit", "--") for limit in found.limits] if found.limits and found.sd else []
-        for place, name, style in lines:
-            axes.axhline(place, color=INK if name == "bias" else SERIES_COLOURS[1], linestyle=style, linewidth=1.3)
-        side = axes.secondary_yaxis("right")
-        side.set_yticks([place for place, _, _ in lines], [f"{name} {place:+.1f}" for place, name, _ in lines])
-        r = "" if found.correlation is None else f", r = {found.correlation:.3f}"
-        axes.set_title(f"n = {found.n}{r}, MAE = {np.abs(difference).mean():.1f} {unit}", fontweight="normal")
-        axes.set(xlabel=f"mean of prediction and reference ({unit})", ylabel=f"prediction - reference ({unit})")
-        axes.margins(y=0.15)
     return Path(path)
 
 

@@ -144,6 +144,13 @@ def test_a_false_claim_is_found_even_where_all_digests_agree(claim: str, bundle:
     assert FALSE[claim][1] in "; ".join(verify_bundle(bundle, threads=1).reasons)
 
 
+@pytest.mark.parametrize("name", ["README.md", "LICENSE-NOTE.md", "example.py"])
+def test_a_document_that_was_left_out_is_missed_even_where_all_digests_agree(name: str, bundle: Path) -> None:
+    (bundle / name).unlink()
+    forge(bundle, lambda m: replace(m, files=tuple(entry for entry in m.files if entry.path != name)))
+    assert f"{name} is in no manifest" in verify_bundle(bundle).reasons
+
+
 @pytest.mark.parametrize("change", [{"accepted": False}, {"candidate": {"sha256": "0" * 64}}, {"candidate": 7}])
 def test_gated_needs_a_verdict_that_accepts_this_model(change: dict, bundle: Path) -> None:
     path = bundle / "evidence/verdict.json"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from shipping_kit import make_verdict, scores
 
-from compress.bundle.documents import example_script, licence_note, model_card
+from compress.bundle.documents import document, documents
 from compress.bundle.shipment import Shipment, licence_id
 from compress.runtime.card import read_card
 from compress.runtime.modelfile import read_model_file
@@ -18,7 +18,7 @@ from compress.runtime.modelfile import read_model_file
 ACDC = "CC BY-NC-SA 4.0 (trained on ACDC)"
 SECTIONS = (
     *("Model details", "Intended use", "Out-of-scope use", "Training data", "How it was made", "Evaluation"),
-    *("Limits and risks", "How to run", "Provenance", "Citation", "Licence"),
+    *("Limits and risks", "How to run", "In this folder", "Provenance", "Citation", "Licence"),
 )
 
 
@@ -65,12 +65,12 @@ def body_of(text: str) -> str:
 
 
 def test_every_section_is_there_in_order(shipment: Shipment) -> None:
-    found = [line[3:] for line in model_card(shipment).splitlines() if line.startswith("## ")]
+    found = [line[3:] for line in document("README.md", shipment).splitlines() if line.startswith("## ")]
     assert tuple(found) == SECTIONS
 
 
 def test_the_head_is_what_the_hub_reads(shipment: Shipment) -> None:
-    head = head_of(model_card(licensed(shipment, ACDC)))
+    head = head_of(document("README.md", licensed(shipment, ACDC)))
     assert (head["license"], head["pipeline_tag"], head["datasets"]) == (
         "cc-by-nc-sa-4.0",
         "image-segmentation",
@@ -90,12 +90,12 @@ def test_the_head_is_what_the_hub_reads(shipment: Shipment) -> None:
 
 def test_the_hub_s_own_reader_takes_the_head(shipment: Shipment) -> None:
     hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
-    data = hub.ModelCard(model_card(licensed(shipment, ACDC)), ignore_metadata_errors=False).data
+    data = hub.ModelCard(document("README.md", licensed(shipment, ACDC)), ignore_metadata_errors=False).data
     assert data.license == "cc-by-nc-sa-4.0" and len(data.eval_results) == 4
 
 
 def test_figures_are_those_of_the_evidence(shipment: Shipment) -> None:
-    text = body_of(model_card(shipment))
+    text = body_of(document("README.md", shipment))
     assert "| Dice RV |  | 2 | 0 | 0.9100 | 0.9050 | -0.0050 | -0.0090 to -0.0010 | -0.0100 | yes |" in text
     assert "0.9112 before, 0.9101 after; 2.31 (2.25 to 2.36) times as fast" in text and "is an improvement" in text
     assert "criterion l1" in text and "layers kept in float: head" in text
@@ -105,7 +105,9 @@ def test_figures_are_those_of_the_evidence(shipment: Shipment) -> None:
 
 def test_what_is_unknown_is_said_to_be_unknown(shipment: Shipment) -> None:
     bare = replace(shipment.card, architecture={}, range=None, provenance={}, training={}, licence="", intended_use="")
-    text = model_card(replace(shipment, card=bare, verdict=None, scores=None, quantization=None, evidence=()))
+    text = document(
+        "README.md", replace(shipment, card=bare, verdict=None, scores=None, quantization=None, evidence=())
+    )
     head = head_of(text)
     assert head["license"] == "unknown" and not {"model-index", "metrics", "datasets"} & set(head)
     for words in (
@@ -123,7 +125,7 @@ def test_what_is_unknown_is_said_to_be_unknown(shipment: Shipment) -> None:
 
 
 def test_no_figure_of_a_phantom_without_the_word(shipment: Shipment, sealed_path: Path) -> None:
-    text = model_card(as_phantom(shipment, sealed_path))
+    text = document("README.md", as_phantom(shipment, sealed_path))
     head = head_of(text)
     assert "phantom" in head["tags"] and head["datasets"] == ["phantom"]
     (result,) = head["model-index"][0]["results"]
@@ -135,28 +137,39 @@ def test_no_figure_of_a_phantom_without_the_word(shipment: Shipment, sealed_path
             assert "phantom" in line.lower(), line
 
 
-@pytest.mark.parametrize("write", [model_card, licence_note, example_script])
-def test_not_gated_stands_at_the_top_of_every_document(write, shipment: Shipment) -> None:
-    assert "NOT GATED" not in write(shipment)
-    text = write(replace(shipment, not_gated="the gate refused it (Dice RV)"))
-    body = body_of(text) if text.startswith("---") else text
-    assert "NOT GATED: the gate refused it (Dice RV)" in body[:400]
+def test_not_gated_stands_at_the_top_of_every_document(shipment: Shipment) -> None:
+    refused = documents(replace(shipment, not_gated="the gate refused it (Dice RV)"))
+    for name, text in documents(shipment).items():
+        assert "NOT GATED" not in text
+        body = body_of(refused[name]) if text.startswith("---") else refused[name]
+        assert "NOT GATED: the gate refused it (Dice RV)" in body[:400]
+
+
+def test_the_table_of_contents_is_that_of_this_bundle(shipment: Shipment) -> None:
+    text = document("README.md", shipment).partition("## In this folder")[2].partition("##")[0]
+    assert "`model.onnx`" in text and "`evidence/`" in text
+    assert "baseline.onnx" not in text and "model.sig" not in text
+    assert "`model.sig`" in document("README.md", replace(shipment, signed=True))
 
 
 def test_only_the_licence_says_that_data_is_acdc(shipment: Shipment, sealed_path: Path) -> None:
-    for text in (model_card(shipment), licence_note(shipment)):
+    for text in (document("README.md", shipment), document("LICENSE-NOTE.md", shipment)):
         assert "trained on ACDC" not in text and "By its licence, ACDC" not in text
     named = licensed(shipment, ACDC)
-    assert "By its licence, ACDC" in model_card(named)
-    for text in (model_card(named), licence_note(named)):
+    assert "By its licence, ACDC" in document("README.md", named)
+    for text in (document("README.md", named), document("LICENSE-NOTE.md", named)):
         assert "10.1109/TMI.2018.2837502" in text
-    assert "CC BY-NC-SA 4.0 asks" in licence_note(named)
+    assert "CC BY-NC-SA 4.0 asks" in document("LICENSE-NOTE.md", named)
     phantom = as_phantom(named, sealed_path)
-    assert "Bernard" not in model_card(phantom) and "No data of patients" in licence_note(phantom)
+    assert "Bernard" not in document("README.md", phantom) and "No data of patients" in document(
+        "LICENSE-NOTE.md", phantom
+    )
 
 
 def test_every_note_says_that_it_is_no_medical_device(shipment: Shipment) -> None:
-    assert "no medical device" in licence_note(shipment) and "no medical device" in model_card(shipment)
+    assert "no medical device" in document("LICENSE-NOTE.md", shipment) and "no medical device" in document(
+        "README.md", shipment
+    )
 
 
 @pytest.mark.parametrize(
@@ -179,14 +192,14 @@ def test_licences_get_the_hub_s_names(stated: str, found: str) -> None:
 def test_texts_of_a_file_are_no_markup(shipment: Shipment) -> None:
     nasty = "ok\n\n---\n# Cleared <script>alert(1)</script> | a\ud800\x1b[2J `x`"
     card = replace(shipment.card, licence=nasty, intended_use=nasty)
-    text = model_card(replace(shipment, card=card))
+    text = document("README.md", replace(shipment, card=card))
     text.encode()
     assert head_of(text)["license"] == "other"
     assert "<script>" not in text and "\n# Cleared" not in text and "\x1b" not in text
-    licence_note(replace(shipment, card=card)).encode()
+    document("LICENSE-NOTE.md", replace(shipment, card=card)).encode()
 
 
 def test_the_script_is_python_of_about_twenty_lines(shipment: Shipment) -> None:
-    text = example_script(replace(shipment, not_gated='it\'s "{odd}" \\ '))
+    text = document("example.py", replace(shipment, not_gated='it\'s "{odd}" \\ '))
     compile(text, "example.py", "exec")
-    assert 15 <= len([line for line in example_script(shipment).splitlines() if line.strip()]) <= 25
+    assert 15 <= len([line for line in document("example.py", shipment).splitlines() if line.strip()]) <= 25

@@ -206,7 +206,7 @@ def test_only_a_bundle_is_replaced_and_only_on_demand(request_: ShipRequest) -> 
     refuse(again, ConfigError, "is not replaced")
 
 
-@pytest.mark.parametrize("step", ["model_card", "write_example", "_manifest_of", "_fix_modes", "_swap"])
+@pytest.mark.parametrize("step", ["documents", "write_example", "_manifest_of", "_fix_modes", "_swap"])
 @pytest.mark.parametrize("earlier", [False, True])
 def test_interrupted_anywhere_it_leaves_what_was_there(step, earlier, request_, tmp_path, monkeypatch) -> None:
     if earlier:

@@ -47,9 +47,6 @@ DRAWINGS = {
     "sweep": lambda path, **k: plots.sweep_plot(path, RUNS, dense=0.91, **k),
     "named sweep": lambda path, **k: plots.sweep_plot(path, RUNS, x="ratios", x_label="ratio set", **k),
     "comparison": lambda path, **k: plots.comparison_plot(path, NETWORKS, **k),
-    "agreement": lambda path, **k: plots.bland_altman(path, PAIRS, "LV EDV", "ml", **k),
-    "one patient": lambda path, **k: plots.bland_altman(path, PAIRS[:1], "LV EDV", "ml", **k),
-    "constant bias": lambda path, **k: plots.bland_altman(path, [("a", 2.0, 1.0), ("b", 3.0, 2.0)], "LV EF", "%", **k),
 }
 
 
@@ -79,7 +76,6 @@ def test_equal_data_gives_equal_bytes_whatever_the_users_style(tmp_path):
         lambda path: plots.layer_summary(path, []),
         lambda path: plots.sweep_plot(path, []),
         lambda path: plots.comparison_plot(path, []),
-        lambda path: plots.bland_altman(path, [], "LV EF", "%"),
     ],
 )
 def test_nothing_to_draw_is_an_error(draw, tmp_path):

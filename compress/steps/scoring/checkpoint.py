@@ -9,13 +9,11 @@ import numpy as np
 from compress.data.preprocess import Preprocessing
 from compress.data.volume import Volume
 from compress.errors import CheckpointError
-from compress.evaluate.clinical import QUANTITIES, clinical_pairs
 from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.surface import hd95
 from compress.files import digest_json, read_json, write_text
 from compress.models.checkpoint import Checkpoint, Meta, load, read_meta
 from compress.report.overlays import SliceItem, pick_slices, save_overlays, slice_items
-from compress.report.plots import bland_altman
 from compress.rundir import Stage
 from compress.steps.reuse import Result, intact
 from compress.steps.scoring.cohort import score_cohort, torch_run
@@ -46,7 +44,7 @@ def evaluate_checkpoint(
         items.extend(slice_items(volume.image, volume.mask, mask, name=volume.case.name, spacing_mm=volume.spacing))
 
     report = score_cohort(ws, run, cohort, rules, name=f"Evaluating {name}", surface=hd95, watch=collect)
-    _pictures(ws, report, items, folder, name, phantom=cohort.phantom)
+    _pictures(ws, items, folder, name, phantom=cohort.phantom)
     heading = f"# {plain(name)}\n\n{_data_line(ws, cohort)}\n\n"
     whole = ws.config.evaluation.num_slices_per_volume is None
     write_text(folder / "metrics.md", heading + report.to_markdown(clinical=whole))
@@ -97,17 +95,9 @@ def _data_line(ws: Workspace, cohort: Cohort) -> str:
     return f"{kind} {patients} patients, {len(cohort.cases)} volumes.{note}"
 
 
-def _pictures(
-    ws: Workspace, report: EvaluationReport, items: list[SliceItem], folder: Path, name: str, *, phantom: bool
-) -> None:
+def _pictures(ws: Workspace, items: list[SliceItem], folder: Path, name: str, *, phantom: bool) -> None:
     for kind, chosen in pick_slices(items, ws.config.evaluation.num_visuals).items():
         path = folder / f"overlays_{kind}.png"
         path.unlink(missing_ok=True)
         if chosen:
             save_overlays(path, chosen, f"{name}: {kind} slices", ws.labels, phantom=phantom)
-    if ws.config.evaluation.num_slices_per_volume is not None:
-        return
-    for quantity, pairs in clinical_pairs(report.phase_volumes()).items():
-        if len(pairs) > 1:
-            target = folder / f"bland_altman_{quantity.lower().replace(' ', '_')}.png"
-            bland_altman(target, pairs, quantity, QUANTITIES[quantity].unit, phantom=phantom)  # pyright: ignore

@@ -1,0 +1,49 @@
+"""What a bundle holds: one table that `ship` writes by, `verify` checks by and the bundle's README prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MODEL, BASELINE = "model.onnx", "baseline.onnx"
+EXAMPLE_IMAGE = "example_phantom.nii.gz"
+EVIDENCE = "evidence/"
+VERDICT = f"{EVIDENCE}verdict.json"
+MANIFEST, SUMS, SIGNATURE = "manifest.json", "SHA256SUMS", "model.sig"
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file of a bundle, or a folder."""
+
+    path: str
+    """Below the bundle's folder; folders end with "/"."""
+    words: str
+    """What it is."""
+    template: str = ""
+    """Of a document: the file in `templates/` that it is written from."""
+    when: str = ""
+    """The field of `Shipment` that says whether a bundle has it; "": every bundle has it, or is broken."""
+    listed: bool = True
+    """Whether the manifest lists it; it cannot list itself and what is made from it."""
+
+
+CONTENTS = (
+    Content("README.md", "the model card: this document", template="README.md.j2"),
+    Content("LICENSE-NOTE.md", "whose terms the weights and pictures are under", template="LICENSE-NOTE.md.j2"),
+    Content(MODEL, "the model, with its card and self-test inside"),
+    Content(BASELINE, "the network that it was compared with", when="baseline"),
+    Content("example.py", "segments one image", template="example.py.j2"),
+    Content(EXAMPLE_IMAGE, "a generated image for it"),
+    Content(EVIDENCE, "what was measured of the model", when="evidence"),
+    Content(MANIFEST, "sizes and digests of all files", listed=False),
+    Content(SUMS, "the same, for sha256sum -c", listed=False),
+    Content(SIGNATURE, "a signature over all other files", when="signed", listed=False),
+)
+
+OWN = tuple(content.path for content in CONTENTS if not content.listed)
+"""Files that a manifest does not list."""
+
+
+def missing(paths: set[str]) -> list[str]:
+    """What every bundle has, and a manifest that lists `paths` does not."""
+    return [row.path for row in CONTENTS if row.listed and not row.when and row.path not in paths]
