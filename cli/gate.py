@@ -52,12 +52,12 @@ def gate(
 
 
 def show_verdict(verdict: Verdict) -> None:
-    """The table of endpoints, the guards, and what the cohort cannot show."""
+    """The table of endpoints, the limits, and what the cohort cannot show."""
     from cli.console import say, table
-    from compress.evaluate.verdict_table import ENDPOINT_HEADS, GUARD_HEADS, endpoint_cells, guard_cells
+    from compress.evaluate.verdict_table import ENDPOINT_HEADS, LIMIT_HEADS, endpoint_cells, limit_cells
 
     mark = " (phantom)" if verdict.phantom else ""
     title = f"{verdict.candidate.name} against {verdict.baseline.name}, {verdict.patients} patients{mark}"
     table(title, ENDPOINT_HEADS, [endpoint_cells(row) for row in verdict.endpoints], left=2)
-    table(f"Guards{mark}", GUARD_HEADS, [guard_cells(row) for row in verdict.guards], left=2)
+    table(f"Limits{mark}", LIMIT_HEADS, [limit_cells(row) for row in verdict.limits], left=2)
     say(verdict.caveat)

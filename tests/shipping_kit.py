@@ -11,7 +11,7 @@ import numpy as np
 
 from compress.bundle.ship import ShipRequest
 from compress.evaluate.summary import EvaluationReport, evaluate, score_volume
-from compress.evaluate.verdict import SCHEMA, Endpoint, Guard, Named, Verdict
+from compress.evaluate.verdict import SCHEMA, Endpoint, LimitCheck, Named, Verdict
 from compress.evaluate.verdict_table import markdown
 from compress.files import digest_file, write_json, write_text
 
@@ -51,7 +51,7 @@ def make_verdict(candidate: Path, baseline: Path, *, accepted: bool = True, phan
         data="a" * 64,
         unseen_share=0.78,
         endpoints=(endpoint,),
-        guards=(Guard("worst structure", "RV", 0.005, 0.02, "", True),),
+        limits=(LimitCheck("worst structure", "RV", 0.005, 0.02, "", True),),
         reasons=() if accepted else ("Dice RV: -0.0090 does not stay above -0.0100",),
     )
 

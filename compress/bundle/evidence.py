@@ -107,7 +107,7 @@ def _checked_verdict(path: Path, file: ModelFile, baseline: ModelFile | None) ->
         raise _stranger(path, verdict.candidate.sha256, file)
     if baseline is not None and verdict.baseline.sha256 != baseline.sha256:
         raise _stranger(path, verdict.baseline.sha256, baseline)
-    passed = bool(verdict.endpoints) and all(row.passed for row in (*verdict.endpoints, *verdict.guards))
+    passed = bool(verdict.endpoints) and all(row.passed for row in (*verdict.endpoints, *verdict.limits))
     if verdict.accepted != (passed and not verdict.reasons):
         raise DataError(f"{path} contradicts itself: accepted is {verdict.accepted}.", cure="Run the gate again.")
     return verdict

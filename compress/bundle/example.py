@@ -19,7 +19,7 @@ SLICES = 4
 def write_example(model: Path, path: Path) -> Path:
     """Write the image for a model, after the model has segmented it; returns `path`.
 
-    Raises `DataError` when the model's own guards refuse every such image, and what `Segmenter` raises.
+    Raises `DataError` when every such image raises concerns with this model, and what `Segmenter` raises.
     """
     segmenter = Segmenter(model, threads=1)
     image, spacing_mm = example_image(segmenter.card)

@@ -9,7 +9,7 @@ from compress.bundle.contents import CONTENTS
 from compress.bundle.front_matter import front_matter, title
 from compress.bundle.shipment import UNKNOWN, Shipment, banners
 from compress.evaluate.verdict_table import markdown_body
-from compress.runtime.guards import FAR, FIELD_MM
+from compress.runtime.concerns import FAR, FIELD_MM
 from compress.terms import BERNARD, NO_DEVICE
 from compress.text import Markdown, code, interval, markdown_table, mib, phantom_mark, span
 

@@ -6,11 +6,11 @@ import numpy as np
 
 from compress.config import Gate
 from compress.errors import DataError
+from compress.evaluate.limits import check_limits
 from compress.evaluate.noninferiority import inside, interval, unseen_share
 from compress.evaluate.paired import Paired, paired_endpoints
-from compress.evaluate.safeguards import find_guards
 from compress.evaluate.summary import EvaluationReport
-from compress.evaluate.verdict import COUNT, SCHEMA, Endpoint, Guard, Named, Verdict
+from compress.evaluate.verdict import COUNT, SCHEMA, Endpoint, LimitCheck, Named, Verdict
 from compress.evaluate.verdict_table import number
 
 
@@ -31,9 +31,9 @@ def judge(
     patients = len({volume.patient for volume in baseline.volumes})
     check_patients(patients, settings)
     endpoints = tuple(_endpoint(pair, settings) for pair in pairs)
-    guards = tuple(find_guards(baseline, candidate, settings.limits))
+    limits = tuple(check_limits(baseline, candidate, settings.limits))
     reasons = [_reason(row, settings) for row in endpoints if not row.passed]
-    reasons += [_guard_reason(row) for row in guards if not row.passed]
+    reasons += [_limit_reason(row) for row in limits if not row.passed]
     return Verdict(
         schema=SCHEMA,
         accepted=not reasons,
@@ -48,7 +48,7 @@ def judge(
         data=data,
         unseen_share=unseen_share(patients, confidence=settings.confidence),
         endpoints=endpoints,
-        guards=guards,
+        limits=limits,
         reasons=tuple(reasons),
     )
 
@@ -102,6 +102,6 @@ def _reason(row: Endpoint, settings: Gate) -> str:
     return f"{row.name} {said} ({limits})"
 
 
-def _guard_reason(row: Guard) -> str:
+def _limit_reason(row: LimitCheck) -> str:
     worse = "" if row.unit == COUNT else " worse"
     return f"{row.name}: {row.what} ({number(row.value, row.unit)}{worse}, limit {number(row.limit, row.unit)})"

@@ -17,7 +17,7 @@ patients.
 
 No interval can hold its level against a failure that no patient in the cohort shows: if one patient in twenty fails
 badly, a third of all cohorts of 20 hold none (0.95^20 = 36%). `unseen_share` says how often such a failure may still
-strike, and `compress.evaluate.safeguards` looks at single patients.
+strike, and `compress.evaluate.limits` looks at single patients.
 """
 
 from __future__ import annotations

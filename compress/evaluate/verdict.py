@@ -1,12 +1,12 @@
-"""The gate's verdict on a candidate: every endpoint and guard with its numbers, as a record and as JSON."""
+"""The gate's verdict on a candidate: every endpoint and limit with its numbers, as a record and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from compress.errors import DataError
 from compress.text import phantom_mark
@@ -51,7 +51,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Guard:
+class LimitCheck:
     """The worst of its kind, and what is accepted of it."""
 
     name: str
@@ -86,7 +86,8 @@ class Verdict:
     unseen_share: float
     """The share of patients that may suffer a failure which none of the cohort shows, at `confidence`."""
     endpoints: tuple[Endpoint, ...]
-    guards: tuple[Guard, ...]
+    limits: Annotated[tuple[LimitCheck, ...], Field(alias="guards")]
+    """Called guards in the stored verdict."""
     reasons: tuple[str, ...]
     """Why it is refused; empty when it is accepted."""
 
@@ -115,7 +116,7 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, ready for `json.dumps` and `from_json`."""
-        return TypeAdapter(Verdict).dump_python(self, mode="json")
+        return TypeAdapter(Verdict).dump_python(self, mode="json", by_alias=True)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Verdict:

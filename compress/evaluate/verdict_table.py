@@ -1,15 +1,15 @@
-"""The gate's verdict as tables: one row of texts per endpoint and guard, and the Markdown page."""
+"""The gate's verdict as tables: one row of texts per endpoint and limit, and the Markdown page."""
 
 from __future__ import annotations
 
-from compress.evaluate.verdict import COUNT, Endpoint, Guard, Verdict
+from compress.evaluate.verdict import COUNT, Endpoint, LimitCheck, Verdict
 from compress.text import Markdown, dash, markdown_table, phantom_mark, plain, span
 
 ENDPOINT_HEADS = (
     *("endpoint", "unit", "n", "omitted", "baseline", "candidate"),
     *("difference", "interval", "margin", "passed"),
 )
-GUARD_HEADS = ("guard", "where", "worse by", "limit", "passed")
+LIMIT_HEADS = ("limit on", "where", "worse by", "limit", "passed")
 
 
 def markdown(verdict: Verdict) -> Markdown:
@@ -22,10 +22,10 @@ def markdown_body(verdict: Verdict) -> Markdown:
     sides = (("baseline", verdict.baseline), ("candidate", verdict.candidate))
     files = "\n".join(f"- {kind}: {plain(file.name)}, SHA-256 {plain(file.sha256)}" for kind, file in sides)
     endpoints = markdown_table(ENDPOINT_HEADS, [endpoint_cells(row) for row in verdict.endpoints])
-    guards = markdown_table(GUARD_HEADS, [guard_cells(row) for row in verdict.guards])
+    limits = markdown_table(LIMIT_HEADS, [limit_cells(row) for row in verdict.limits])
     reasons = "\n".join(f"- {plain(reason)}" for reason in verdict.reasons) or "Nothing was refused."
     said = [plain(text) for text in (verdict.sentence, verdict.caveat, _method(verdict))]
-    return Markdown("\n\n".join([said[0], reasons, files, endpoints, guards, *said[1:]]))
+    return Markdown("\n\n".join([said[0], reasons, files, endpoints, limits, *said[1:]]))
 
 
 def endpoint_cells(row: Endpoint) -> list[str]:
@@ -39,8 +39,8 @@ def endpoint_cells(row: Endpoint) -> list[str]:
     return [row.name, row.unit, *counts, *means, *differences, margin, _word(row.passed)]
 
 
-def guard_cells(row: Guard) -> list[str]:
-    """One guard as texts, under `GUARD_HEADS`."""
+def limit_cells(row: LimitCheck) -> list[str]:
+    """One limit as texts, under `LIMIT_HEADS`."""
     return [row.name, row.what, number(row.value, row.unit), number(row.limit, row.unit), _word(row.passed)]
 
 
@@ -61,5 +61,5 @@ def _method(verdict: Verdict) -> str:
     return (
         f"Paired non-inferiority over patients: every endpoint's two-sided {100 * verdict.confidence:g}% interval "
         f"({verdict.resamples} studentised bootstrap resamples, seed {verdict.seed}, never narrower than Student's t) "
-        f"must end inside its margin; guards are limits on what was measured. Data {verdict.data}."
+        f"must end inside its margin; limits hold what was measured. Data {verdict.data}."
     )

@@ -26,7 +26,7 @@ from compress.inference.study_report import Segmented, describe_study, trace_of
 from compress.inference.study_table import TABLE, is_whole, write_table
 from compress.lock import locked
 from compress.progress import SILENT, Progress, Task
-from compress.runtime.guards import Concern
+from compress.runtime.concerns import Concern
 from compress.runtime.segmenter import Segmenter
 
 

@@ -18,7 +18,7 @@ from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES
 from compress.evaluate.plausibility import Flag, mask_flags, study_flags
 from compress.evaluate.study import clinical_values, find_phases, structure_volumes
-from compress.runtime.guards import Concern
+from compress.runtime.concerns import Concern
 from compress.runtime.segmenter import Segmenter
 from compress.runtime.versions import versions
 

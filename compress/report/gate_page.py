@@ -1,4 +1,4 @@
-"""report.html of one verdict of the gate: its endpoints, guards, pictures and provenance."""
+"""report.html of one verdict of the gate: its endpoints, limits, pictures and provenance."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from compress import __version__
 from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.verdict import Verdict
-from compress.evaluate.verdict_table import ENDPOINT_HEADS, GUARD_HEADS, endpoint_cells, guard_cells
+from compress.evaluate.verdict_table import ENDPOINT_HEADS, LIMIT_HEADS, endpoint_cells, limit_cells
 from compress.files import read_json, write_text
 from compress.report.forest_plot import ForestRow, forest_plot
 from compress.report.html import Child, Markup, definitions, el, figure, table
@@ -39,7 +39,7 @@ def _gate_parts(files: GateFiles, verdict: Verdict, scrap: Path) -> list[Part]:
     scores = {name: EvaluationReport.from_json(read_json(path)) for name, path in sides}
     return [
         ("endpoints", "Endpoints", _endpoints(verdict, scrap)),
-        ("guards", "Guards", _guards(verdict)),
+        ("limits", "Limits", _limits(verdict)),
         ("dice", "Dice per volume", boxes(scores, scrap, phantom=verdict.phantom)),
         ("clinical", "Volumes, EF and mass", agreement_parts(scores, scrap, phantom=verdict.phantom)),
         ("differences", "Where the two differ", _differences(files.overlays, verdict)),
@@ -64,12 +64,12 @@ def _endpoints(verdict: Verdict, folder: Path) -> list[Markup]:
     ]
 
 
-def _guards(verdict: Verdict) -> list[Markup]:
+def _limits(verdict: Verdict) -> list[Markup]:
     """What a mean hides, and what a cohort of this size cannot show."""
-    rows = [_marked(guard_cells(row)) for row in verdict.guards]
+    rows = [_marked(limit_cells(row)) for row in verdict.limits]
     caption = "Limits on the worst of each kind; a negative value is better than the baseline"
     return [
-        table(GUARD_HEADS, rows, caption=caption, text_columns=2, phantom=verdict.phantom),
+        table(LIMIT_HEADS, rows, caption=caption, text_columns=2, phantom=verdict.phantom),
         el("p", verdict.caveat, class_="note"),
     ]
 

@@ -14,8 +14,8 @@ from compress.data.preprocess import Prepared
 from compress.data.volume import Case, Volume
 from compress.errors import ConfigError, DataError, ModelFileError
 from compress.runtime.card import ModelCard, read_card
+from compress.runtime.concerns import Concern, check_image
 from compress.runtime.golden import changes, read_golden
-from compress.runtime.guards import Concern, check_image
 from compress.runtime.modelfile import ModelFile, read_model_file, refuse_control_flow
 from compress.runtime.predict import predict_mask
 from compress.runtime.providers import find_provider

@@ -23,7 +23,7 @@ from compress.data.frames import open_image
 from compress.errors import CardioCompressError, ConfigError, DataError, GateError, InputError, ModelFileError
 from compress.files import digest_file, write_json
 from compress.runtime.card import read_card
-from compress.runtime.guards import check_image
+from compress.runtime.concerns import check_image
 from compress.runtime.modelfile import read_model_file
 
 

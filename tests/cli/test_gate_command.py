@@ -97,9 +97,9 @@ def test_a_damaged_rv_head_is_refused_by_name(judge, files: Files) -> None:
     assert not found.accepted
     failing = {row.name for row in found.endpoints if not row.passed}
     assert {"Dice RV", "HD95 RV", "RV EDV error"} <= failing
-    lost = next(row for row in found.guards if row.name == "structures no longer found")
+    lost = next(row for row in found.limits if row.name == "structures no longer found")
     assert (lost.value, lost.passed) == (12.0, False) and "patient001_ED RV" in lost.what
-    assert next(row for row in found.guards if row.name == "worst structure").what.startswith("RV at E")
+    assert next(row for row in found.limits if row.name == "worst structure").what.startswith("RV at E")
 
 
 def test_pruning_by_95_percent_without_retraining_is_refused(judge, files: Files, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def with_losses(losses: np.ndarray) -> EvaluationReport:
 
 
 def failed(found: Verdict) -> list[str]:
-    return [row.name for row in (*found.endpoints, *found.guards) if not row.passed]
+    return [row.name for row in (*found.endpoints, *found.limits) if not row.passed]
 
 
 def test_a_network_against_itself_is_accepted() -> None:
@@ -63,7 +63,7 @@ def test_one_patient_whose_ventricle_is_twice_too_large_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "guard", "what"),
+    ("changes", "limit", "what"),
     [
         ({("p03", "ES", "LV"): {"dice": 0.6}}, "worst patient", "p03 LV"),
         ({("p03", "ED", "RV"): {"prediction_ml": 160.0}}, "worst patient's volume", "p03 RV EDV"),
@@ -74,12 +74,12 @@ def test_one_patient_whose_ventricle_is_twice_too_large_is_refused() -> None:
         ({key: {"dice": 0.86} for key in EVERY if int(key[0][1:]) % 5 == 2}, "worst disease group", "DCM"),
     ],
 )  # fmt: skip
-def test_every_guard_names_what_is_bad(changes: Any, guard: str, what: str) -> None:
+def test_every_limit_names_what_is_bad(changes: Any, limit: str, what: str) -> None:
     found = verdict(report(), report(changes=changes))
-    row = next(row for row in found.guards if row.name == guard)
+    row = next(row for row in found.limits if row.name == limit)
     assert not row.passed and row.what.startswith(what), row
-    assert any(reason.startswith(guard) for reason in found.reasons)
-    assert next(row for row in verdict(report(), report()).guards if row.name == guard).passed
+    assert any(reason.startswith(limit) for reason in found.reasons)
+    assert next(row for row in verdict(report(), report()).limits if row.name == limit).passed
 
 
 def test_a_structure_that_the_candidate_lost_is_counted_and_named() -> None:

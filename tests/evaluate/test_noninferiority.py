@@ -50,7 +50,7 @@ def test_a_simpler_interval_would_not_do() -> None:
 
 
 def test_no_interval_sees_a_failure_that_is_not_there() -> None:
-    """One patient in twenty fails: in a third of all cohorts nobody does. The docstring says so, the guards remain."""
+    """One patient in twenty fails: in a third of all cohorts nobody does. The docstring says so, the limits remain."""
     rng = np.random.default_rng(0)
     failing = -1.0 * (rng.random((20, COHORTS)) < 0.05)
     low, _ = bounds(failing, 0.95, RESAMPLES, 0)

@@ -162,7 +162,7 @@ def test_the_gate_page(tmp_path, dice, word):
     assert page.name == "report.html" and word in found.text and "PHANTOM" not in found.text
     for reason in verdict.reasons:
         assert " ".join(reason.split()) in found.text
-    for row in (*verdict.endpoints, *verdict.guards):
+    for row in (*verdict.endpoints, *verdict.limits):
         assert row.name in found.text
     assert found.tags.count("img") == 4  # forest, boxes, agreement, overlays
     assert "a" * 64 in found.text and "b" * 64 in found.text

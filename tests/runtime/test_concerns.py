@@ -1,4 +1,4 @@
-"""Guards before a prediction: what is refused, what a person may overrule, and that real scans pass."""
+"""Concerns before a prediction: what is refused, what a person may overrule, and that real scans pass."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from compress.data.layouts import find_cases, read_volume
 from compress.errors import DataError
 from compress.runtime.card import TrainingRange
-from compress.runtime.guards import MAX_LABELS, check_image, find_concerns
+from compress.runtime.concerns import MAX_LABELS, check_image, find_concerns
 
 ACDC = TrainingRange(pixel_mm=(0.70, 1.92), slice_mm=(5.0, 10.0), slices=(6, 18), width_mm=(224.0, 480.0))
 STACK, SPACING = (10, 216, 256), (10.0, 1.5, 1.5)

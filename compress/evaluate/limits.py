@@ -2,7 +2,7 @@
 
 These are point estimates with limits, no intervals: a disease group has four patients, a bad patient is one. They
 add refusals to the gate and can never turn one into an acceptance. A network here once lost 0.005 mean Dice while one
-patient's left ventricle at end-systole was 109 ml instead of 50 ml: two of these guards see that.
+patient's left ventricle at end-systole was 109 ml instead of 50 ml: two of these limits see that.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from compress.config import GateLimits
 from compress.evaluate.clinical import QUANTITIES
 from compress.evaluate.paired import JUDGED, KIND_OF_UNIT, Pair, clinical_values, volume_pairs
 from compress.evaluate.summary import EvaluationReport
-from compress.evaluate.verdict import COUNT, Guard
+from compress.evaluate.verdict import COUNT, LimitCheck
 
 _NAMED = 5
 """So many volumes are named at most."""
 
 
-def find_guards(baseline: EvaluationReport, candidate: EvaluationReport, limits: GateLimits) -> list[Guard]:
-    """Every guard, in table order. Raises `DataError` when the reports are not of the same volumes."""
+def check_limits(baseline: EvaluationReport, candidate: EvaluationReport, limits: GateLimits) -> list[LimitCheck]:
+    """Every limit, in table order. Raises `DataError` when the reports are not of the same volumes."""
     patients = volume_pairs(baseline, candidate)
     volumes = [pair for pairs in patients.values() for pair in pairs]
     found = [
-        _dice_guard("worst structure", _by_structure(volumes), limits.structure_dice),
-        _dice_guard("worst disease group", _by_group(patients), limits.group_dice),
-        _dice_guard("worst patient", _by_patient(patients), limits.patient_dice),
+        _dice_limit("worst structure", _by_structure(volumes), limits.structure_dice),
+        _dice_limit("worst disease group", _by_group(patients), limits.group_dice),
+        _dice_limit("worst patient", _by_patient(patients), limits.patient_dice),
     ]
     asked = {"volume_ml": limits.patient_volume_ml, "ef_points": limits.patient_ef_points}
     asked["mass_g"] = limits.patient_mass_g
-    found += [_clinical_guard(baseline, candidate, kind, limit) for kind, limit in asked.items()]
-    return [*(guard for guard in found if guard is not None), _lost(volumes, limits.lost_structures)]
+    found += [_clinical_limit(baseline, candidate, kind, limit) for kind, limit in asked.items()]
+    return [*(row for row in found if row is not None), _lost(volumes, limits.lost_structures)]
 
 
 def _dice(pair: Pair, structure: str) -> tuple[float, float]:
@@ -77,9 +77,9 @@ def _by_patient(patients: dict[str, list[Pair]]) -> dict[str, float]:
     }
 
 
-def _dice_guard(name: str, losses: dict[str, float], limit: float) -> Guard:
+def _dice_limit(name: str, losses: dict[str, float], limit: float) -> LimitCheck:
     what = max(losses, key=lambda key: losses[key])
-    return Guard(name, what, losses[what], limit, "", losses[what] <= limit)
+    return LimitCheck(name, what, losses[what], limit, "", losses[what] <= limit)
 
 
 _TITLES: dict[str, tuple[str, Callable[[float], str]]] = {
@@ -89,7 +89,9 @@ _TITLES: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 
 
-def _clinical_guard(baseline: EvaluationReport, candidate: EvaluationReport, kind: str, limit: float) -> Guard | None:
+def _clinical_limit(
+    baseline: EvaluationReport, candidate: EvaluationReport, kind: str, limit: float
+) -> LimitCheck | None:
     """The largest growth of an absolute error; None where no patient has such a value, which its endpoint refuses."""
     names = [name for name in JUDGED if KIND_OF_UNIT[QUANTITIES[name].unit] == kind]
     values = [value for value in clinical_values(baseline, candidate) if value.quantity in names]
@@ -100,10 +102,10 @@ def _clinical_guard(baseline: EvaluationReport, candidate: EvaluationReport, kin
     what = f"{worst.patient} {worst.quantity}: {shown(worst.candidate)}, baseline {shown(worst.baseline)}, "
     growth = worst.errors[1] - worst.errors[0]
     unit = QUANTITIES[worst.quantity].unit
-    return Guard(title, f"{what}reference {shown(worst.reference)}", growth, limit, unit, growth <= limit)
+    return LimitCheck(title, f"{what}reference {shown(worst.reference)}", growth, limit, unit, growth <= limit)
 
 
-def _lost(volumes: list[Pair], limit: int) -> Guard:
+def _lost(volumes: list[Pair], limit: int) -> LimitCheck:
     """Structures that are there, that the baseline finds, and of which the candidate finds no voxel."""
     lost = [
         f"{baseline.name} {name}"
@@ -113,4 +115,4 @@ def _lost(volumes: list[Pair], limit: int) -> Guard:
     ]
     more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
     what = ", ".join(lost[:_NAMED]) + more if lost else "none"
-    return Guard("structures no longer found", what, float(len(lost)), float(limit), COUNT, len(lost) <= limit)
+    return LimitCheck("structures no longer found", what, float(len(lost)), float(limit), COUNT, len(lost) <= limit)
