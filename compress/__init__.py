@@ -5,4 +5,4 @@ import os
 # ONNX Runtime's wheels send usage data unless this is set before they are first imported.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
