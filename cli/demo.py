@@ -31,7 +31,7 @@ def demo(
 
     ws = Workspace(from_document(demo_document(str(folder)), overrides or []), RichProgress())
     outcome = pipeline.run(ws)
-    show_bench(read_bench(ws.run.bench / f"bench-{ws.config.bench.provider}.json").report)
+    show_bench(read_bench(ws.run.bench(ws.config.bench.provider).record).report)
     small = ws.run.pruned(ws.config.sweep.inits[0])
     for stage in (ws.run.baseline, small):
         _quantize(ws, stage)

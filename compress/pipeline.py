@@ -88,7 +88,7 @@ def sweep(ws: Workspace) -> Outcome:
             _write_sweep(ws, dense, rows)
             task.advance(info=request.name)
     _, page = _pages(ws)
-    return Outcome([dense, *rows], ws.run.sweep / "table.md", page)
+    return Outcome([dense, *rows], ws.run.sweep.table, page)
 
 
 def sweep_requests(ws: Workspace) -> list[tuple[str, PruneRequest]]:
@@ -105,8 +105,8 @@ def sweep_requests(ws: Workspace) -> list[tuple[str, PruneRequest]]:
 
 
 def _write_sweep(ws: Workspace, dense: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    folder, phantom = ws.run.sweep, bool(dense["phantom"])
-    write_json(folder / "results.json", {"dense": dense, "rows": rows})
+    files, phantom = ws.run.sweep, bool(dense["phantom"])
+    write_json(files.results, {"dense": dense, "rows": rows})
     table = markdown_table(*comparison_rows([dense, *rows], phantom=phantom))
-    write_text(folder / "table.md", f"{table}\n")
-    sweep_plot(folder / "sweep.png", rows, dense=dense["dice"], phantom=phantom)
+    write_text(files.table, f"{table}\n")
+    sweep_plot(files.plot, rows, dense=dense["dice"], phantom=phantom)

@@ -72,7 +72,7 @@ def write_bench(ws: Workspace, model: Path, *, provider: str = "cpu") -> None:
         phantom=True,
     )
     per_volume = {name: {f"p{i}_{phase}": v for i in range(9) for phase in ("ED", "ES")} for name, v in dice.items()}
-    write_json(ws.run.bench / f"bench-{provider}.json", {**report.to_json(), "dice_per_volume": per_volume})
+    write_json(ws.run.bench(provider).record, {**report.to_json(), "dice_per_volume": per_volume})
 
 
 def write_gate(

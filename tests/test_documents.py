@@ -22,7 +22,7 @@ from compress.evaluate.verdict import Verdict
 from compress.evaluate.verdict_table import markdown as verdict_markdown
 from compress.files import read_json, write_json
 from compress.report.gate_page import write_gate_page
-from compress.rundir import GateFiles
+from compress.rundir import GateFiles, ScoreFiles
 from compress.runtime.card import read_card
 from compress.runtime.modelfile import read_model_file
 from compress.steps.networks import stages_of
@@ -94,7 +94,7 @@ def test_scores() -> None:
 
 
 def test_a_benchmark(ws: Workspace) -> None:
-    document = read_json(ws.run.bench / "bench-cpu.json")
+    document = read_json(ws.run.bench("cpu").record)
     del document["dice_per_volume"]
     check(BenchReport.from_json(document), bench_markdown)
 
@@ -110,16 +110,13 @@ def test_what_a_run_s_report_is_told(ws: Workspace) -> None:
 
 def test_a_run_s_report(ws: Workspace) -> None:
     found = []
-    stage, table = ws.run.pruned("none").root, ws.run.bench / "bench-cpu.json"
+    stage, table = ws.run.pruned("none").root, ws.run.bench("cpu").record
     for name in (HARMLESS, IN_A_NAME):
         stage, table = stage.rename(stage.with_name(name)), table.rename(table.with_name(f"bench-{name}.json"))
-        (ws.run.pruned(name).evaluation / "metrics.md").write_text("Scores.\n", encoding="utf-8")
-        for folder in (ws.run.sweep, ws.run.bench):
-            folder.mkdir(exist_ok=True)
-            (folder / f"bench-{name}.png").write_bytes(b"")
+        ScoreFiles(ws.run.pruned(name).evaluation).table.write_text("Scores.\n", encoding="utf-8")
+        ws.run.bench(name).plot.write_bytes(b"")
         found.append(markdown_structure(write_report(ws, gather(ws)).read_text(encoding="utf-8")))
-        (ws.run.sweep / f"bench-{name}.png").unlink()
-    assert found[0] == found[1] and str(found[0]).count("image") == 3
+    assert found[0] == found[1] and str(found[0]).count("image") == 2
 
 
 def test_the_page_of_a_verdict(tmp_path: Path) -> None:

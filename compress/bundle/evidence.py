@@ -16,11 +16,10 @@ from compress.errors import ConfigError, DataError, InputError
 from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.verdict import Verdict
 from compress.files import read_json
+from compress.rundir import GateFiles, parity_beside, quantize_record
 from compress.runtime.modelfile import ModelFile
 from compress.text import short
 
-GATE_FILES = ("verdict.json", "baseline.json", "candidate.json", "verdict.md", "report.html", "overlays.png")
-"""What the gate leaves in one folder; all but the first are taken along when they are there."""
 SUFFIXES = (".json", ".md", ".txt", ".csv", ".html", ".png", ".svg", ".pdf")
 """What evidence may be: documents and pictures, no images of patients and no models."""
 MAX_BYTES = 2**26
@@ -74,10 +73,10 @@ def gather(
     found = scores = None
     if verdict is not None:
         found = _checked_verdict(verdict, file, baseline)
-        files |= {n: p for n in GATE_FILES if (p := verdict.with_name(n)).is_file()} | {"verdict.json": verdict}
-        scores = _scores(files.get("candidate.json"))
-    record = file.path.with_name(f"{file.path.stem}.quantize.json")
-    if record.is_file():
+        left = GateFiles(verdict.parent)
+        files |= {path.name: path for path in left.named() if path.is_file()} | {left.verdict.name: verdict}
+        scores = _scores(files.get(left.candidate.name))
+    if (record := quantize_record(file.path)).is_file():
         files["quantize.json"] = record
     files |= _found(file, benchmarks)
     for path in given:
@@ -126,7 +125,7 @@ def _scores(path: Path | None) -> EvaluationReport | None:
 def _found(file: ModelFile, benchmarks: Sequence[Path]) -> dict[str, Path]:
     """Parity and benchmarks when they are about this file: a quantized one lies beside its parent's parity.json."""
     found = {}
-    for path in (file.path.with_name("parity.json"), *benchmarks):
+    for path in (parity_beside(file.path), *benchmarks):
         if path.is_file() and _speaks_of(path, file):
             found[path.name] = path
             if (table := path.with_suffix(".md")).is_file():

@@ -1,12 +1,4 @@
-"""What a run leaves where.
-
-<save_root>/<experiment_name>/
-    config.yaml environment.json data.json split.json report.json report.md report.html cache/
-    baseline/            a Stage (the dense network)
-    pruned/<init>/       a Stage with masks, plan and schematic beside it; rounds/<i>/ of iterative pruning
-    scratch/             a Stage: the pruned shape trained from scratch (control)
-    inspect/ bench/ gate/ sweep/ planning/ predictions/
-"""
+"""What a run leaves where: <save_root>/<experiment_name>/, and the places beside it."""
 
 from __future__ import annotations
 
@@ -14,19 +6,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compress.config import Config
-from compress.rundir.parts import GateFiles, Planning
+from compress.rundir.folder import At, Folder
+from compress.rundir.parts import BenchFiles, GateFiles, GateScores, Planning, SweepFiles
 from compress.rundir.stage import Stage
 
 
 @dataclass(frozen=True)
-class RunDir:
+class RunDir(Folder):
     """The folder of one experiment."""
 
-    root: Path
     baseline_name: str
     baseline_file: str
     pruned_name: str
     pruned_file: str
+
+    config = At("config.yaml")
+    environment = At("environment.json")
+    data = At("data.json")
+    split = At("split.json")
+    report_json = At("report.json")
+    report_md = At("report.md")
+    report_html = At("report.html")  # the whole run in one page
+    inspect = At("inspect")
+    predictions = At("predictions")  # masks, report and overlay of the demo's one study
+    bundle = At("bundle")  # what the demo ships
 
     @classmethod
     def of(cls, config: Config) -> RunDir:
@@ -42,6 +45,7 @@ class RunDir:
 
     @property
     def baseline(self) -> Stage:
+        """The dense network."""
         return Stage(self.root / self.baseline_name, self.baseline_file)
 
     def pruned(self, name: str) -> Stage:
@@ -55,28 +59,25 @@ class RunDir:
         return [stage for stage in map(self.pruned, names) if stage.final.is_file()]
 
     @property
-    def config(self) -> Path:
-        return self.root / "config.yaml"
+    def damaged(self) -> Stage:
+        """The network that the demo damages; its file's name is what reports and pages call it."""
+        return Stage(self.root / "damaged", "rv-removed-on-purpose.safetensors")
 
     @property
-    def environment(self) -> Path:
-        return self.root / "environment.json"
+    def planning(self) -> Planning:
+        return Planning(self.root / "planning")
 
     @property
-    def data(self) -> Path:
-        return self.root / "data.json"
+    def sweep(self) -> SweepFiles:
+        return SweepFiles(self.root / "sweep")
 
-    @property
-    def split(self) -> Path:
-        return self.root / "split.json"
+    def bench(self, provider: str) -> BenchFiles:
+        """The benchmark on one provider."""
+        return BenchFiles(self.root / "bench", provider)
 
-    @property
-    def inspect(self) -> Path:
-        return self.root / "inspect"
-
-    @property
-    def bench(self) -> Path:
-        return self.root / "bench"
+    def benchmarks(self) -> list[Path]:
+        """The record of every benchmark of this run."""
+        return sorted(self.root.glob("bench/bench-*.json"))
 
     def gate(self, name: str) -> GateFiles:
         """The verdict on one candidate."""
@@ -86,53 +87,13 @@ class RunDir:
         """Every verdict of this run, by name of its candidate."""
         return sorted(self.root.glob("gate/*/verdict.json"))
 
-    def benchmarks(self) -> list[Path]:
-        """The record of every benchmark of this run."""
-        return sorted(self.bench.glob("bench-*.json"))
-
-    def gate_scores(self, key: str) -> Path:
-        """Scores and masks of one file on one cohort, kept so that no file is scored twice."""
-        return self.root / "gate" / ".scores" / key  # no candidate is called so: their names start with no dot
-
-    @property
-    def predictions(self) -> Path:
-        """Masks, report and overlay of the demo's one study."""
-        return self.root / "predictions"
-
-    @property
-    def bundle(self) -> Path:
-        """What the demo ships."""
-        return self.root / "bundle"
+    def gate_scores(self, key: str) -> GateScores:
+        """`key` names the file and the cohort."""
+        return GateScores(self.root / "gate" / ".scores" / key)  # no candidate is called so: names start with no dot
 
     def bundles(self) -> list[Path]:
         """The manifest of every bundle that was shipped into this run folder."""
         return sorted([*self.root.glob("bundle/manifest.json"), *self.root.glob("**/*-bundle/manifest.json")])
-
-    @property
-    def damaged(self) -> Stage:
-        """The network that the demo damages; its file's name is what reports and pages call it."""
-        return Stage(self.root / "damaged", "rv-removed-on-purpose.safetensors")
-
-    @property
-    def sweep(self) -> Path:
-        return self.root / "sweep"
-
-    @property
-    def planning(self) -> Planning:
-        return Planning(self.root / "planning")
-
-    @property
-    def report_json(self) -> Path:
-        return self.root / "report.json"
-
-    @property
-    def report_md(self) -> Path:
-        return self.root / "report.md"
-
-    @property
-    def report_html(self) -> Path:
-        """The whole run in one page."""
-        return self.root / "report.html"
 
 
 def external_evaluation(config: Config, *, stage: Stage) -> Path:
@@ -159,12 +120,6 @@ def phantom_dir(config: Config) -> Path:
     """Where the embedded phantom of this size and seed is generated."""
     phantom = config.data.phantom
     return Path(config.train.paths.save_root) / f"phantom-{phantom.patients}-seed{phantom.seed}"
-
-
-def quantized_files(model: Path, kind: str, *, out: Path | None = None) -> tuple[Path, Path]:
-    """(file, record) that `quantize` writes for an exported file: beside it as <stem>.<kind>.onnx, or `out`."""
-    target = out or model.with_name(f"{model.stem}.{kind}.onnx")
-    return target, target.with_name(f"{target.stem}.quantize.json")
 
 
 def bundle_dir(model: Path) -> Path:

@@ -5,13 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from compress.rundir.folder import At, Folder
+
 
 @dataclass(frozen=True)
-class Stage:
-    """The folder of one trained network. `final` names its end product."""
+class Stage(Folder):
+    """The folder of one trained network."""
 
-    root: Path
     final_name: str
+    """Its end product."""
+
+    initial = At("checkpoints/initial.safetensors")  # weights before the first step
+    early = At("checkpoints/early.safetensors")  # after `rewind_epoch` epochs: what rewinding returns to
+    best = At("checkpoints/best.safetensors")  # of the epoch with the best validation Dice
+    resume = At("checkpoints/resume.safetensors")  # weights, optimiser and schedule after the last finished epoch
+    metrics = At("metrics.jsonl")  # one JSON line per epoch
+    curves = At("curves.png")
+    tensorboard = At("tensorboard")
+    record = At("stage.json")  # what it was made from (digests) and what came out: decides whether it is current
+    parity = At("parity.json")
+    evaluation = At("eval")  # `ScoreFiles` of the validation patients
+
+    plan = At("plan.json")
+    masks = At("masks.json")
+    meta = At("meta.json")
+    schematic = At("unet.png")
+    raw_pruned = At("checkpoints/pruned_raw.safetensors")  # before any retraining
+    start = At("checkpoints/start.safetensors")  # what retraining starts from: kept, random or rewound weights
+    compensation = At("compensation.json")  # output error of every convolution before and after
+    evaluation_after_pruning = At("eval_after_pruning")  # `ScoreFiles` from before any retraining
+    pairs = At("beside_dense.png")  # beside the dense network, on the patients that lost most
+    pairs_record = At("beside_dense.json")  # what that picture was drawn from (digests)
 
     @property
     def final(self) -> Path:
@@ -19,106 +43,45 @@ class Stage:
         return self.root / self.final_name
 
     @property
-    def initial(self) -> Path:
-        """Weights before the first step."""
-        return self.root / "checkpoints" / "initial.safetensors"
+    def onnx(self) -> Path:
+        """The same as an exported file."""
+        return self.final.with_suffix(".onnx")
 
-    @property
-    def early(self) -> Path:
-        """Weights after `rewind_epoch` epochs: what rewinding returns to."""
-        return self.root / "checkpoints" / "early.safetensors"
+    def onnx_files(self) -> list[Path]:
+        """The exported file and what `quantize` made of it, as far as they are there."""
+        return sorted(self.root.glob(f"{self.onnx.stem}*.onnx"))
 
-    @property
-    def best(self) -> Path:
-        """Weights of the epoch with the best validation Dice."""
-        return self.root / "checkpoints" / "best.safetensors"
+    def quantize_records(self) -> list[Path]:
+        """What `quantize` wrote beside its files."""
+        return sorted(self.root.glob(f"*{QUANTIZE_RECORD}"))
 
     def epoch(self, number: int) -> Path:
         """Weights after epoch `number`, kept every `save_interval` epochs."""
         return self.root / "checkpoints" / f"epoch_{number:04d}.safetensors"
 
-    @property
-    def resume(self) -> Path:
-        """Weights, optimiser and schedule after the last finished epoch."""
-        return self.root / "checkpoints" / "resume.safetensors"
-
-    @property
-    def metrics(self) -> Path:
-        """One JSON line per epoch."""
-        return self.root / "metrics.jsonl"
-
-    @property
-    def curves(self) -> Path:
-        return self.root / "curves.png"
-
-    @property
-    def tensorboard(self) -> Path:
-        return self.root / "tensorboard"
-
-    @property
-    def record(self) -> Path:
-        """What the stage was made from (digests) and what came out: decides whether it is current."""
-        return self.root / "stage.json"
-
-    @property
-    def onnx(self) -> Path:
-        return self.root / f"{Path(self.final_name).stem}.onnx"
-
-    @property
-    def parity(self) -> Path:
-        return self.root / "parity.json"
-
-    @property
-    def plan(self) -> Path:
-        return self.root / "plan.json"
-
-    @property
-    def masks(self) -> Path:
-        return self.root / "masks.json"
-
-    @property
-    def meta(self) -> Path:
-        return self.root / "meta.json"
-
-    @property
-    def schematic(self) -> Path:
-        return self.root / "unet.png"
-
-    @property
-    def pairs(self) -> Path:
-        """This network beside the dense one, on the patients that lost most."""
-        return self.root / "beside_dense.png"
-
-    @property
-    def pairs_record(self) -> Path:
-        """What the picture was drawn from (digests): decides whether it is current."""
-        return self.root / "beside_dense.json"
-
-    @property
-    def raw_pruned(self) -> Path:
-        """The pruned network before any retraining."""
-        return self.root / "checkpoints" / "pruned_raw.safetensors"
-
-    @property
-    def start(self) -> Path:
-        """The weights that retraining starts from (kept, random or rewound)."""
-        return self.root / "checkpoints" / "start.safetensors"
-
-    @property
-    def compensation(self) -> Path:
-        """Output error of every convolution before and after least-squares compensation."""
-        return self.root / "compensation.json"
+    def epochs(self) -> list[Path]:
+        """Every such file that is there."""
+        return sorted(self.root.glob("checkpoints/epoch_*.safetensors"))
 
     def round(self, number: int) -> Stage:
         """The network between two rounds of pruning, counted from 1; the last round is this stage itself."""
         return Stage(self.root / "rounds" / str(number), self.final_name)
 
-    @property
-    def evaluation(self) -> Path:
-        """Scores on the validation patients: metrics.json, metrics.md and pictures."""
-        return self.root / "eval"
 
-    @property
-    def evaluation_after_pruning(self) -> Path:
-        """The same before any retraining."""
-        return self.root / "eval_after_pruning"
+QUANTIZE_RECORD = ".quantize.json"
+
+
+def quantized_files(model: Path, kind: str, *, out: Path | None = None) -> tuple[Path, Path]:
+    """(file, record) that `quantize` writes for an exported file: beside it as <stem>.<kind>.onnx, or `out`."""
+    target = out or model.with_name(f"{model.stem}.{kind}.onnx")
+    return target, quantize_record(target)
+
+
+def quantize_record(model: Path) -> Path:
+    """Where the record of a file that `quantize` wrote lies."""
+    return model.with_name(f"{model.stem}{QUANTIZE_RECORD}")
+
+
+def parity_beside(model: Path) -> Path:
+    """Where `export` leaves the parity of a file."""
+    return Stage(model.parent, "").parity

@@ -47,7 +47,7 @@ def own_files(ws: Workspace) -> dict[str, Path]:
     return {
         name + path.stem.removeprefix(stage.onnx.stem).replace(".", "-"): path
         for name, stage in stages_of(ws).items()
-        for path in sorted(stage.root.glob(f"{stage.onnx.stem}*.onnx"))
+        for path in stage.onnx_files()
     }
 
 

@@ -139,14 +139,14 @@ def preprocessing_of(path: Path) -> Preprocessing:
 
 
 def _write(ws: Workspace, report: BenchReport, scores: Mapping[str, EvaluationReport], provider: str) -> None:
-    stem = ws.run.bench / f"bench-{provider}"
+    files = ws.run.bench(provider)
     patients = {name: {v.name: round(v.mean_dice, 6) for v in s.volumes} for name, s in scores.items()}
-    write_text(stem.with_suffix(".md"), markdown(report))
+    write_text(files.table, markdown(report))
     if scores:
         rows = [
             {"name": m.name, "parameters": m.parameters, "dice": scores[m.name].mean_dice}
             | {f"dice_{k}": v for k, v in scores[m.name].structure_dice.items()}
             for m in report.models
         ]
-        comparison_plot(stem.with_suffix(".png"), rows, phantom=report.phantom)
-    write_json(stem.with_suffix(".json"), {**report.to_json(), "dice_per_volume": patients})
+        comparison_plot(files.plot, rows, phantom=report.phantom)
+    write_json(files.record, {**report.to_json(), "dice_per_volume": patients})

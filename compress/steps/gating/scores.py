@@ -17,6 +17,7 @@ from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.surface import hd95
 from compress.files import atomic_path, digest_json
 from compress.report.pair_overlays import PairItem, pair_items
+from compress.rundir import GateScores
 from compress.runtime.segmenter import Segmenter
 from compress.steps.reuse import Result
 from compress.steps.scoring.cohort import score_cohort
@@ -28,11 +29,11 @@ class Scored:
     """One file's scores on a cohort, and where its masks lie."""
 
     report: EvaluationReport
-    folder: Path
+    folder: GateScores
 
     def mask(self, index: int) -> np.ndarray:
         """(Z, Y, X) uint8 of the cohort's case number `index`."""
-        return _read_mask(_mask_path(self.folder, index))
+        return _read_mask(self.folder.mask(index))
 
 
 def score_file(ws: Workspace, model: Segmenter, cohort: Cohort, *, name: str) -> Scored:
@@ -43,15 +44,15 @@ def score_file(ws: Workspace, model: Segmenter, cohort: Cohort, *, name: str) ->
     """
     inputs = _inputs(model, cohort)
     folder = ws.run.gate_scores(digest_json(inputs)[:16])
-    result = Result(folder / "scores.json", inputs)
+    result = Result(folder.scores, inputs)
     if (stored := result.stored(lambda document: _restore(document, folder, len(cohort.cases)))) is not None:
         ws.progress.note(f"{name}: scored before, see {result.path}.")
         return Scored(stored, folder)
-    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted gate left
+    shutil.rmtree(folder.root, ignore_errors=True)  # what an interrupted gate left
     count = iter(range(len(cohort.cases)))
 
     def keep(_: Volume, mask: np.ndarray) -> None:
-        with atomic_path(_mask_path(folder, next(count))) as temporary, temporary.open("wb") as stream:
+        with atomic_path(folder.mask(next(count))) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, mask=mask)
 
     report = score_cohort(
@@ -82,18 +83,14 @@ def _inputs(model: Segmenter, cohort: Cohort) -> dict[str, object]:
     }
 
 
-def _restore(document: dict[str, Any], folder: Path, volumes: int) -> EvaluationReport:
+def _restore(document: dict[str, Any], folder: GateScores, volumes: int) -> EvaluationReport:
     """The scores, when every mask is there as well."""
     report = EvaluationReport.from_json(document)
     for index in range(volumes):
-        _read_mask(_mask_path(folder, index))
+        _read_mask(folder.mask(index))
     if len(report.volumes) != volumes:
         raise ValueError(f"scores of {len(report.volumes)} volumes")
     return report
-
-
-def _mask_path(folder: Path, index: int) -> Path:
-    return folder / f"{index:04d}.npz"
 
 
 def _read_mask(path: Path) -> np.ndarray:

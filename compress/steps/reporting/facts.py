@@ -199,7 +199,7 @@ def _verdict(path: Path, present: Mapping[str, str]) -> tuple[str | None, Verdic
 
 
 def _quantized(network: Network, unread: list[str]) -> list[tuple[str, dict[str, Any]]]:
-    paths = sorted(network.stage.root.glob("*.quantize.json"))
+    paths = network.stage.quantize_records()
     return [(network.name, record) for record in _each(_quantize_record, paths, unread)]
 
 

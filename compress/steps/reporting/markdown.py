@@ -6,7 +6,7 @@ from pathlib import Path
 
 from compress.bench.table import markdown
 from compress.files import write_json, write_text
-from compress.rundir import Stage
+from compress.rundir import ScoreFiles, Stage
 from compress.steps.reporting.facts import RunFacts
 from compress.steps.reporting.summary import BENCH_NOTE, comparison_rows
 from compress.steps.workspace import Workspace
@@ -15,7 +15,7 @@ from compress.text import link, markdown_table, plain
 
 def write_report(ws: Workspace, facts: RunFacts) -> Path:
     """Write both files from `facts`, and return report.md."""
-    benchmarks = {f"bench-{bench.provider}": bench.report.to_json() for bench in facts.benches}
+    benchmarks = {ws.run.bench(bench.provider).name: bench.report.to_json() for bench in facts.benches}
     document = {
         "experiment": facts.title,
         "phantom": facts.phantom,
@@ -36,13 +36,13 @@ def _lines(ws: Workspace, facts: RunFacts) -> list[str]:
     heads, cells = comparison_rows([network.row for network in facts.networks], phantom=facts.phantom)
     lines += [markdown_table(heads, cells), ""]
     for bench in facts.benches:
-        name = f"bench-{bench.provider}"
-        lines += [f"## {plain(name)}", "", BENCH_NOTE, "", markdown(bench.report), ""]
-        lines += _picture(ws, ws.run.bench / f"{name}.png", name)
+        files = ws.run.bench(bench.provider)
+        lines += [f"## {plain(files.name)}", "", BENCH_NOTE, "", markdown(bench.report), ""]
+        lines += _picture(ws, files.plot, files.name)
     for network in facts.networks:
         lines += [f"## {plain(network.name)}", "", *_pictures(ws, network.name, network.stage)]
-    for path in sorted(ws.run.sweep.glob("*.png")):
-        lines += ["## Sweep", "", *_picture(ws, path, "sweep")]
+    if ws.run.sweep.plot.is_file():
+        lines += ["## Sweep", "", *_picture(ws, ws.run.sweep.plot, "sweep")]
     if facts.unread:
         lines += ["## Not shown", "", *(f"- {plain(text)}" for text in facts.unread), ""]
     told = "Resolved configuration: config.yaml. Environment: environment.json. Data and split: data.json, split.json."
@@ -50,11 +50,11 @@ def _lines(ws: Workspace, facts: RunFacts) -> list[str]:
 
 
 def _pictures(ws: Workspace, name: str, stage: Stage) -> list[str]:
-    paths = (stage.schematic, stage.curves, *sorted(stage.evaluation.glob("overlays_*.png")))
+    scores = ScoreFiles(stage.evaluation)
+    paths = (stage.schematic, stage.curves, *scores.overlays())
     lines = [line for path in paths for line in _picture(ws, path, f"{name} {path.stem}")]
-    table = stage.evaluation / "metrics.md"
-    if table.is_file():
-        lines += [f"Scores per structure and phase: {link('metrics', table.relative_to(ws.run.root))}", ""]
+    if scores.table.is_file():
+        lines += [f"Scores per structure and phase: {link('metrics', scores.table.relative_to(ws.run.root))}", ""]
     return lines
 
 

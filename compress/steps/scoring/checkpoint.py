@@ -14,7 +14,7 @@ from compress.evaluate.surface import hd95
 from compress.files import digest_json, read_json, write_text
 from compress.models.checkpoint import Checkpoint, Meta, load, read_meta
 from compress.report.overlays import SliceItem, pick_slices, save_overlays, slice_items
-from compress.rundir import Stage
+from compress.rundir import ScoreFiles, Stage
 from compress.steps.reuse import Result, intact
 from compress.steps.scoring.cohort import score_cohort, torch_run
 from compress.steps.workspace import Cohort, Workspace
@@ -47,7 +47,7 @@ def evaluate_checkpoint(
     _pictures(ws, items, folder, name, phantom=cohort.phantom)
     heading = f"# {plain(name)}\n\n{_data_line(ws, cohort)}\n\n"
     whole = ws.config.evaluation.num_slices_per_volume is None
-    write_text(folder / "metrics.md", heading + report.to_markdown(clinical=whole))
+    write_text(ScoreFiles(folder).table, heading + report.to_markdown(clinical=whole))
     clinical = {} if whole else {"clinical": None}
     result.store({"phantom": cohort.phantom, **report.to_json(), **clinical})
     return report
@@ -58,7 +58,7 @@ def scores_of(ws: Workspace, stage: Stage, *, name: str) -> EvaluationReport | N
 
     Scores that are no longer of this network and these patients are computed again.
     """
-    if not (stage.evaluation / "metrics.json").is_file():
+    if not ScoreFiles(stage.evaluation).scores.is_file():
         return None
     result = scores_result(ws, read_meta(stage.final), stage.evaluation, ws.validation)
     return result.stored(EvaluationReport.from_json) or evaluate_checkpoint(
@@ -84,7 +84,7 @@ def scores_result(ws: Workspace, meta: Meta, folder: Path, cohort: Cohort) -> Re
     rules = Preprocessing.from_json(meta.preprocessing)
     settings = ws.config.evaluation.model_dump(include={"num_slices_per_volume", "num_visuals"})
     inputs = {"network": meta.digest, "data": cohort.identity(rules), "settings": digest_json(settings)}
-    return Result(folder / "metrics.json", inputs)
+    return Result(ScoreFiles(folder).scores, inputs)
 
 
 def _data_line(ws: Workspace, cohort: Cohort) -> str:
@@ -97,7 +97,7 @@ def _data_line(ws: Workspace, cohort: Cohort) -> str:
 
 def _pictures(ws: Workspace, items: list[SliceItem], folder: Path, name: str, *, phantom: bool) -> None:
     for kind, chosen in pick_slices(items, ws.config.evaluation.num_visuals).items():
-        path = folder / f"overlays_{kind}.png"
+        path = ScoreFiles(folder).overlay(kind)
         path.unlink(missing_ok=True)
         if chosen:
             save_overlays(path, chosen, f"{name}: {kind} slices", ws.labels, phantom=phantom)

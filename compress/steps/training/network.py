@@ -166,5 +166,5 @@ def _clear(stage: Stage) -> None:
     """Remove what would be mistaken for results of the run that begins."""
     for path in (stage.final, stage.record, stage.resume, stage.metrics, stage.curves, stage.best, stage.early):
         path.unlink(missing_ok=True)
-    for path in (stage.root / "checkpoints").glob("epoch_*.safetensors"):
+    for path in stage.epochs():
         path.unlink()

@@ -123,7 +123,7 @@ def test_a_picture_of_other_networks_is_drawn_again(ws, markup):
 
 
 def test_records_of_another_version_are_named_and_a_missing_benchmark_too(ws, sealed_path, tmp_path):
-    path = ws.run.bench / "bench-cpu.json"
+    path = ws.run.bench("cpu").record
     write_json(path, {"phantom": True})
     try:
         facts = gather(ws)
