@@ -24,14 +24,15 @@ def demo(
     from cli.bench import show_bench
     from cli.console import RichProgress, say
     from compress import pipeline
+    from compress.bench.report import BenchReport
     from compress.config.read import from_document
     from compress.config.templates import demo_document
-    from compress.steps.reporting.facts import read_bench
+    from compress.files import read_json
     from compress.steps.workspace import Workspace
 
     ws = Workspace(from_document(demo_document(str(folder)), overrides or []), RichProgress())
     outcome = pipeline.run(ws)
-    show_bench(read_bench(ws.run.bench(ws.config.bench.provider).record).report)
+    show_bench(BenchReport.from_json(read_json(ws.run.bench(ws.config.bench.provider).record)))
     small = ws.run.pruned(ws.config.sweep.inits[0])
     for stage in (ws.run.baseline, small):
         _quantize(ws, stage)

@@ -63,16 +63,17 @@ def write_bench(ws: Workspace, model: Path, *, provider: str = "cpu") -> None:
         for name, speed in speeds.items()
     }
     dice = {name: 0.9 - 0.01 * speed for name, speed in speeds.items()}
+    per_volume = {name: {f"p{i}_{phase}": v for i in range(9) for phase in ("ED", "ES")} for name, v in dice.items()}
     report = build_report(
         latency,
         dict.fromkeys(speeds, session),
         memory=dict.fromkeys(speeds, memory),
         facts=facts,
         dice={name: {"mean": value, "RV": value} for name, value in dice.items()},
+        dice_per_volume=per_volume,
         phantom=True,
     )
-    per_volume = {name: {f"p{i}_{phase}": v for i in range(9) for phase in ("ED", "ES")} for name, v in dice.items()}
-    write_json(ws.run.bench(provider).record, {**report.to_json(), "dice_per_volume": per_volume})
+    write_json(ws.run.bench(provider).record, report.to_json())
 
 
 def write_gate(

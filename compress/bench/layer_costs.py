@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from pydantic import TypeAdapter, ValidationError
 
+from compress import records
 from compress.bench.layer_fit import Measured, features
 from compress.bench.node_profile import Layer, NodeProfile, network_layers, profile_nodes
 from compress.errors import ConfigError, InputError, ModelFileError
@@ -96,17 +96,12 @@ class LatencyModel:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, ready for `json.dumps` and `from_json`."""
-        return TypeAdapter(LatencyModel).dump_python(self, mode="json")
+        return records.as_json(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> LatencyModel:
-        """The model that `to_json` wrote. Raises `InputError` naming the first fault."""
-        try:
-            return TypeAdapter(LatencyModel).validate_python(value)
-        except ValidationError as fault:
-            first = fault.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the document"
-            raise InputError(f"Not a latency model: {where}: {first['msg']}.", cure="Measure it again.") from None
+        """The model that `to_json` wrote. Raises `DataError` naming the first fault."""
+        return records.from_json(cls, value, what="a latency model", cure="Measure it again.")
 
     @cached_property
     def _met(self) -> dict[tuple[Any, ...], float]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
+from compress import records
 from compress.bench.environment import Environment, Settings, current_environment, settings_of
 from compress.bench.latency import LatencySamples
 from compress.bench.memory import MemoryReport
@@ -80,22 +79,27 @@ class BenchReport:
     warnings: tuple[str, ...]
     phantom: bool
     """True when the Dice figures come from synthetic images."""
+    dice_per_volume: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Model -> volume, such as "patient001_ED" -> mean 3D Dice; empty when Dice was not measured."""
+
+    @property
+    def base(self) -> ModelBench:
+        """The baseline."""
+        return next(model for model in self.models if model.name == self.baseline)
+
+    @property
+    def others(self) -> list[ModelBench]:
+        """All but the baseline."""
+        return [model for model in self.models if model.name != self.baseline]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, ready for `json.dumps` and `from_json`."""
-        return TypeAdapter(BenchReport).dump_python(self, mode="json")
+        return records.as_json(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> BenchReport:
-        """The report that `to_json` wrote. Raises `InputError` naming the first fault."""
-        try:
-            return TypeAdapter(BenchReport).validate_python(value)
-        except ValidationError as fault:
-            first = fault.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the document"
-            raise InputError(
-                f"Not a benchmark report: {where}: {first['msg']}.", cure="Run the benchmark again."
-            ) from None
+        """The report that `to_json` wrote. Raises `DataError` naming the first fault."""
+        return records.from_json(cls, value, what="a benchmark report", cure="Run the benchmark again.")
 
 
 def build_report(
@@ -105,6 +109,7 @@ def build_report(
     memory: Mapping[str, MemoryReport],
     facts: Mapping[str, ModelFacts],
     dice: Dice | None = None,
+    dice_per_volume: Mapping[str, Mapping[str, float]] | None = None,
     phantom: bool = False,
 ) -> BenchReport:
     """Join what was measured of the same models; every mapping goes by the names in `latency`.
@@ -131,6 +136,7 @@ def build_report(
         environment=current_environment(),
         warnings=tuple(dict.fromkeys(warnings)),
         phantom=phantom,
+        dice_per_volume={name: dict(volumes) for name, volumes in (dice_per_volume or {}).items()},
     )
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
+from compress import records
 from compress.errors import DataError
 from compress.text import phantom_mark
 
@@ -116,17 +117,12 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, ready for `json.dumps` and `from_json`."""
-        return TypeAdapter(Verdict).dump_python(self, mode="json", by_alias=True)
+        return records.as_json(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Verdict:
         """The verdict that `to_json` wrote. Raises `DataError` naming the first fault, or another schema."""
-        try:
-            found = TypeAdapter(Verdict).validate_python(value)
-        except ValidationError as fault:
-            first = fault.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the document"
-            raise DataError(f"Not a verdict: {where}: {first['msg']}.", cure="Run the gate again.") from None
+        found = records.from_json(cls, value, what="a verdict", cure="Run the gate again.")
         if found.schema != SCHEMA:
             raise DataError(f"The verdict has schema {found.schema}; this version reads {SCHEMA}.")
         return found

@@ -115,6 +115,7 @@ def bench(ws: Workspace, request: BenchRequest) -> BenchReport:
         memory=memory,
         facts=facts,
         dice={name: {"mean": s.mean_dice, **s.structure_dice} for name, s in scores.items()} or None,
+        dice_per_volume={name: {v.name: round(v.mean_dice, 6) for v in s.volumes} for name, s in scores.items()},
         phantom=bool(scores) and ws.evaluation.phantom,
     )
     _write(ws, report, scores, request.provider)
@@ -140,7 +141,6 @@ def preprocessing_of(path: Path) -> Preprocessing:
 
 def _write(ws: Workspace, report: BenchReport, scores: Mapping[str, EvaluationReport], provider: str) -> None:
     files = ws.run.bench(provider)
-    patients = {name: {v.name: round(v.mean_dice, 6) for v in s.volumes} for name, s in scores.items()}
     write_text(files.table, markdown(report))
     if scores:
         rows = [
@@ -149,4 +149,4 @@ def _write(ws: Workspace, report: BenchReport, scores: Mapping[str, EvaluationRe
             for m in report.models
         ]
         comparison_plot(files.plot, rows, phantom=report.phantom)
-    write_json(files.record, {**report.to_json(), "dice_per_volume": patients})
+    write_json(files.record, report.to_json())

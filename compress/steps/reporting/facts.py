@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from compress.bench.report import BenchReport, ModelBench
+from compress.bench.report import BenchReport
 from compress.bundle.files import read_manifest
 from compress.bundle.manifest import Manifest
 from compress.errors import InputError
@@ -46,31 +46,6 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """One stored benchmark."""
-
-    provider: str
-    report: BenchReport
-    dice: dict[str, PerVolume]
-    """Model -> Dice per volume; empty when Dice was not measured."""
-
-    @property
-    def baseline(self) -> ModelBench:
-        return next(model for model in self.report.models if model.name == self.report.baseline)
-
-    @property
-    def others(self) -> list[ModelBench]:
-        """All but the baseline."""
-        return [model for model in self.report.models if model.name != self.report.baseline]
-
-    def difference(self, model: str) -> Difference | None:
-        """The model's Dice minus the baseline's; None where it was not measured."""
-        if not {model, self.report.baseline} <= self.dice.keys():
-            return None
-        return paired_difference(self.dice[self.report.baseline], self.dice[model])
-
-
-@dataclass(frozen=True)
 class Difference:
     """Mean paired difference of Dice over `patients`, with its 95% interval (None below two patients)."""
 
@@ -87,7 +62,8 @@ class RunFacts:
     title: str
     phantom: bool
     networks: list[Network]
-    benches: list[Bench]
+    benches: dict[str, BenchReport]
+    """Provider -> what was measured on it."""
     verdicts: list[tuple[str | None, Verdict]]
     """(address of its page from the run folder, None where there is no page; the verdict)."""
     quantized: list[tuple[str, dict[str, Any]]]
@@ -118,7 +94,7 @@ def gather(ws: Workspace) -> RunFacts:
         title=ws.config.experiment.experiment_name,
         phantom=ws.training.phantom or any(network.row["phantom"] for network in networks),
         networks=networks,
-        benches=_each(lambda path: _current_bench(path, present), ws.run.benchmarks(), unread),
+        benches=dict(_each(lambda path: _bench(path, present), ws.run.benchmarks(), unread)),
         verdicts=_each(lambda path: _verdict(path, present), ws.run.verdicts(), unread),
         quantized=[pair for network in networks for pair in _quantized(network, unread)],
         data=ws.data_facts(),
@@ -140,6 +116,14 @@ def paired_difference(baseline: PerVolume, candidate: PerVolume) -> Difference |
     means = np.array([np.mean(sorted(patients[name])) for name in sorted(patients)])
     low, high = interval(means) if len(means) > 1 else (None, None)
     return Difference(float(means.mean()), low, high, len(means))
+
+
+def dice_difference(report: BenchReport, model: str) -> Difference | None:
+    """A model's Dice minus the baseline's in a benchmark; None where it was not measured."""
+    measured = report.dice_per_volume
+    if not {model, report.baseline} <= measured.keys():
+        return None
+    return paired_difference(measured[report.baseline], measured[model])
 
 
 def dice_per_volume(scores: EvaluationReport) -> dict[str, float]:
@@ -173,21 +157,14 @@ def _refuse_changed(measured: Mapping[str, str], present: Mapping[str, str], com
             raise InputError(f"It speaks of an earlier file of {name}.", cure=f"Run `cardiocompress {command}` again.")
 
 
-def _current_bench(path: Path, present: Mapping[str, str]) -> Bench:
-    found = read_bench(path)
-    _refuse_changed({model.name: model.sha256 for model in found.report.models}, present, "bench")
-    return found
+def _bench(path: Path, present: Mapping[str, str]) -> tuple[str, BenchReport]:
+    report = BenchReport.from_json(read_json(path))
+    _refuse_changed({model.name: model.sha256 for model in report.models}, present, "bench")
+    return path.stem.removeprefix("bench-"), report
 
 
 def _bundle(ws: Workspace, path: Path) -> tuple[str, Manifest]:
     return str(path.parent.relative_to(ws.run.root)), read_manifest(path.parent)
-
-
-def read_bench(path: Path) -> Bench:
-    """A benchmark as `bench` stored it. Raises `InputError` when it is none."""
-    document = read_json(path)
-    dice = document.pop("dice_per_volume", {}) if isinstance(document, dict) else {}
-    return Bench(path.stem.removeprefix("bench-"), BenchReport.from_json(document), dice)
 
 
 def _verdict(path: Path, present: Mapping[str, str]) -> tuple[str | None, Verdict]:

@@ -12,17 +12,26 @@ from compress.steps.reporting.summary import BENCH_NOTE, comparison_rows
 from compress.steps.workspace import Workspace
 from compress.text import link, markdown_table, plain
 
+_LONG = ("models", "dice_per_volume")
+"""What of a benchmark is left to its own file."""
+
 
 def write_report(ws: Workspace, facts: RunFacts) -> Path:
     """Write both files from `facts`, and return report.md."""
-    benchmarks = {ws.run.bench(bench.provider).name: bench.report.to_json() for bench in facts.benches}
+    benchmarks = {
+        ws.run.bench(provider).name: {k: v for k, v in bench.to_json().items() if k not in _LONG}
+        for provider, bench in facts.benches.items()
+    }
     document = {
         "experiment": facts.title,
         "phantom": facts.phantom,
         "networks": [network.row for network in facts.networks],
         "data": facts.data,
         "environment": facts.environment,
-        "benchmarks": {name: {k: v for k, v in b.items() if k != "models"} for name, b in benchmarks.items()},
+        "benchmarks": {
+            name: {k: v for k, v in b.items() if k not in ("models", "dice_per_volume")}
+            for name, b in benchmarks.items()
+        },
     }
     write_json(ws.run.report_json, document)
     return write_text(ws.run.report_md, "\n".join(_lines(ws, facts)) + "\n")
@@ -35,9 +44,9 @@ def _lines(ws: Workspace, facts: RunFacts) -> list[str]:
     lines += ["3D Dice on the validation patients, mean over patients, phases and structures.", ""]
     heads, cells = comparison_rows([network.row for network in facts.networks], phantom=facts.phantom)
     lines += [markdown_table(heads, cells), ""]
-    for bench in facts.benches:
-        files = ws.run.bench(bench.provider)
-        lines += [f"## {plain(files.name)}", "", BENCH_NOTE, "", markdown(bench.report), ""]
+    for provider, bench in facts.benches.items():
+        files = ws.run.bench(provider)
+        lines += [f"## {plain(files.name)}", "", BENCH_NOTE, "", markdown(bench), ""]
         lines += _picture(ws, files.plot, files.name)
     for network in facts.networks:
         lines += [f"## {plain(network.name)}", "", *_pictures(ws, network.name, network.stage)]

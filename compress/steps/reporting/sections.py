@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compress.bench.report import ModelBench
+from compress.bench.report import BenchReport, ModelBench
 from compress.bench.table import table as bench_table
 from compress.bundle.manifest import Manifest
 from compress.report.html import Markup, bullets, details, el, figure, heading_of, table, without_folders
 from compress.report.page_parts import key_figures, plain_facts, verdict_banner
 from compress.report.tradeoff_plot import TradeoffPoint, tradeoff_plot
-from compress.steps.reporting.facts import Bench, Difference, RunFacts, dice_per_volume, paired_difference
+from compress.steps.reporting.facts import Difference, RunFacts, dice_difference, dice_per_volume, paired_difference
 from compress.steps.reporting.summary import BENCH_NOTE, comparison_rows
 from compress.text import MISSING, interval, mib, phantom_mark, span
 
@@ -24,7 +24,7 @@ def headline(facts: RunFacts) -> list[Markup]:
     words = words if compared else "This run holds no compressed network yet."
     parts = [el("p", words, class_="lead")]
     parts += [verdict_banner(verdict, link=link) for link, verdict in facts.verdicts]
-    bench = next((found for found in facts.benches if found.others), None)
+    bench = next((found for found in facts.benches.values() if found.others), None)
     if bench is not None:
         model, why = _chosen(facts, bench)
         parts += [el("p", f"Key figures of {model.name}, {why}, on '{model.provider_proven}':")]
@@ -40,7 +40,7 @@ def _shipped(folder: str, manifest: Manifest) -> str:
     return f"Shipped: {folder}, {len(manifest.files)} files, {kind}{', phantom' if manifest.phantom else ''}."
 
 
-def _chosen(facts: RunFacts, bench: Bench) -> tuple[ModelBench, str]:
+def _chosen(facts: RunFacts, bench: BenchReport) -> tuple[ModelBench, str]:
     """The network that the key figures are of, and why it is this one."""
     accepted = {verdict.candidate.name for _, verdict in facts.verdicts if verdict.accepted}
     if models := [model for model in bench.others if model.name in accepted]:
@@ -51,8 +51,8 @@ def _chosen(facts: RunFacts, bench: Bench) -> tuple[ModelBench, str]:
     return min(bench.others, key=lambda m: m.median_s), "the fastest; Dice was not measured"
 
 
-def _tiles(bench: Bench, model: ModelBench, *, phantom: bool) -> list[Tile]:
-    base, ratio, control = bench.baseline, model.speedup, bench.report.control_ratio
+def _tiles(bench: BenchReport, model: ModelBench, *, phantom: bool) -> list[Tile]:
+    base, ratio, control = bench.base, model.speedup, bench.control_ratio
     times = f"{1e3 * base.median_s:.1f} to {1e3 * model.median_s:.1f} ms per batch"
     sure = f"95% interval {span(ratio.low, ratio.high)}; the dense network against itself {control.median:.2f}"
     tiles = [("Speed-up", f"{ratio.median:.2f}x", f"{times}; {sure}")]
@@ -61,7 +61,7 @@ def _tiles(bench: Bench, model: ModelBench, *, phantom: bool) -> list[Tile]:
     if base.peak_memory_bytes and model.peak_memory_bytes:
         used = f"{mib(base.peak_memory_bytes, '.0f')} to {mib(model.peak_memory_bytes, '.0f')} MiB, process and all"
         tiles.append(("Peak memory", f"{base.peak_memory_bytes / model.peak_memory_bytes:.2f}x less", used))
-    found = bench.difference(model.name)
+    found = dice_difference(bench, model.name)
     if found and base.dice and model.dice:
         scores = f"{base.dice['mean']:.4f} to {model.dice['mean']:.4f}; {_interval(found)}"
         tiles.append((f"Dice difference{phantom_mark(phantom)}", f"{found.mean:+.4f}", scores))
@@ -93,24 +93,23 @@ def _lost(facts: RunFacts, index: int) -> str:
 
 def speed(facts: RunFacts, folder: Path) -> list[Markup]:
     """Every benchmark: its table, the scatter, its warnings and its conditions; then the quantized files."""
-    parts = [part for bench in facts.benches for part in _one_bench(bench, folder)]
+    parts = [part for provider, report in facts.benches.items() for part in _one_bench(provider, report, folder)]
     if not parts:
         parts.append(el("p", "Nothing has been timed yet: `cardiocompress bench` does."))
     return parts + ([_quantized_table(facts)] if facts.quantized else [])
 
 
-def _one_bench(bench: Bench, folder: Path) -> list[Markup]:
-    report = bench.report
+def _one_bench(provider: str, report: BenchReport, folder: Path) -> list[Markup]:
     heads, rows = bench_table(report)
     batch = " x ".join(map(str, report.shape))
     caption = f"Batch {batch}, {len(report.control_s)} interleaved rounds; A/A: the baseline against itself"
     parts = [
-        heading_of("h3", f"Provider '{bench.provider}'", phantom=report.phantom),
+        heading_of("h3", f"Provider '{provider}'", phantom=report.phantom),
         table(heads, rows, caption=caption, text_columns=2, phantom=report.phantom),
         el("p", BENCH_NOTE, class_="note"),
     ]
-    if points := _points(bench):
-        path = tradeoff_plot(folder / f"tradeoff-{bench.provider}.png", points, phantom=report.phantom)
+    if points := _points(report):
+        path = tradeoff_plot(folder / f"tradeoff-{provider}.png", points, phantom=report.phantom)
         caption = (
             "Bars: 95% intervals of the paired speed-up and, where Dice per patient is known, of the paired difference "
             "of Dice to the baseline. Dotted: the baseline's Dice."
@@ -125,15 +124,15 @@ def _one_bench(bench: Bench, folder: Path) -> list[Markup]:
     return [*parts, details("Machine and versions", plain_facts(report.environment))]
 
 
-def _points(bench: Bench) -> list[TradeoffPoint]:
-    base = bench.baseline
-    return [_point(bench, model, base) for model in bench.report.models if model.dice]
+def _points(bench: BenchReport) -> list[TradeoffPoint]:
+    base = bench.base
+    return [_point(bench, model, base) for model in bench.models if model.dice]
 
 
-def _point(bench: Bench, model: ModelBench, base: ModelBench) -> TradeoffPoint:
+def _point(bench: BenchReport, model: ModelBench, base: ModelBench) -> TradeoffPoint:
     """The model's own median; its bar has the relative ends of its speed-up's interval, the baseline's those of A/A."""
-    ratio = bench.report.control_ratio if model is base else model.speedup
-    found = None if model is base else bench.difference(model.name)
+    ratio = bench.control_ratio if model is base else model.speedup
+    found = None if model is base else dice_difference(bench, model.name)
     spread = None
     if found is not None and found.low is not None and found.high is not None and base.dice:
         spread = base.dice["mean"] + found.low, base.dice["mean"] + found.high
