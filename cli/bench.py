@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,19 +32,22 @@ def bench(
     from cli.options import open_workspace
     from cli.pages import show_pages
 
-    ws = open_workspace(config, overrides)
-    from compress.pipeline import bench_request
+    ws = open_workspace(
+        config,
+        overrides,
+        bench__provider=provider,
+        bench__rounds=rounds,
+        bench__batch_size=batch_size,
+        bench__threads=threads,
+        bench__dice=False if no_dice else None,
+    )
     from compress.runtime.proof import prove
     from compress.steps.benching.bench import bench as measure
     from compress.steps.benching.bench import run_models
     from compress.steps.networks import named_models
 
-    prove(provider or ws.config.bench.provider)
-    models = named_models(files) if files else run_models(ws, provider=provider)
-    request = bench_request(ws, models, provider=provider)
-    chosen = {"rounds": rounds, "batch_size": batch_size, "threads": threads}
-    request = replace(request, with_dice=not no_dice, **{k: v for k, v in chosen.items() if v is not None})
-    report = measure(ws, request)
+    prove(ws.config.bench.provider)
+    report = measure(ws, named_models(files) if files else run_models(ws))
     show_bench(report)
     show_pages(ws)
 

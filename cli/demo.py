@@ -63,15 +63,11 @@ def _quantize(ws: Workspace, stage: Stage) -> None:
     from cli.console import say
     from cli.quantize import show_quantized
     from compress.errors import GateError
-    from compress.steps.quantizing.quantize import QuantizeRequest, quantize
+    from compress.steps.quantizing.quantize import quantize
 
-    chosen, bench = ws.config.quantization, ws.config.bench
-    request = QuantizeRequest(
-        stage.onnx, method=chosen.method, budget=chosen.budget, slices=chosen.slices, rounds=bench.rounds
-    )
     say(f"INT8 of {stage.onnx} (phantom):")
     try:
-        show_quantized(quantize(ws, request))
+        show_quantized(quantize(ws, stage.onnx))
     except GateError as refusal:
         say(f"Refused (phantom): {refusal}")
 
@@ -79,9 +75,9 @@ def _quantize(ws: Workspace, stage: Stage) -> None:
 def _gate(ws: Workspace, small: Stage) -> bool:
     from cli.console import say
     from cli.gate import show_verdict
-    from compress.steps.gating.gate import GateRequest, gate
+    from compress.steps.gating.gate import gate
 
-    verdict, files = gate(ws, GateRequest(ws.run.baseline.onnx, small.onnx))
+    verdict, files = gate(ws, ws.run.baseline.onnx, small.onnx)
     show_verdict(verdict)
     say(f"{verdict.sentence} Verdict: {files.root}")
     return verdict.accepted
@@ -91,10 +87,10 @@ def _refuse_damaged(ws: Workspace, small: Stage) -> None:
     """What a refusal looks like: the same network, made blind for one structure."""
     from cli.console import say
     from compress.steps.exporting.damaged import export_damaged
-    from compress.steps.gating.gate import GateRequest, gate
+    from compress.steps.gating.gate import gate
 
     damaged = export_damaged(ws, small)
-    verdict, files = gate(ws, GateRequest(ws.run.baseline.onnx, damaged.onnx))
+    verdict, files = gate(ws, ws.run.baseline.onnx, damaged.onnx)
     say("An example of a refusal: a copy of the pruned network, damaged on purpose so that it cannot find the RV.")
     say(f"{verdict.sentence} Verdict: {files.root}")
 

@@ -35,14 +35,11 @@ def gate(
     from cli.options import open_workspace
     from cli.pages import show_pages
 
-    ws = open_workspace(config, overrides)
+    ws = open_workspace(config, overrides, bench__provider=provider, bench__threads=threads)
     from compress.errors import GateError
-    from compress.steps.gating.gate import GateRequest
     from compress.steps.gating.gate import gate as decide
 
-    bench = ws.config.bench
-    request = GateRequest(baseline, candidate, provider or bench.provider, threads or bench.threads, out)
-    verdict, files = decide(ws, request)
+    verdict, files = decide(ws, baseline, candidate, out=out)
     show_verdict(verdict)
     say(f"Verdict: {files.root}")
     show_pages(ws)

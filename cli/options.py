@@ -30,8 +30,10 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue an interr
 RestartOption = Annotated[bool, typer.Option("--restart", help="Throw away an earlier result and begin again.")]
 
 
-def open_workspace(config: Path | None, overrides: list[str] | None) -> Workspace:
-    """The workspace for a command's --config and --set.
+def open_workspace(config: Path | None, overrides: list[str] | None, **options: object) -> Workspace:
+    """The workspace for a command's --config and --set, and its own options, which win.
+
+    options: the key of the configuration, with "__" for its dots -> the value of an option; None: not given.
 
     Commands call it before they import what is slow, so that a misspelt key is answered at once.
     """
@@ -45,7 +47,8 @@ def open_workspace(config: Path | None, overrides: list[str] | None) -> Workspac
             f"There is no {DEFAULT_FILE} in this folder.",
             cure="Write one with `cardiocompress init`, or pass --config.",
         )
-    loaded = load_config(chosen, overrides or [])
+    given = {key.replace("__", "."): value for key, value in options.items() if value is not None}
+    loaded = load_config(chosen, overrides or [], given)
     from compress.steps.workspace import Workspace  # slow: only after the configuration was found good
 
     return Workspace(loaded, RichProgress())

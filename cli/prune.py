@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,10 +12,8 @@ from compress.choices import CRITERIA
 from compress.registry import explained
 
 if TYPE_CHECKING:
-    from compress.config import Align
     from compress.prune.plan import PruningPlan
     from compress.steps.pruning.prune import PruneResult
-    from compress.steps.pruning.request import PruneRequest
     from compress.steps.workspace import Workspace
 
 RatiosOption = Annotated[
@@ -80,25 +77,28 @@ def prune(
     Writes plan, masks, the smaller network with its meta.json, a drawing of the widths, and the scores
     right after pruning and after retraining, to pruned/NAME in the run folder.
     """
-    from cli.options import check_name, open_workspace, policy_of
+    from cli.options import open_workspace, policy_of
     from cli.pages import show_pages
 
-    ws = open_workspace(config, overrides)
-    from compress.config.read import load_ratios
+    ws = open_workspace(
+        config,
+        overrides,
+        pruning__name=name,
+        pruning__reinitialize_weights=init,
+        pruning__finetune_epochs=_number("--finetune", finetune, none=0),
+        pruning__method=method,
+        pruning__scope=scope,
+        pruning__ratios__align=_number("--align", align, auto="auto", none="none"),
+        pruning__schedule=schedule,
+        pruning__distill=distill,
+        pruning__rounds=rounds,
+        pruning__compensate=compensate,
+    )
     from compress.steps.pruning.prune import prune_and_retrain
-    from compress.steps.pruning.request import default_request
 
-    request = default_request(ws)
     if ratios is not None:
-        request = replace(request, ratios=load_ratios(ratios, levels=len(ws.config.train.model.features)))
-    if align is not None:
-        request = replace(request, ratios=request.ratios.model_copy(update={"align": _align(align)}))
-    request = _words(request, init=init, method=method, scope=scope, schedule=schedule)
-    asked = {"distill": distill, "rounds": rounds, "compensate": compensate}
-    asked["epochs"] = None if finetune is None else _epochs(finetune)
-    request = replace(request, **{key: value for key, value in asked.items() if value is not None})
-    request = replace(request, name=check_name(name or request.init))
-    result = prune_and_retrain(ws, request, policy=policy_of(resume, restart, replace=True))
+        ws = _with_ratios(ws, ratios, keep_align=align is not None)
+    result = prune_and_retrain(ws, ws.config.pruning, policy=policy_of(resume, restart, replace=True))
     _show(ws, result)
     show_pages(ws)
 
@@ -119,51 +119,36 @@ def finetune(
     from cli.options import check_name, open_workspace, policy_of
     from cli.pages import show_pages
 
-    ws = open_workspace(config, overrides)
+    ws = open_workspace(config, overrides, pruning__finetune_epochs=epochs)
     from compress.steps.pruning.prune import finetune as retrain
 
     stage = ws.run.pruned(check_name(name))
-    final, report = retrain(ws, stage, epochs=epochs, policy=policy_of(resume, restart))
+    final, report = retrain(ws, stage, policy=policy_of(resume, restart))
     say(f"3D Dice after retraining{' (phantom)' if final.meta.phantom else ''}: {report.mean_dice:.4f}")
     show_pages(ws)
 
 
-def _words(request: PruneRequest, **asked: str | None) -> PruneRequest:
-    """The request with every word that was given, each checked against its table."""
-    from compress.choices import criterion_words
-    from compress.config import INITS, SCHEDULES, SCOPES, init_word
-    from compress.registry import pick
+def _with_ratios(ws: Workspace, path: Path, *, keep_align: bool) -> Workspace:
+    """The workspace whose configuration has the ratios of a file, and their alignment unless an option gave one."""
+    from compress.config.read import load_ratios
+    from compress.steps.workspace import Workspace
 
-    known: dict[str, dict[str, str]] = {
-        "init": {name: name for name in INITS},
-        "method": criterion_words(),
-        "scope": {name: name for name in SCOPES},
-        "schedule": {name: name for name in SCHEDULES},
-    }
-    titles = {"init": "initialisation"}
-    given = {key: word for key, word in asked.items() if word is not None}
-    given |= {"init": str(init_word(given["init"]))} if "init" in given else {}
-    return replace(request, **{key: pick(titles.get(key, key), known[key], word) for key, word in given.items()})
+    pruning, levels = ws.config.pruning, len(ws.config.train.model.features)
+    ratios = load_ratios(path, levels=levels)
+    if keep_align:
+        ratios = ratios.model_copy(update={"align": pruning.ratios.align})
+    return Workspace(ws.config.model_copy(update={"pruning": pruning.but(ratios=ratios)}), ws.progress)
 
 
-def _align(word: str) -> Align:
-    from compress.config import check_align
+def _number(option: str, word: str | None, **words: int | str) -> int | str | None:
+    """What an option that takes numbers and some words was given, as the configuration has it; null: not given."""
     from compress.errors import ConfigError
 
-    try:
-        return check_align(int(word) if word.isdigit() else word)
-    except ValueError:
-        raise ConfigError(f"--align is '{word}'; auto, none or a positive whole number is needed.") from None
-
-
-def _epochs(word: str) -> int:
-    from compress.errors import ConfigError
-
-    if word == "none":
-        return 0
-    if not word.isdigit():
-        raise ConfigError(f"--finetune is '{word}'; a number of epochs or the word none is needed.")
-    return int(word)
+    if word is None or word.isdecimal():
+        return None if word is None else int(word)
+    if word not in words:
+        raise ConfigError(f"{option} is '{word}'; a whole number or the word {' or '.join(words)} is needed.")
+    return words[word]
 
 
 def _show(ws: Workspace, result: PruneResult) -> None:

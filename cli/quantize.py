@@ -9,7 +9,7 @@ import typer
 
 from cli.model_options import ModelArgument, ThreadsOption
 from cli.options import ConfigOption, SetOption
-from compress.choices import CALIBRATION_METHODS, calibration_methods
+from compress.choices import CALIBRATION_METHODS
 from compress.registry import explained
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ def quantize(
     config: ConfigOption = None,
     overrides: SetOption = None,
     to: Annotated[
-        Literal["int8", "fp16"], typer.Option("--to", help="int8 for processors, fp16 for NVIDIA GPUs.")
-    ] = "int8",
+        Literal["int8", "fp16"] | None, typer.Option("--to", help="int8 for processors, fp16 for NVIDIA GPUs.")
+    ] = None,
     provider: Annotated[
         str | None, typer.Option("--provider", "-p", help="Where it must be faster; int8: cpu, fp16: cuda.")
     ] = None,
@@ -48,27 +48,21 @@ def quantize(
     from cli.options import open_workspace
     from cli.pages import show_pages
 
-    if method is not None:
-        calibration_methods(method)
-    ws = open_workspace(config, overrides)
-    from compress.steps.quantizing.quantize import KINDS, QuantizeRequest
+    ws = open_workspace(
+        config,
+        overrides,
+        quantization__kind=to,
+        quantization__provider=provider,
+        quantization__method=method,
+        quantization__budget=budget,
+        quantization__slices=slices,
+        quantization__keep=keep or None,
+        bench__rounds=rounds,
+        bench__threads=threads,
+    )
     from compress.steps.quantizing.quantize import quantize as run
 
-    chosen = ws.config.quantization
-    request = QuantizeRequest(
-        model,
-        kind=to,
-        method=method or chosen.method,
-        budget=chosen.budget if budget is None else budget,
-        slices=slices or chosen.slices,
-        provider=provider or KINDS[to],
-        rounds=rounds or ws.config.bench.rounds,
-        warmup=ws.config.bench.warmup,
-        threads=threads or ws.config.bench.threads,
-        out=out,
-        keep=keep,
-    )
-    show_quantized(run(ws, request))
+    show_quantized(run(ws, model, out=out))
     show_pages(ws)
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compress.config import RatioSet
+from compress.config import Init, Pruning, RatioSet
 from compress.files import write_json, write_text
 from compress.report.plots import sweep_plot
-from compress.steps.benching.bench import BenchRequest, bench, run_models
+from compress.steps.benching.bench import bench, run_models
 from compress.steps.exporting.export import export_stage
 from compress.steps.networks import stages_of
 from compress.steps.pruning.prune import prune_and_retrain
-from compress.steps.pruning.request import PruneRequest, default_request
 from compress.steps.reporting.refresh import write_pages
 from compress.steps.reporting.summary import comparison_rows, summarise
 from compress.steps.training.dense import train_dense
@@ -39,11 +38,9 @@ class Outcome:
 def run(ws: Workspace) -> Outcome:
     """Dense training, one pruned network per initialisation in `sweep.inits`, export, benchmark, report."""
     train_dense(ws, policy=CONTINUE_DENSE)
-    request = default_request(ws)
     for init in ws.config.sweep.inits:
-        prune_and_retrain(ws, replace(request, init=init, name=init), policy=CONTINUE_PRUNED)
-    models = run_models(ws)
-    bench(ws, bench_request(ws, models))
+        prune_and_retrain(ws, ws.config.pruning.but(reinitialize_weights=init, name=init), policy=CONTINUE_PRUNED)
+    bench(ws, run_models(ws))
     rows = [summarise(ws, name, stage) for name, stage in stages_of(ws).items()]
     return Outcome(rows, *_pages(ws))
 
@@ -52,20 +49,6 @@ def _pages(ws: Workspace) -> tuple[Path, Path]:
     pages = write_pages(ws)
     assert pages is not None, "the chain has just trained a network"
     return pages
-
-
-def bench_request(ws: Workspace, models: dict[str, Path], *, provider: str | None = None) -> BenchRequest:
-    """What the configuration's `bench` section asks for."""
-    asked = ws.config.bench
-    return BenchRequest(
-        provider=provider or asked.provider,
-        models=models,
-        rounds=asked.rounds,
-        warmup=asked.warmup,
-        batch_size=asked.batch_size,
-        size=ws.config.data.size,
-        threads=asked.threads,
-    )
 
 
 def sweep(ws: Workspace) -> Outcome:
@@ -78,30 +61,29 @@ def sweep(ws: Workspace) -> Outcome:
     rows: list[dict[str, Any]] = []
     combinations = sweep_requests(ws)
     with ws.progress.task("Sweep", len(combinations)) as task:
-        for set_name, request in combinations:
-            result = prune_and_retrain(ws, request, policy=CONTINUE_PRUNED)
+        for set_name, wanted in combinations:
+            result = prune_and_retrain(ws, wanted, policy=CONTINUE_PRUNED)
             export_stage(ws, result.stage)
-            row = summarise(ws, request.name, result.stage)
-            row |= {"init": request.init, "ratio_set": set_name, "seed": request.seed}
+            row = summarise(ws, wanted.folder, result.stage)
+            row |= {"init": wanted.reinitialize_weights, "ratio_set": set_name, "seed": wanted.seed}
             row["parameters_fraction"] = row["parameters"] / dense["parameters"]
             rows.append(row)
             _write_sweep(ws, dense, rows)
-            task.advance(info=request.name)
+            task.advance(info=wanted.folder)
     _, page = _pages(ws)
     return Outcome([dense, *rows], ws.run.sweep.table, page)
 
 
-def sweep_requests(ws: Workspace) -> list[tuple[str, PruneRequest]]:
-    """(ratio set's name, request) for every combination; without ratio sets, the configured ratios."""
+def sweep_requests(ws: Workspace) -> list[tuple[str, Pruning]]:
+    """(ratio set's name, pruning) for every combination; without ratio sets, the configured ratios."""
     chosen = ws.config.sweep
     sets = chosen.ratio_sets or [RatioSet(name="config", ratios=ws.config.pruning.ratios)]
-    base = default_request(ws)
-    return [
-        (s.name, replace(base, ratios=s.ratios, init=init, seed=seed, name=f"{s.name}-{init}-seed{seed}"))
-        for s in sets
-        for init in chosen.inits
-        for seed in chosen.seeds
-    ]
+
+    def pruning(chosen: RatioSet, init: Init, seed: int) -> Pruning:
+        name = f"{chosen.name}-{init}-seed{seed}"
+        return ws.config.pruning.but(ratios=chosen.ratios, reinitialize_weights=init, seed=seed, name=name)
+
+    return [(s.name, pruning(s, init, seed)) for s in sets for init in chosen.inits for seed in chosen.seeds]
 
 
 def _write_sweep(ws: Workspace, dense: dict[str, Any], rows: list[dict[str, Any]]) -> None:

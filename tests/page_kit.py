@@ -11,7 +11,7 @@ from compress.bench.latency import LatencySamples
 from compress.bench.memory import MemoryReport
 from compress.bench.model_facts import ModelFacts
 from compress.bench.report import build_report
-from compress.config import Gate, Ratios
+from compress.config import Gate, Pruning, Ratios
 from compress.evaluate.judging import judge
 from compress.evaluate.metrics import StructureScore
 from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate
@@ -23,7 +23,6 @@ from compress.report.schematic import unet_schematic
 from compress.rundir import GateFiles
 from compress.runtime.session import open_session
 from compress.steps.pruning.ranking import rank
-from compress.steps.pruning.request import PruneRequest
 from compress.steps.scoring.checkpoint import scores_result
 from compress.steps.training.dense import dense_checkpoint
 from compress.steps.workspace import Workspace
@@ -38,7 +37,7 @@ def finished_run(root: Path, data: Path, model: Path) -> Workspace:
     ws = workspace(root, data, features=(4, 8))
     ws.describe()
     dense, stage = dense_checkpoint(ws), ws.run.pruned("none")
-    pruned = rebuild_checkpoint(dense, rank(ws, dense, PruneRequest(Ratios(default=0.5, align="none"))))
+    pruned = rebuild_checkpoint(dense, rank(ws, dense, Pruning(ratios=Ratios(default=0.5, align="none"))))
     save(stage.final, pruned.network, pruned.meta)
     unet_schematic(stage.schematic, *(c.meta.arguments["widths"] for c in (dense, pruned)), phantom=True)
     for found, dice in ((ws.run.baseline, 0.9), (stage, 0.8)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,13 +19,25 @@ from compress.registry import nearest
 DEFAULT_FILE = "cardiocompress.yaml"
 
 
-def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: Path | None, overrides: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> Config:
     """The configuration in `path` (None: all defaults) with `key.path=value` overrides on top.
 
-    Raises `ConfigError` listing every unknown key, wrong type and unknown block name.
+    options: key path -> value, on top of all. Raises `ConfigError` listing every unknown key, wrong type and unknown
+    block name.
     """
     document = {} if path is None else read_yaml(path)
-    return from_document(document, overrides, source=str(path or "the defaults"))
+    source = str(path or "the defaults")
+    for key, value in (options or {}).items():
+        overrides = [*overrides, f"{key}={yaml.safe_dump(value)}"]
+    return from_document(document, overrides, source=source)
+
+
+def load_whole(path: Path) -> Config:
+    """A configuration that `save_config` wrote. Raises `ConfigError` also where a section is missing: it was cut."""
+    document = read_yaml(path)
+    if missing := sorted(Config.model_fields.keys() - document.keys()):
+        raise ConfigError(f"{path} has no section {missing[0]}.")
+    return validate(document, source=str(path))
 
 
 def from_document(document: dict[str, Any], overrides: Sequence[str] = (), *, source: str = "the defaults") -> Config:
@@ -159,8 +172,11 @@ def _line(error: Any, model: type[BaseModel]) -> list[str]:
         return [f"{path}: this key is required."]
     if error["type"] == "value_error":
         return [f"{text}." for text in error["ctx"]["error"].args]
-    message = error["msg"]
-    return [f"{path}: {message[0].lower()}{message[1:]}, got {error['input']!r}."]
+    message, hint = error["msg"], ""
+    if error["type"] == "literal_error":
+        close = nearest(str(error["input"]), re.findall(r"'([^']+)'", error["ctx"]["expected"]))
+        hint = f" Did you mean '{close}'?" if close else ""
+    return [f"{path}: {message[0].lower()}{message[1:]}, got {error['input']!r}.{hint}"]
 
 
 def _fields_at(model: type[BaseModel], loc: Sequence[Any]) -> list[str]:

@@ -24,9 +24,7 @@ Init = Literal["keep", "random", "rewind"]
 """What the kept channels restart from: their trained weights, random ones, or those of early in training."""
 INITS: tuple[Init, ...] = get_args(Init)
 Scope = Literal["local", "global"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
 Schedule = Literal["lr-rewind", "finetune"]
-SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 Align = Literal["auto", "none"] | int
 
 
@@ -159,6 +157,10 @@ class Ratios(Section):
 
 
 class Pruning(Section):
+    """What pruning one network takes; `prune` and `sweep` ask for more networks by changing it."""
+
+    name: Name | None = None
+    """Folder below save_path.subfolder; null: the word of reinitialize_weights."""
     method: Method = "l1"
     scope: Scope = "local"
     floor: Ratio = 0.1
@@ -171,9 +173,25 @@ class Pruning(Section):
     distill_temperature: Annotated[float, Field(gt=0.0)] = 2.0
     rounds: PositiveInt = 1
     compensate: bool = False
+    seed: Seed | None = None
+    """Of random weights, random ranking and the order of retraining; null: experiment.seed."""
     ckpt_path: CkptPath = CkptPath()
     save_path: SavePath = SavePath()
     ratios: Ratios = Ratios()
+
+    @property
+    def folder(self) -> str:
+        """The network's folder below save_path.subfolder."""
+        return self.name or self.reinitialize_weights
+
+    @property
+    def compensates(self) -> bool:
+        """True when weights are fitted: compensation is wanted, and there are kept weights."""
+        return self.compensate and self.reinitialize_weights == "keep"
+
+    def but(self, **changed: Any) -> Pruning:
+        """The same with other values, checked."""
+        return type(self).model_validate({**self.model_dump(), **changed})
 
 
 class Export(Section):
@@ -188,11 +206,18 @@ class Bench(Section):
     provider: str = "cpu"
     threads: PositiveInt | None = None
     rounds: PositiveInt = 100
-    warmup: Annotated[int, Field(ge=0)] = 10
+    warmup: PositiveInt = 10
     batch_size: PositiveInt = 1
+    dice: bool = True
+    """Whether Dice is measured through the session as well."""
 
 
 class Quantization(Section):
+    kind: Literal["int8", "fp16"] = "int8"
+    provider: str | None = None
+    """Where the file must be faster; null: cpu for int8, cuda for fp16."""
+    keep: bool = False
+    """Write the file even where it is not faster."""
     method: Calibration = "auto"
     slices: Annotated[int, Field(ge=4)] = 64
     """Training slices that the ranges of the activations are measured on."""

@@ -68,6 +68,7 @@ evaluation:
     save_root: null               # null: train.paths.save_root
 
 pruning:
+  name: null                      # folder of the network; null: the word of reinitialize_weights
   method: l1                      # {criteria}
   scope: local                    # local: each block loses its ratio | global: the least important channels of all
   floor: 0.1                      # global: the share of its channels that every convolution keeps
@@ -78,6 +79,7 @@ pruning:
   distill: 0.0                    # share of the retraining loss that the dense network teaches, 0 (off) to 1
   distill_temperature: 2.0        # how soft its answers are made
   rounds: 1                       # N: prune in N steps; finetune_epochs are divided over them
+  seed: null                      # of random weights and of retraining; null: experiment.seed
   compensate: false               # kept weights: fit each convolution again to the dense network's outputs
   ckpt_path:
     subfolder: baseline
@@ -102,8 +104,12 @@ bench:
   rounds: 100                     # interleaved rounds, baseline and candidates in turn
   warmup: 10
   batch_size: 1
+  dice: true                      # measure Dice through the session as well
 
 quantization:                     # what `quantize` may do to an exported file
+  kind: int8                      # int8 (processors) | fp16 (NVIDIA GPUs)
+  provider: null                  # where it must be faster; null: cpu for int8, cuda for fp16
+  keep: false                     # write the file even where it is not faster
   method: auto                    # how ranges are found: {calibrations}; auto: best Dice of all
   slices: 64                      # training slices that the ranges are measured on
   budget: 0.003                   # largest loss of mean 3D Dice; layers stay in float until it holds

@@ -26,6 +26,7 @@ class Stage(Folder):
     parity = At("parity.json")
     evaluation = At("eval")  # `ScoreFiles` of the validation patients
 
+    config = At("config.yaml")  # the configuration that pruned it
     plan = At("plan.json")
     masks = At("masks.json")
     meta = At("meta.json")

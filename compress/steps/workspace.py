@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.config import Config
-from compress.config.read import save_config
+from compress.config.read import load_whole, save_config
 from compress.data.cache import prepare_all
 from compress.data.layouts import find_cases
 from compress.data.phantom import is_phantom, is_phantom_image, write_phantom
@@ -21,7 +21,7 @@ from compress.files import digest_file, digest_json, write_json
 from compress.progress import SILENT, Progress
 from compress.rundir import RunDir, cache_dir, phantom_dir
 from compress.steps.environment import describe_environment
-from compress.steps.reuse import Result
+from compress.steps.reuse import Result, intact
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,20 @@ class Workspace:
         """The cases on the network's grid, through the cache."""
         return prepare_all(cases, self.rules, cache=cache_dir(self.config), progress=self.progress)
 
-    def describe(self) -> None:
-        """Write the resolved configuration, the environment and the data's digest into the run folder."""
+    def describe(self, *used: str) -> None:
+        """Write the configuration, the environment and the data's digest into the run folder; see `record_config`."""
         facts = self.data_facts()  # first of all: bad data must leave nothing behind
-        save_config(self.config, self.run.config)
+        self.record_config("experiment", "data", "train", "evaluation", *used)
         write_json(self.run.environment, describe_environment())
         write_json(self.run.data, facts)
+
+    def record_config(self, *used: str) -> None:
+        """Write the sections that a command has used into the run's config.yaml.
+
+        The others stay as the command that used them last has left them.
+        """
+        earlier = intact(lambda: load_whole(self.run.config)) or self.config
+        save_config(earlier.model_copy(update={name: getattr(self.config, name) for name in used}), self.run.config)
 
     def data_facts(self) -> dict[str, Any]:
         """What data.json says: the training data's digest, size and labels, and how it is prepared."""

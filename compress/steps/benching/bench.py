@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from compress.bench.copies import without_copies
@@ -28,26 +27,11 @@ from compress.steps.scoring.cohort import score_cohort
 from compress.steps.workspace import Workspace
 
 
-@dataclass(frozen=True)
-class BenchRequest:
-    """What to measure and how."""
-
-    provider: str
-    models: Mapping[str, Path]
-    """Display name -> file; the first is the baseline."""
-    rounds: int
-    warmup: int
-    batch_size: int
-    size: tuple[int, int]
-    threads: int | None = None
-    with_dice: bool = True
-
-
-def run_models(ws: Workspace, *, provider: str | None = None) -> dict[str, Path]:
+def run_models(ws: Workspace) -> dict[str, Path]:
     """The run's own networks, exported where that has not been done: dense first, then every pruned one.
 
-    After each its quantized files that suit `provider` (None: the configured one), where there are any and the file
-    that they were made from is still the same. Raises `CheckpointError` when there is nothing to compare.
+    After each its quantized files that suit the configured provider, where there are any and the file that they were
+    made from is still the same. Raises `CheckpointError` when there is nothing to compare.
     """
     baseline, pruned = ws.run.baseline, ws.run.pruned_stages()
     if not pruned:
@@ -62,8 +46,7 @@ def run_models(ws: Workspace, *, provider: str | None = None) -> dict[str, Path]
             )
         models[name] = stage.onnx
         models |= {
-            f"{name}-{kind}": path
-            for kind, path in quantized_of(ws, stage.onnx, provider or ws.config.bench.provider).items()
+            f"{name}-{kind}": path for kind, path in quantized_of(ws, stage.onnx, ws.config.bench.provider).items()
         }
     return models
 
@@ -83,32 +66,36 @@ def quantized_of(ws: Workspace, source: Path, provider: str) -> dict[str, Path]:
     return found
 
 
-def bench(ws: Workspace, request: BenchRequest) -> BenchReport:
-    """Measure and write bench-<provider>.json, .md and .png into the run's bench folder.
+def bench(ws: Workspace, models: Mapping[str, Path]) -> BenchReport:
+    """Measure as the configuration's `bench` section says; write the record, its table and plot into the run's folder.
+
+    models: display name -> file; the first is the baseline.
 
     Raises `ProviderError` when the provider is not truly there, before anything is measured, and
     `ModelFileError` for a file that is not one of ours.
     """
-    prove(request.provider)
+    chosen = ws.config.bench
+    prove(chosen.provider)
+    ws.record_config("bench")
     sessions = {
-        name: open_session(path, provider=request.provider, threads=request.threads, spinning="per-run")
-        for name, path in request.models.items()
+        name: open_session(path, provider=chosen.provider, threads=chosen.threads, spinning="per-run")
+        for name, path in models.items()
     }
-    shape = (request.batch_size, 1, *request.size)
-    ws.progress.note(f"Timing {len(sessions)} models, {request.rounds} interleaved rounds each, batch {shape}.")
+    shape = (chosen.batch_size, 1, *ws.config.data.size)
+    ws.progress.note(f"Timing {len(sessions)} models, {chosen.rounds} interleaved rounds each, batch {shape}.")
     latency = measure_latency(
         sessions,
         shape=shape,
-        rounds=request.rounds,
-        warmup=request.warmup,
+        rounds=chosen.rounds,
+        warmup=chosen.warmup,
         on_device=lambda name, images: without_copies(sessions[name], images),
     )
     memory = {
-        name: measure_memory(path, shape=shape, provider=request.provider, threads=request.threads)
-        for name, path in request.models.items()
+        name: measure_memory(path, shape=shape, provider=chosen.provider, threads=chosen.threads)
+        for name, path in models.items()
     }
-    facts = {name: read_facts(path, shape=shape) for name, path in request.models.items()}
-    scores = {name: score_session(ws, session, name) for name, session in sessions.items()} if request.with_dice else {}
+    facts = {name: read_facts(path, shape=shape) for name, path in models.items()}
+    scores = {name: score_session(ws, session, name) for name, session in sessions.items()} if chosen.dice else {}
     report = build_report(
         latency,
         sessions,
@@ -118,7 +105,7 @@ def bench(ws: Workspace, request: BenchRequest) -> BenchReport:
         dice_per_volume={name: {v.name: round(v.mean_dice, 6) for v in s.volumes} for name, s in scores.items()},
         phantom=bool(scores) and ws.evaluation.phantom,
     )
-    _write(ws, report, scores, request.provider)
+    _write(ws, report, scores, chosen.provider)
     return report
 
 

@@ -6,7 +6,6 @@ their self-tests, `compress.runtime.golden.changes`): a verdict on them would be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from compress.errors import ConfigError, InputError
@@ -24,42 +23,32 @@ from compress.steps.networks import display_names, folder_name
 from compress.steps.workspace import Workspace
 
 
-@dataclass(frozen=True)
-class GateRequest:
-    """Which file is to take whose place, and where it is computed."""
-
-    baseline: Path
-    candidate: Path
-    provider: str = "cpu"
-    threads: int | None = None
-    out: Path | None = None
-    """The folder of the verdict; None: the run's own, `gate/<candidate name>`."""
-
-
-def gate(ws: Workspace, request: GateRequest) -> tuple[Verdict, GateFiles]:
+def gate(ws: Workspace, baseline: Path, candidate: Path, *, out: Path | None = None) -> tuple[Verdict, GateFiles]:
     """Score both files on `ws.evaluation`, judge, and write the folder of the verdict, accepted or not.
 
+    out: the folder; None: the run's own, `gate/<candidate name>`. Provider and threads are those of `bench`.
     A refusal is a verdict, no error. Raises what `open_pair` and `check_cohort` raise, before anything is scored.
     """
-    paths = request.baseline, request.candidate
-    _check_out(request.out)
-    models = open_pair(ws, paths, provider=request.provider, threads=request.threads)
+    paths, bench = (baseline, candidate), ws.config.bench
+    _check_out(out)
+    models = open_pair(ws, paths, provider=bench.provider, threads=bench.threads)
     check_cohort(ws, models[0])
     names = display_names(ws, paths)
     cohort = ws.evaluation
-    baseline = score_file(ws, models[0], cohort, name=names[0])
+    ws.record_config("bench", "evaluation", "gate")
+    first = score_file(ws, models[0], cohort, name=names[0])
     same = models[0].session.file.sha256 == models[1].session.file.sha256
-    candidate = baseline if same else score_file(ws, models[1], cohort, name=names[1])
+    second = first if same else score_file(ws, models[1], cohort, name=names[1])
     verdict = judge(
-        baseline.report,
-        candidate.report,
+        first.report,
+        second.report,
         ws.config.gate,
         names=(_named(names[0], models[0]), _named(names[1], models[1])),
         data=cohort.digest,
         phantom=cohort.phantom,
     )
-    files = GateFiles(request.out) if request.out else ws.run.gate(folder_name(names[1]))
-    _write(ws, files, verdict, baseline, candidate)
+    files = GateFiles(out) if out else ws.run.gate(folder_name(names[1]))
+    _write(ws, files, verdict, first, second)
     return verdict, files
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from compress.steps.planning.latency import Timing, bench_layers, latency_model,
 from compress.steps.planning.sensitivity import SLICES, Sensitivity, measure_sensitivity, whole_plan
 from compress.steps.planning.target import Target
 from compress.steps.pruning.ranking import rank
-from compress.steps.pruning.request import default_request
 from compress.steps.training.dense import check_shape, dense_checkpoint
 from compress.steps.workspace import Workspace
 
@@ -172,7 +171,7 @@ def damage_tables(found: Sensitivity, base: PruningPlan, choices: Mapping[str, A
 def _exact_plan(ws: Workspace, dense: Checkpoint, base: PruningPlan, kept: Kept) -> PruningPlan:
     """What `prune --ratios` makes of the file that is written: the same call, checked."""
     ratios = Ratios(default=0.0, block_ratios=ratios_of(base, kept), align="none")
-    plan = rank(ws, dense, replace(default_request(ws), ratios=ratios))
+    plan = rank(ws, dense, ws.config.pruning.but(ratios=ratios))
     if {name: len(units) for name, units in plan.kept.items()} != dict(kept):
         raise PlanError("The chosen widths cannot be written as ratios.", cure="Please report this.")
     return plan

@@ -22,7 +22,6 @@ from compress.prune.rebuild import rebuild_checkpoint
 from compress.prune.recalibrate import recalibrate
 from compress.report.sensitivity_plot import sensitivity_plot
 from compress.steps.pruning.ranking import rank
-from compress.steps.pruning.request import default_request
 from compress.steps.reuse import Result
 from compress.steps.training.dense import check_shape, dense_checkpoint
 from compress.steps.workspace import Workspace
@@ -98,7 +97,7 @@ def measure_sensitivity(
 
 def whole_plan(ws: Workspace, dense: Checkpoint) -> PruningPlan:
     """The dense network's channels ranked by the configured criterion, none removed."""
-    return rank(ws, dense, replace(default_request(ws), ratios=Ratios(default=0.0, align="none")))
+    return rank(ws, dense, ws.config.pruning.but(ratios=Ratios(default=0.0, align="none")))
 
 
 def _cuts(base: PruningPlan, ratios: Sequence[float]) -> Iterator[BlockScore]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from compress.config import Pruning
 from compress.files import write_json
 from compress.models.checkpoint import Checkpoint, load, save, weights_digest
 from compress.models.cost import count_macs, count_parameters
@@ -19,7 +20,7 @@ from compress.prune.recalibrate import recalibrate
 from compress.prune.restart import restart
 from compress.report.schematic import unet_schematic
 from compress.rundir import Stage
-from compress.steps.pruning.request import PruneRequest, seed_of
+from compress.steps.pruning.request import seed_of
 from compress.steps.pruning.rounds import Cut
 from compress.steps.workspace import Workspace
 
@@ -27,18 +28,16 @@ _COMPENSATION_SLICES = 64
 """Training slices that compensation looks at; 20,000 positions of each convolution are drawn from them."""
 
 
-def realise(
-    ws: Workspace, stage: Stage, cut: Cut, request: PruneRequest, *, title: str
-) -> tuple[Checkpoint, Checkpoint]:
+def realise(ws: Workspace, stage: Stage, cut: Cut, wanted: Pruning, *, title: str) -> tuple[Checkpoint, Checkpoint]:
     """Write one cut's files; the smaller network as pruning leaves it, and what retraining starts from."""
     pruned = _write_pruned(ws, stage, cut, title)
     stage.compensation.unlink(missing_ok=True)
-    if request.compensates:
+    if wanted.compensates:
         pruned = _compensated(ws, stage, cut, pruned, title)
     if ws.config.evaluation.bn_recalibration:
         pruned = recalibrated(ws, pruned)
-    early, seed = partial(load, _rewind_source(ws)), seed_of(ws, request)
-    start = restart(request.init, pruned=pruned, early=early, plan=cut.plan, seed=seed)
+    early, seed = partial(load, _rewind_source(ws)), seed_of(ws, wanted)
+    start = restart(wanted.reinitialize_weights, pruned=pruned, early=early, plan=cut.plan, seed=seed)
     save(stage.start, start.network, replace(start.meta, stage="start"))
     return pruned, start
 

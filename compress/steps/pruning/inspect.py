@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,6 @@ from compress.prune.statistics import FilterStatistics, activation_statistics, f
 from compress.report.plots import activation_distributions, filter_histograms, layer_summary
 from compress.report.schematic import unet_schematic
 from compress.steps.pruning.ranking import rank
-from compress.steps.pruning.request import default_request
 from compress.steps.workspace import Workspace
 
 _VOLUMES = 4
@@ -39,7 +38,7 @@ def inspect_network(ws: Workspace, checkpoint: Checkpoint, *, ratios: Ratios, na
     """Measure a network and write statistics.json, masks.json and pictures under inspect/<name>."""
     folder = ws.run.inspect / name
     network, phantom = checkpoint.network, checkpoint.meta.phantom
-    plan = rank(ws, checkpoint, replace(default_request(ws), ratios=ratios))
+    plan = rank(ws, checkpoint, ws.config.pruning.but(ratios=ratios))
     filters, costs = filter_statistics(network), layer_costs(network, size=ws.config.data.size)
     activations = activation_statistics(network, _images(ws))
     kept = {group: np.isin(np.arange(g.width), g.kept) for group, g in plan.groups.items()}

@@ -6,6 +6,8 @@ import re
 import shutil
 from dataclasses import dataclass, replace
 
+from compress.config import Pruning
+from compress.config.read import save_config
 from compress.errors import ConfigError
 from compress.evaluate.summary import EvaluationReport
 from compress.models.checkpoint import Checkpoint, load, save
@@ -13,7 +15,7 @@ from compress.prune.plan import PruningPlan, load_plan
 from compress.rundir import Stage
 from compress.steps.pruning.cut import realise
 from compress.steps.pruning.ranking import rank
-from compress.steps.pruning.request import PruneRequest, default_request, recovery_of, seed_of
+from compress.steps.pruning.request import epochs_of, recovery_of, seed_of
 from compress.steps.pruning.rounds import Cut, epochs_per_round, first_cut, ratios_after, ratios_between, with_kept
 from compress.steps.scoring.checkpoint import evaluate_checkpoint
 from compress.steps.training.dense import check_shape, dense_checkpoint
@@ -36,32 +38,35 @@ class PruneResult:
     after_retraining: EvaluationReport
 
 
-def prune_and_retrain(ws: Workspace, request: PruneRequest, *, policy: Policy = REPLACE) -> PruneResult:
+def prune_and_retrain(ws: Workspace, wanted: Pruning, *, policy: Policy = REPLACE) -> PruneResult:
     """The whole chain from the dense network to a retrained smaller one, in one or more rounds.
 
+    Its folder's config.yaml is the whole configuration with `wanted` as its `pruning` section.
     Every initialisation gets the same epochs and the same schedule. Raises `CheckpointError` without
     a dense network, `PlanError` for ratios that cannot be applied, and `ConfigError` for rounds without
     epochs and for earlier results that the policy refuses to touch.
     """
-    budgets = epochs_per_round(request.epochs, request.rounds)
-    ws.describe()
+    budgets = epochs_per_round(epochs_of(ws, wanted), wanted.rounds)
+    ws.describe("pruning")
     check_shape(ws)
-    stage = ws.run.pruned(request.folder)
-    _note_earlier_name(ws, request, stage)
-    return _Pruning(ws, request, policy, dense_checkpoint(ws), stage, budgets).run()
+    stage = ws.run.pruned(wanted.folder)
+    _note_earlier_name(ws, wanted, stage)
+    return _Pruning(ws, wanted, policy, dense_checkpoint(ws), stage, budgets).run()
 
 
-def finetune(ws: Workspace, stage: Stage, *, epochs: int | None, policy: Policy) -> tuple[Checkpoint, EvaluationReport]:
+def finetune(ws: Workspace, stage: Stage, *, policy: Policy) -> tuple[Checkpoint, EvaluationReport]:
     """Retrain what pruning without epochs has left, as the configuration's `pruning` section wants it, and score it.
 
-    epochs: null means the configuration's, or the dense network's where that says 0. Raises `CheckpointError`
-    where nothing was pruned, and what `train_stage` raises.
+    Without epochs (0) it gets as many as the dense network had. Raises `CheckpointError` where nothing was pruned,
+    and what `train_stage` raises.
     """
-    request = default_request(ws)
-    chosen = epochs or request.epochs or ws.config.train.parameters.num_epochs
-    recovery = recovery_of(ws, request)
+    wanted = ws.config.pruning
+    start = _retrainable(load(stage.start))
+    ws.describe("pruning")
+    chosen = epochs_of(ws, wanted) or ws.config.train.parameters.num_epochs
+    recovery = recovery_of(ws, wanted)
     title = f"Retraining {stage.root.name}"
-    final = train_stage(ws, Training(stage, _retrainable(load(stage.start)), chosen, title, policy, recovery=recovery))
+    final = train_stage(ws, Training(stage, start, chosen, title, policy, recovery=recovery))
     return final, evaluate_checkpoint(ws, final, stage.evaluation, name=f"pruned-{stage.root.name}")
 
 
@@ -80,7 +85,7 @@ class _Pruning:
     """What all rounds of one pruning share."""
 
     ws: Workspace
-    request: PruneRequest
+    wanted: Pruning
     policy: Policy
     dense: Checkpoint
     stage: Stage
@@ -103,28 +108,30 @@ class _Pruning:
 
     def targets(self) -> list[PruningPlan]:
         """What each round shall leave of the dense network, once nothing of an earlier pruning is in the way."""
-        request, rounds = self.request, self.request.rounds
-        wanted = rank(self.ws, self.dense, request)
-        _guard_unfinished(self.stage, wanted, self.policy, any_channels=rounds > 1)
-        if request.compensate and not request.compensates:
-            self.ws.progress.note(f"Compensation fits kept weights; {self.name} starts from {request.init} ones.")
+        wanted, rounds = self.wanted, self.wanted.rounds
+        whole = rank(self.ws, self.dense, wanted)
+        _guard_unfinished(self.stage, whole, self.policy, any_channels=rounds > 1)
+        save_config(self.ws.config.model_copy(update={"pruning": wanted}), self.stage.config)
+        if wanted.compensate and not wanted.compensates:
+            start = wanted.reinitialize_weights
+            self.ws.progress.note(f"Compensation fits kept weights; {self.name} starts from {start} ones.")
         drop_rounds(self.stage, first=rounds)
-        steps = [replace(request, ratios=ratios_after(request.ratios, i, rounds)) for i in range(1, rounds)]
-        return [*(rank(self.ws, self.dense, step) for step in steps), wanted]
+        steps = [wanted.but(ratios=ratios_after(wanted.ratios, i, rounds)) for i in range(1, rounds)]
+        return [*(rank(self.ws, self.dense, step) for step in steps), whole]
 
     def next_cut(self, done: _Round, target: PruningPlan) -> Cut:
         """Cut the network that the last round trained to the widths that `target` leaves of the dense one."""
         ratios = ratios_between(done.cut.plan.kept, target.kept)
-        step = rank(self.ws, done.trained, replace(self.request, ratios=ratios, scope="local"))
+        step = rank(self.ws, done.trained, self.wanted.but(ratios=ratios, scope="local"))
         return done.cut.then(done.trained, step, target)
 
     def round(self, number: int, cut: Cut, spent: Effort) -> _Round:
         """One round, from the cut's files to the retrained network."""
-        last = number == self.request.rounds
+        last = number == self.wanted.rounds
         stage = self.stage if last else self.stage.round(number)
-        title = self.name if last else f"{self.name}, round {number} of {self.request.rounds}"
+        title = self.name if last else f"{self.name}, round {number} of {self.wanted.rounds}"
         _guard_unfinished(stage, cut.plan, self.policy)
-        pruned, start = realise(self.ws, stage, cut, self.request, title=title)
+        pruned, start = realise(self.ws, stage, cut, self.wanted, title=title)
         if last:
             self.score_pruned(pruned)
         return _Round(stage, cut, pruned, self.retrain(stage, start, self.budgets[number - 1], spent, title))
@@ -146,8 +153,8 @@ class _Pruning:
             epochs,
             f"Retraining {title}",
             self.policy,
-            seed=seed_of(self.ws, self.request),
-            recovery=recovery_of(self.ws, self.request),
+            seed=seed_of(self.ws, self.wanted),
+            recovery=recovery_of(self.ws, self.wanted),
             spent=spent,
         )
         return train_stage(self.ws, training)
@@ -160,10 +167,10 @@ def drop_rounds(stage: Stage, *, first: int) -> None:
         first += 1
 
 
-def _note_earlier_name(ws: Workspace, request: PruneRequest, stage: Stage) -> None:
+def _note_earlier_name(ws: Workspace, wanted: Pruning, stage: Stage) -> None:
     """Up to version 0.4 keep was called none, in names of folders too: nothing is made twice without a word."""
-    earlier = ws.run.pruned(re.sub(r"\bkeep\b", "none", request.folder))
-    if request.init == "keep" and earlier.root.is_dir() and not stage.root.exists():
+    earlier = ws.run.pruned(re.sub(r"\bkeep\b", "none", wanted.folder))
+    if wanted.reinitialize_weights == "keep" and earlier.root.is_dir() and not stage.root.exists():
         ws.progress.warn(
             f"{earlier.root} may be this network: up to version 0.4 `keep` was called `none`. It stays as it is, and "
             f"{stage.root} is made anew. Stop and rename the folder to {stage.root.name} to go on with it."

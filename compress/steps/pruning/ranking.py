@@ -1,4 +1,4 @@
-"""Ranking a network's channels as a request asks for it, with the data that its criterion needs."""
+"""Ranking a network's channels as the configuration asks for it, with the data that its criterion needs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from itertools import islice
 
 import torch
 
+from compress.config import Pruning
 from compress.data.dataset import SliceDataset, epoch_loader
 from compress.models.build import architecture_of
 from compress.models.checkpoint import Checkpoint
 from compress.prune import ranking
 from compress.prune.criteria import needs_gradients
 from compress.prune.plan import PruningPlan
-from compress.steps.pruning.request import PruneRequest, seed_of
+from compress.steps.pruning.request import seed_of
 from compress.steps.workspace import Workspace
 from compress.train.losses import build_loss
 
@@ -21,23 +22,23 @@ GRADIENT_BATCHES = 8
 """Each batch's gradients are held at once."""
 
 
-def rank(ws: Workspace, source: Checkpoint, request: PruneRequest) -> PruningPlan:
-    """The plan that a request's criterion and ratios make of `source`.
+def rank(ws: Workspace, source: Checkpoint, wanted: Pruning) -> PruningPlan:
+    """The plan that the wanted criterion and ratios make of `source`.
 
     Criteria that need gradients get them from training slices without augmentation. Raises what
     `compress.prune.ranking.rank` raises.
     """
-    ratios, seed = request.ratios, seed_of(ws, request)
+    ratios, seed = wanted.ratios, seed_of(ws, wanted)
     return ranking.rank(
         source.network,
         torch.zeros(1, source.meta.arguments["in_channels"], *ws.config.data.size),
         ratio=ratios.default,
         ratios=dict(ratios.block_ratios),
-        criterion=request.method,
-        scope=request.scope,
-        floor=request.floor,
+        criterion=wanted.method,
+        scope=wanted.scope,
+        floor=wanted.floor,
         align=ws.config.bench.provider if ratios.align == "auto" else ratios.align,
-        data=_batches(ws, seed) if needs_gradients(request.method) else None,
+        data=_batches(ws, seed) if needs_gradients(wanted.method) else None,
         loss=build_loss(ws.config.train.parameters.loss_function),
         seed=seed,
         source=source.meta.digest,

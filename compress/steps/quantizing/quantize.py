@@ -15,6 +15,7 @@ import onnxruntime as ort
 
 from compress.bench.latency import LatencySamples, measure_latency
 from compress.choices import calibration_methods
+from compress.config import Bench, Quantization
 from compress.data.cache import prepare_all
 from compress.errors import ConfigError, GateError, ModelFileError
 from compress.evaluate.summary import EvaluationReport
@@ -44,42 +45,33 @@ _FLOOR = 1e-3
 
 
 @dataclass(frozen=True)
-class QuantizeRequest:
-    """What to quantize and when to call it an improvement."""
+class _Job:
+    """One file to quantize, and the configuration's words about it."""
 
     model: Path
-    kind: str = "int8"
-    method: str = "auto"
-    budget: float = 0.003
-    """Largest loss of mean 3D Dice."""
-    slices: int = 64
-    provider: str = "cpu"
-    rounds: int = 100
-    warmup: int = 10
-    threads: int | None = None
-    out: Path | None = None
-    keep: bool = False
-    """Keep the file even where it is not faster."""
+    chosen: Quantization
+    provider: str
+    bench: Bench
 
 
-def quantize(ws: Workspace, request: QuantizeRequest) -> Quantized:
-    """Write the quantized file and its record beside the model; nothing is left when it is no improvement.
+def quantize(ws: Workspace, model: Path, *, out: Path | None = None) -> Quantized:
+    """Write the quantized file (`out`; None: beside the model) and its record; nothing is left when it is no gain.
 
-    Ranges come from training slices, Dice from `ws.evaluation`. Raises `ProviderError` before anything is
-    computed, `ModelFileError` for a file that is not ours, was altered or is quantized already, `CheckpointError`
-    when the workspace's data is not what the network was trained on, and `GateError` when the Dice budget does not
-    hold or, unless `keep`, the file is not faster.
+    Follows the configuration's `quantization` section, and times as `bench` says. Ranges come from training slices,
+    Dice from `ws.evaluation`. Raises `ProviderError` before anything is computed, `ModelFileError` for a file that is
+    not ours, was altered or is quantized already, `CheckpointError` when the workspace's data is not what the network
+    was trained on, and `GateError` when the Dice budget does not hold or, unless `keep`, the file is not faster.
     """
-    if request.kind not in KINDS:
-        raise ConfigError(f"Unknown kind '{request.kind}'. Known: {', '.join(KINDS)}.")
-    calibration_methods(request.method)
-    prove(request.provider)
-    source = _source(ws, request)
-    target, record = quantized_files(request.model, request.kind, out=request.out)
+    chosen = ws.config.quantization
+    job = _Job(model, chosen, chosen.provider or KINDS[chosen.kind], ws.config.bench)
+    prove(job.provider)
+    source = _source(ws, job)
+    target, record = quantized_files(model, chosen.kind, out=out)
     _refuse_foreign(target, source.session.file)
+    ws.record_config("bench", "evaluation", "quantization")
     with tempfile.TemporaryDirectory() as scrap:
-        made = _make(ws, request, source, Path(scrap))
-        if request.keep or made.faster:
+        made = _make(ws, job, source, Path(scrap))
+        if chosen.keep or made.faster:
             with atomic_path(target) as temporary:
                 temporary.write_bytes(made.path.read_bytes())
             kept = replace(made, path=target)
@@ -88,48 +80,48 @@ def quantize(ws: Workspace, request: QuantizeRequest) -> Quantized:
     raise GateError(made.refusal, cure="Keep the float file; --keep writes this one all the same.")
 
 
-def _make(ws: Workspace, request: QuantizeRequest, source: Segmenter, scrap: Path) -> Quantized:
+def _make(ws: Workspace, job: _Job, source: Segmenter, scrap: Path) -> Quantized:
     card, original = source.card, source.session.file
     before = _scored(ws, card, source.run, "the float file")
-    images = calibration_images(ws, card, request.slices)
+    images = calibration_images(ws, card, job.chosen.slices)
     found = None
-    if request.kind == "int8":
-        found = _search(ws, request, card, images, scrap).run(
-            calibration_methods(request.method), least_dice=before.mean_dice - request.budget
+    if job.chosen.kind == "int8":
+        found = _search(ws, job, card, images, scrap).run(
+            calibration_methods(job.chosen.method), least_dice=before.mean_dice - job.chosen.budget
         )
     path = found.path if found else quantize_fp16(original.path, scrap / "fp16.onnx")
-    about = _about(request, original, found, ws.training.digest, len(images))
+    about = _about(job, original, found, ws.training.digest, len(images))
     bound = _rounding_bound(path, images[:8]) if found else _difference_bound(original.path, path, images[:8])
     seal(path, replace(card, quantization={**about, "logit_bound": bound}))
-    after = _scored(ws, card, _opened(request, path), f"the {request.kind} file")
-    _check_budget(request, before, after)
+    after = _scored(ws, card, _opened(job, path), f"the {job.chosen.kind} file")
+    _check_budget(job, before, after)
     return Quantized(
         path=path,
-        kind=request.kind,
+        kind=job.chosen.kind,
         method=found.chosen.method if found else None,
         float_layers=found.chosen.keep_float if found else (),
         layers=len(convolutions(original.path)),
         before=before,
         after=after,
-        latency=_timed(request, card, {"float": original.path, request.kind: path}),
+        latency=_timed(job, card, {"float": original.path, job.chosen.kind: path}),
         source=original,
         search=found,
         phantom=ws.evaluation.phantom,
     )
 
 
-def _search(ws: Workspace, request: QuantizeRequest, card: ModelCard, images: np.ndarray, scrap: Path) -> Search:
+def _search(ws: Workspace, job: _Job, card: ModelCard, images: np.ndarray, scrap: Path) -> Search:
     def score(path: Path, name: str) -> float:
-        return _scored(ws, card, _opened(request, path), name).mean_dice
+        return _scored(ws, card, _opened(job, path), name).mean_dice
 
-    return Search(request.model, images, scrap, score=score, progress=ws.progress, threads=request.threads)
+    return Search(job.model, images, scrap, score=score, progress=ws.progress, threads=job.bench.threads)
 
 
-def _check_budget(request: QuantizeRequest, before: EvaluationReport, after: EvaluationReport) -> None:
+def _check_budget(job: _Job, before: EvaluationReport, after: EvaluationReport) -> None:
     loss = before.mean_dice - after.mean_dice
-    if loss > request.budget:
+    if loss > job.chosen.budget:
         raise GateError(
-            f"{request.kind.upper()} loses {loss:.4f} Dice; at most {request.budget:g} is allowed.",
+            f"{job.chosen.kind.upper()} loses {loss:.4f} Dice; at most {job.chosen.budget:g} is allowed.",
             cure="Allow a larger --budget, or keep the float file.",
         )
 
@@ -143,13 +135,13 @@ def calibration_images(ws: Workspace, card: ModelCard, slices: int) -> np.ndarra
     return np.ascontiguousarray(every[chosen, None])
 
 
-def _source(ws: Workspace, request: QuantizeRequest) -> Segmenter:
+def _source(ws: Workspace, job: _Job) -> Segmenter:
     """The float file, opened and checked; files that were altered after their export are refused."""
-    source = Segmenter(request.model, provider=request.provider, threads=request.threads)
+    source = Segmenter(job.model, provider=job.provider, threads=job.bench.threads)
     if source.card.quantization is not None:
         kind = source.card.quantization["kind"]
         raise ModelFileError(
-            f"{request.model} is quantized already ({kind}).", cure="Give the float file that it came from."
+            f"{job.model} is quantized already ({kind}).", cure="Give the float file that it came from."
         )
     check_training_data(ws, str(source.card.training.get("data") or ""))
     return source
@@ -183,22 +175,22 @@ def _scored(ws: Workspace, card: ModelCard, run: Run, name: str) -> EvaluationRe
     return score_cohort(ws, run, ws.evaluation, card.preprocessing, name=f"Dice of {name}")
 
 
-def _opened(request: QuantizeRequest, path: Path) -> Run:
-    return open_session(path, provider=request.provider, threads=request.threads, spinning="off").run
+def _opened(job: _Job, path: Path) -> Run:
+    return open_session(path, provider=job.provider, threads=job.bench.threads, spinning="off").run
 
 
-def _timed(request: QuantizeRequest, card: ModelCard, models: Mapping[str, Path]) -> LatencySamples:
+def _timed(job: _Job, card: ModelCard, models: Mapping[str, Path]) -> LatencySamples:
     sessions = {
-        name: open_session(path, provider=request.provider, threads=request.threads, spinning="per-run")
+        name: open_session(path, provider=job.provider, threads=job.bench.threads, spinning="per-run")
         for name, path in models.items()
     }
     shape = (1, card.channels, *card.preprocessing.size)
-    return measure_latency(sessions, shape=shape, rounds=request.rounds, warmup=max(1, request.warmup))
+    return measure_latency(sessions, shape=shape, rounds=job.bench.rounds, warmup=job.bench.warmup)
 
 
-def _about(request: QuantizeRequest, source: ModelFile, found: Found | None, data: str, slices: int) -> dict[str, Any]:
+def _about(job: _Job, source: ModelFile, found: Found | None, data: str, slices: int) -> dict[str, Any]:
     """What the card tells; only what follows from the inputs, so that equal inputs give equal files."""
-    about: dict[str, Any] = {"kind": request.kind, "source": source.graph_sha256, "onnxruntime": ort.__version__}
+    about: dict[str, Any] = {"kind": job.chosen.kind, "source": source.graph_sha256, "onnxruntime": ort.__version__}
     if found is None:
         return about
     about |= {"weights": WEIGHTS, "activations": ACTIVATIONS, "method": found.chosen.method}

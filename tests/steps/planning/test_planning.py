@@ -21,7 +21,6 @@ from compress.steps.planning.plan import BudgetRequest, damage_tables, plan_budg
 from compress.steps.planning.sensitivity import BlockScore, Sensitivity, whole_plan
 from compress.steps.planning.target import parse_target
 from compress.steps.pruning.ranking import rank
-from compress.steps.pruning.request import default_request
 from compress.steps.training.dense import dense_checkpoint
 
 
@@ -62,7 +61,7 @@ def test_prune_makes_the_same_network_of_the_file(ws, tmp_path):
     assert found.ratios.read_bytes() == files.ratios.read_bytes()
     ratios = load_ratios(found.ratios, levels=1)
     assert (ratios.align, ratios.default) == ("none", 0.0)
-    again = rank(ws, dense_checkpoint(ws), replace(default_request(ws), ratios=ratios))
+    again = rank(ws, dense_checkpoint(ws), ws.config.pruning.but(ratios=ratios))
     assert again.digest == found.plan.digest == load_plan(files.plan).digest
     table = json.loads(files.widths.read_text())
     assert {g["name"]: g["after"] for g in table["groups"]} == {n: len(k) for n, k in again.kept.items()}

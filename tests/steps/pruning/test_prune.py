@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 from planning_kit import workspace
 
-from compress.config import Ratios
+from compress.config import Pruning, Ratios
 from compress.progress import Progress
 from compress.steps.networks import stages_of
 from compress.steps.pruning.prune import prune_and_retrain
-from compress.steps.pruning.request import PruneRequest
 from compress.steps.reporting.refresh import write_pages
 from compress.steps.workspace import Workspace
 
-REQUEST = PruneRequest(Ratios(default=0.5, align="none"), epochs=1)
+WANTED = Pruning(ratios=Ratios(default=0.5, align="none"), finetune_epochs=1)
 
 
 class Heard(Progress):
@@ -39,7 +38,7 @@ def heard() -> Heard:
 def ws(tmp_path: Path, tiny_phantom: Path, heard: Heard) -> Workspace:
     """With one pruned network in the folder that versions up to 0.4 gave it."""
     made = workspace(tmp_path, tiny_phantom)
-    prune_and_retrain(made, REQUEST)
+    prune_and_retrain(made, WANTED)
     made.run.pruned("keep").root.rename(made.run.pruned("none").root)
     return Workspace(made.config, heard)
 
@@ -52,7 +51,7 @@ def test_a_network_called_none_is_still_reported(ws: Workspace):
 
 def test_its_copy_is_announced_and_leaves_it_alone(ws: Workspace, heard: Heard):
     before = ws.run.pruned("none").final.read_bytes()
-    prune_and_retrain(ws, REQUEST)
+    prune_and_retrain(ws, WANTED)
     (told,) = (line for line in heard.lines if "rename" in line)
     assert str(ws.run.pruned("none").root) in told and "rename the folder to keep" in told
     assert list(stages_of(ws)) == ["dense", "pruned-keep", "pruned-none"]
@@ -63,15 +62,15 @@ def test_its_copy_is_announced_and_leaves_it_alone(ws: Workspace, heard: Heard):
 def test_it_is_used_by_its_own_name_or_renamed(ws: Workspace, heard: Heard, name: str):
     if name == "keep":
         ws.run.pruned("none").root.rename(ws.run.pruned("keep").root)
-    prune_and_retrain(ws, PruneRequest(REQUEST.ratios, epochs=1, name=name))
+    prune_and_retrain(ws, WANTED.but(name=name))
     assert any("already done" in line for line in heard.lines)
     assert not any("rename" in line for line in heard.lines)
 
 
 def test_networks_of_a_sweep_are_announced_too(ws: Workspace, heard: Heard):
     ws.run.pruned("none").root.rename(ws.run.pruned("half-none-seed1").root)
-    prune_and_retrain(ws, PruneRequest(REQUEST.ratios, name="half-keep-seed1"))
+    prune_and_retrain(ws, WANTED.but(finetune_epochs=0, name="half-keep-seed1"))
     assert any("rename the folder to half-keep-seed1" in line for line in heard.lines)
     heard.lines.clear()
-    prune_and_retrain(ws, PruneRequest(REQUEST.ratios, init="random", name="random"))
+    prune_and_retrain(ws, WANTED.but(finetune_epochs=0, reinitialize_weights="random", name="random"))
     assert not any("rename" in line for line in heard.lines)

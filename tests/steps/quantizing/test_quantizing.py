@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.bench.latency import LatencySamples
+from compress.config import Quantization
 from compress.config.read import from_document
 from compress.errors import CheckpointError, ConfigError, GateError, ModelFileError, ProviderError
 from compress.export.onnx import export_onnx
@@ -25,7 +26,7 @@ from compress.runtime.segmenter import Segmenter
 from compress.runtime.verify import verify
 from compress.steps.exporting.export import card_of
 from compress.steps.quantizing import quantize as quantizing
-from compress.steps.quantizing.quantize import QuantizeRequest, calibration_images, quantize
+from compress.steps.quantizing.quantize import calibration_images, quantize
 from compress.steps.quantizing.search import Search, Trial
 from compress.steps.training.dense import new_network
 from compress.steps.workspace import Workspace
@@ -34,8 +35,16 @@ from compress.steps.workspace import Workspace
 @pytest.fixture
 def ws(tiny_phantom: Path, tmp_path: Path) -> Workspace:
     paths = {"train_dir": str(tiny_phantom), "save_root": str(tmp_path / "runs")}
-    data = {"size": [32, 32], "spacing_mm": [4.0, 4.0]}
-    return Workspace(from_document({"data": data, "train": {"val_ratio": 0.2, "paths": paths}}))
+    document = {"data": {"size": [32, 32], "spacing_mm": [4.0, 4.0]}, "train": {"val_ratio": 0.2, "paths": paths}}
+    document |= {"quantization": {"method": "minmax", "budget": 0.9, "slices": 6}}
+    document |= {"bench": {"rounds": 3, "warmup": 1, "threads": 1}}
+    return Workspace(from_document(document))
+
+
+def told(ws: Workspace, **changed: object) -> Workspace:
+    """The same with other values in `quantization`."""
+    chosen = Quantization.model_validate({**ws.config.quantization.model_dump(), **changed})
+    return Workspace(ws.config.model_copy(update={"quantization": chosen}))
 
 
 @pytest.fixture
@@ -44,11 +53,6 @@ def model(ws: Workspace, tmp_path: Path) -> Path:
     meta = replace(meta, data_digest=ws.training.digest)
     path = tmp_path / "model" / "model.onnx"
     return seal(export_onnx(network.eval(), path, divisor=4), card_of(ws, Checkpoint(network, meta)))
-
-
-@pytest.fixture
-def request_of(model: Path) -> QuantizeRequest:
-    return QuantizeRequest(model, method="minmax", budget=0.9, slices=6, rounds=3, warmup=1, threads=1)
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, times_as_fast: float) -> None:
@@ -67,26 +71,26 @@ def beside(model: Path) -> list[str]:
     return sorted(path.name for path in model.parent.iterdir())
 
 
-def test_a_faster_file_is_kept_with_its_record(ws, request_of, monkeypatch):
+def test_a_faster_file_is_kept_with_its_record(ws, model, monkeypatch):
     pretend(monkeypatch, 2.0)
-    made = quantize(ws, request_of)
-    assert beside(request_of.model) == ["model.int8.onnx", "model.int8.quantize.json", "model.onnx"]
-    record = json.loads((request_of.model.parent / "model.int8.quantize.json").read_text())
+    made = quantize(ws, model)
+    assert beside(model) == ["model.int8.onnx", "model.int8.quantize.json", "model.onnx"]
+    record = json.loads((model.parent / "model.int8.quantize.json").read_text())
     assert record["improvement"] is True and record["phantom"] is True
     assert record["speedup"]["median"] == pytest.approx(2.0)
     assert record["file"]["sha256"] == read_model_file(made.path).sha256
-    assert record["source"]["sha256"] == read_model_file(request_of.model).sha256
+    assert record["source"]["sha256"] == read_model_file(model).sha256
     assert record["dice_after"]["mean"] == made.after.mean_dice
     assert [trial["method"] for trial in record["trials"]] == ["minmax"]
 
 
-def test_the_file_says_what_it_is_and_passes_its_own_test(ws, request_of, monkeypatch):
+def test_the_file_says_what_it_is_and_passes_its_own_test(ws, model, monkeypatch):
     pretend(monkeypatch, 2.0)
-    made = quantize(ws, request_of)
+    made = quantize(ws, model)
     file = read_model_file(made.path)
-    card, original = (read_card(read_model_file(p).metadata, p) for p in (made.path, request_of.model))
+    card, original = (read_card(read_model_file(p).metadata, p) for p in (made.path, model))
     assert card.quantization is not None
-    assert card.quantization["source"] == read_model_file(request_of.model).graph_sha256 != file.graph_sha256
+    assert card.quantization["source"] == read_model_file(model).graph_sha256 != file.graph_sha256
     assert (card.quantization["kind"], card.quantization["method"]) == ("int8", "minmax")
     assert card.quantization["calibration"] == {"data": ws.training.digest, "slices": 6}
     assert replace(card, quantization=None) == original
@@ -94,32 +98,32 @@ def test_the_file_says_what_it_is_and_passes_its_own_test(ws, request_of, monkey
     Segmenter(made.path)  # refuses files that were altered after sealing
 
 
-def test_equal_inputs_give_equal_files(ws, request_of, monkeypatch, tmp_path):
+def test_equal_inputs_give_equal_files(ws, model, monkeypatch, tmp_path):
     pretend(monkeypatch, 2.0)
-    files = [quantize(ws, replace(request_of, out=tmp_path / f"{n}.onnx")).path.read_bytes() for n in "ab"]
+    files = [quantize(ws, model, out=tmp_path / f"{n}.onnx").path.read_bytes() for n in "ab"]
     assert files[0] == files[1]
 
 
 @pytest.mark.parametrize("times_as_fast", [0.8, 1.0])
-def test_a_file_that_is_not_faster_is_no_improvement_and_is_not_written(ws, request_of, monkeypatch, times_as_fast):
+def test_a_file_that_is_not_faster_is_no_improvement_and_is_not_written(ws, model, monkeypatch, times_as_fast):
     pretend(monkeypatch, times_as_fast)
     with pytest.raises(GateError, match=r"INT8 is no improvement here: .* times as fast as the float file"):
-        quantize(ws, request_of)
-    assert beside(request_of.model) == ["model.onnx"]
+        quantize(ws, model)
+    assert beside(model) == ["model.onnx"]
 
 
-def test_keep_writes_it_and_still_does_not_call_it_an_improvement(ws, request_of, monkeypatch):
+def test_keep_writes_it_and_still_does_not_call_it_an_improvement(ws, model, monkeypatch):
     pretend(monkeypatch, 0.8)
-    assert quantize(ws, replace(request_of, keep=True)).path.is_file()
-    assert json.loads((request_of.model.parent / "model.int8.quantize.json").read_text())["improvement"] is False
+    assert quantize(told(ws, keep=True), model).path.is_file()
+    assert json.loads((model.parent / "model.int8.quantize.json").read_text())["improvement"] is False
 
 
-def test_a_budget_that_no_choice_holds_is_refused(ws, request_of, monkeypatch):
+def test_a_budget_that_no_choice_holds_is_refused(ws, model, monkeypatch):
     pretend(monkeypatch, 2.0)
-    monkeypatch.setattr(Search, "_try", lambda self, c, keep: _tried(self, Trial("minmax", tuple(keep), 0.1)))
+    monkeypatch.setattr(Search, "_try", lambda self, c, keep: _tried(self, Trial("minmax", tuple(keep), -1.0)))
     with pytest.raises(GateError, match=r"No choice of INT8 layers keeps the Dice at"):
-        quantize(ws, replace(request_of, budget=-0.5))
-    assert beside(request_of.model) == ["model.onnx"]
+        quantize(told(ws, budget=0.0), model)
+    assert beside(model) == ["model.onnx"]
 
 
 def _tried(search: Search, trial: Trial) -> Trial:
@@ -127,42 +131,40 @@ def _tried(search: Search, trial: Trial) -> Trial:
     return trial
 
 
-def test_half_precision_is_made_the_same_way(ws, request_of, monkeypatch):
+def test_half_precision_is_made_the_same_way(ws, model, monkeypatch):
     pretend(monkeypatch, 2.0)
-    made = quantize(ws, replace(request_of, kind="fp16"))
+    made = quantize(told(ws, kind="fp16", provider="cpu"), model)
     assert made.path.name == "model.fp16.onnx" and made.method is None
     assert verify(made.path).ok
 
 
-def test_cuda_is_refused_before_anything_is_computed(ws, request_of):
+def test_cuda_is_refused_before_anything_is_computed(ws, model):
     with pytest.raises(ProviderError, match="cuda"):
-        quantize(ws, replace(request_of, kind="fp16", provider="cuda"))
-    assert beside(request_of.model) == ["model.onnx"]
+        quantize(told(ws, kind="fp16", provider="cuda"), model)
+    assert beside(model) == ["model.onnx"]
 
 
-def test_what_cannot_be_quantized(ws, request_of, monkeypatch, tmp_path):
+def test_what_cannot_be_quantized(ws, model, monkeypatch, tmp_path):
     pretend(monkeypatch, 2.0)
-    made = quantize(ws, request_of)
+    made = quantize(ws, model)
     with pytest.raises(ModelFileError, match=r"is quantized already \(int8\)"):
-        quantize(ws, replace(request_of, model=made.path))
+        quantize(ws, made.path)
     with pytest.raises(ConfigError, match="names the model itself"):
-        quantize(ws, replace(request_of, out=request_of.model))
+        quantize(ws, model, out=model)
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ConfigError, match="was not written by `quantize`"):
-        quantize(ws, replace(request_of, out=tmp_path / "mine.txt"))
+        quantize(ws, model, out=tmp_path / "mine.txt")
     assert (tmp_path / "mine.txt").read_text() == "mine"
-    with pytest.raises(ConfigError, match="Unknown kind 'int4'"):
-        quantize(ws, replace(request_of, kind="int4"))
 
 
-def test_data_that_the_network_was_not_trained_on_are_refused(ws, request_of, tmp_path):
+def test_data_that_the_network_was_not_trained_on_are_refused(ws, model, tmp_path):
     config = ws.config.model_copy(update={"train": from_document({}).train})
     other = Workspace(
         from_document({"data": {"phantom": {"patients": 4}}, "train": {"paths": {"save_root": str(tmp_path)}}})
     )
     assert config.train.paths.train_dir is None
     with pytest.raises(CheckpointError, match="was trained on data"):
-        quantize(other, request_of)
+        quantize(other, model)
 
 
 def test_calibration_sees_training_patients_alone(ws, model):
