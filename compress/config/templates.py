@@ -211,6 +211,11 @@ def demo_document(save_root: str) -> dict[str, Any]:
         # mass may lose stays as it is; the demo prints what does not.
         "gate": {
             "margins": {"hd95_mm": 10.0, "volume_ml": 15.0, "ef_points": 5.0},
-            "limits": {"patient_dice": 0.2, "patient_volume_ml": 50.0, "patient_ef_points": 20.0},
+            "limits": {
+                "patient_dice": 0.3,
+                "patient_volume_ml": 80.0,
+                "patient_ef_points": 30.0,
+                "patient_mass_g": 50.0,
+            },
         },
     }
