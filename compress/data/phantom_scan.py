@@ -96,13 +96,17 @@ def scene_grid(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
     return (u * cosine + v * sine).astype(np.float32), (v * cosine - u * sine).astype(np.float32)
 
 
-def heart_box(scan: Scan, reach: float = 115.0) -> tuple[slice, slice, slice]:
-    """The part of the image within `reach` mm of the left ventricle's axis."""
+_REACH_MM = 115.0
+"""How far from the left ventricle's axis the heart may reach."""
+
+
+def heart_box(scan: Scan) -> tuple[slice, slice, slice]:
+    """The part of the image around the left ventricle's axis that holds the heart."""
     _, rows, columns = scan.shape
     spans = []
     for count, offset in ((rows, scan.heart_at[1]), (columns, scan.heart_at[0])):
         centre = (count - 1) / 2 + offset / scan.pixel
-        low, high = int(centre - reach / scan.pixel), int(centre + reach / scan.pixel) + 1
+        low, high = int(centre - _REACH_MM / scan.pixel), int(centre + _REACH_MM / scan.pixel) + 1
         spans.append(slice(max(low, 0), min(high, count)))
     return slice(None), spans[0], spans[1]
 

@@ -8,7 +8,7 @@ is not scores 0.0 wherever the formula would divide zero by zero. Nothing here d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,14 +114,11 @@ def slice_mean_dice(prediction: np.ndarray, reference: np.ndarray) -> float:
     return float(np.mean(scores)) if scores else 1.0
 
 
-def foreground_dice(prediction: np.ndarray, reference: np.ndarray, values: Iterable[int] | None = None) -> float:
+def foreground_dice(prediction: np.ndarray, reference: np.ndarray) -> float:
     """Dice over all structures at once; a voxel counts as found only where both hold the SAME label.
 
-    `prediction` and `reference` are label arrays of one shape, 0 is background. `values` limits it to some labels.
+    `prediction` and `reference` are label arrays of one shape, 0 is background.
     """
-    if values is not None:
-        wanted = list(values)
-        prediction, reference = (np.where(np.isin(mask, wanted), mask, 0) for mask in (prediction, reference))
     total = np.count_nonzero(prediction) + np.count_nonzero(reference)
     return float(2.0 * np.count_nonzero((prediction == reference) & (reference != 0)) / total) if total else 1.0
 

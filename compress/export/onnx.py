@@ -23,6 +23,7 @@ from compress.files import atomic_path
 from compress.models.modules import copied
 
 _PRODUCER = "cardiocompress"
+_OPSET = 20
 
 
 def export_onnx(
@@ -32,7 +33,6 @@ def export_onnx(
     divisor: int,
     channels: int = 1,
     metadata: Mapping[str, str] | None = None,
-    opset: int = 20,
 ) -> Path:
     """Write `network` as ONNX: "image" (N, channels, H, W) float32 -> "logits" (N, classes, H, W) float32.
 
@@ -42,7 +42,7 @@ def export_onnx(
     divisor or metadata and `InputError` when the network cannot be exported.
     """
     stored = _merge(metadata or {}, divisor)
-    model = _translate(frozen_copy(network), divisor, channels, opset)
+    model = _translate(frozen_copy(network), divisor, channels)
     _clean(model)
     onnx.helper.set_model_props(model, stored)
     try:
@@ -73,7 +73,7 @@ def _merge(metadata: Mapping[str, str], divisor: int) -> dict[str, str]:
     return dict(sorted({**metadata, "divisor": str(divisor)}.items()))
 
 
-def _translate(network: nn.Module, divisor: int, channels: int, opset: int) -> onnx.ModelProto:
+def _translate(network: nn.Module, divisor: int, channels: int) -> onnx.ModelProto:
     # Sizes above one: torch.export would fix a size of one as a constant.
     example = torch.zeros(2, channels, 2 * divisor, 3 * divisor)
     dims = {0: torch.export.Dim("batch"), 2: _multiple("height", divisor), 3: _multiple("width", divisor)}
@@ -84,7 +84,7 @@ def _translate(network: nn.Module, divisor: int, channels: int, opset: int) -> o
                 (example,),
                 dynamo=True,
                 verbose=False,
-                opset_version=opset,
+                opset_version=_OPSET,
                 external_data=False,
                 input_names=["image"],
                 output_names=["logits"],

@@ -36,7 +36,7 @@ class Meta:
     preprocessing: dict[str, Any]
     epoch: int = 0
     stage: str = "dense"
-    """How the weights came to be: initial, early, dense, pruned, finetuned, scratch, imported."""
+    """How the weights came to be: initial, early, dense, pruned, start, finetuned."""
     phantom: bool = False
     """True when the training data was synthetic."""
     data_digest: str = ""

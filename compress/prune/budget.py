@@ -82,7 +82,6 @@ def allocate(
     *,
     damage: Tables,
     target: float,
-    tie: float = TIE,
     show: Callable[[float], str] = "{:.4g}".format,
 ) -> dict[str, int]:
     """Units that every group keeps so that `cost` is at most `target` with little summed damage.
@@ -97,7 +96,7 @@ def allocate(
     Raises `PlanError` naming the smallest cost that was reached, as `show` words it, when that is above
     the target.
     """
-    search = _Search(choices, cost, damage, target, tie)
+    search = _Search(choices, cost, damage, target)
     smallest = search.descend()
     if search.cost > target:
         raise PlanError(
@@ -111,12 +110,10 @@ def allocate(
 class _Search:
     """The state of one allocation: `at[g]` is the position of each group's count among its choices."""
 
-    def __init__(
-        self, choices: Mapping[str, Sequence[int]], cost: Cost, damage: Tables, target: float, tie: float
-    ) -> None:
+    def __init__(self, choices: Mapping[str, Sequence[int]], cost: Cost, damage: Tables, target: float) -> None:
         self.names = list(choices)
         self.choices = [list(choices[name]) for name in self.names]
-        self.damage = [_monotone(c, damage[n], tie) for n, c in zip(self.names, self.choices, strict=True)]
+        self.damage = [_monotone(c, damage[n]) for n, c in zip(self.names, self.choices, strict=True)]
         self.cost_of, self.target = cost, target
         self.at = [len(c) - 1 for c in self.choices]
         self.cost = cost(self.kept())
@@ -201,9 +198,9 @@ class _Search:
         return [(down, up) for down in downs for up in ups if down[0] != up[0]]
 
 
-def _monotone(counts: Sequence[int], table: Mapping[int, float], tie: float) -> list[float]:
+def _monotone(counts: Sequence[int], table: Mapping[int, float]) -> list[float]:
     """Damage per position: never less for fewer units, and a little more for each unit that leaves."""
     raw = np.array([table[c] for c in counts], float)
     worst = np.maximum.accumulate(raw[::-1])[::-1]
     shares = 1 - np.asarray(counts, float) / counts[-1]
-    return list(worst + tie * shares**2)
+    return list(worst + TIE * shares**2)

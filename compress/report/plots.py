@@ -32,20 +32,17 @@ Row = Mapping[str, Any]
 _DICE = "val_dice_"
 
 
-def training_curves(
-    path: Path, records: Sequence[Row], *, title: str = "Training curves", phantom: bool = False
-) -> Path:
+def training_curves(path: Path, records: Sequence[Row], *, phantom: bool = False) -> Path:
     """Loss, validation Dice (mean and per structure) and learning rate per epoch.
 
-    `records`: one mapping per epoch with `epoch` and any of `train_loss`, `val_loss`, `val_dice`, `val_dice_<name>`
+    `records`: one mapping per epoch with `epoch` and any of `train_loss`, `val_dice`, `val_dice_<name>`
     and `learning_rate`; a value that is missing or None leaves a gap.
     """
     _need(records, "epochs")
     names = list(dict.fromkeys(key.removeprefix(_DICE) for row in records for key in row if key.startswith(_DICE)))
-    with picture(path, title, size=(12, 3.9), phantom=phantom) as figure:
+    with picture(path, "Training curves", size=(12, 3.9), phantom=phantom) as figure:
         loss, score, rate = figure.subplots(1, 3)
         _curve(loss, records, "train_loss", label="training", color=SERIES_COLOURS[0])
-        _curve(loss, records, "val_loss", label="validation", color=SERIES_COLOURS[1], linestyle="--")
         for name, colour in structure_colours(names).items():
             _curve(score, records, _DICE + name, label=name, color=colour, linewidth=1.4)
         _curve(score, records, "val_dice", label="mean", color=INK, linewidth=2.2)
@@ -145,47 +142,38 @@ def sweep_plot(
     path: Path,
     rows: Sequence[Row],
     *,
-    x: str = "parameters_fraction",
-    x_label: str = "parameters kept (fraction of dense)",
     dense: float | None = None,
-    title: str = "Dice against size",
     phantom: bool = False,
 ) -> Path:
-    """Dice against `x`, one series per way to restart: a point per seed, a line through the means.
+    """Dice against size, one series per way to restart: a point per seed, a line through the means.
 
-    `rows` hold `init` (keep, random, rewind, ...), `dice` and `row[x]`: a number, or a name such as a ratio set's,
-    which are then spaced evenly in the order of appearance. `dense` draws the unpruned network's Dice.
+    `rows` hold `init` (keep, random, rewind, ...), `dice` and `parameters_fraction`. `dense` draws the unpruned
+    network's Dice.
     """
     _need(rows, "runs")
-    named = any(isinstance(row[x], str) for row in rows)
-    ticks = list(dict.fromkeys(str(row[x]) for row in rows))
-    with picture(path, title, size=(7.5, 4.6), phantom=phantom) as figure:
+    with picture(path, "Dice against size", size=(7.5, 4.6), phantom=phantom) as figure:
         axes = figure.subplots()
         series = list(dict.fromkeys(str(row["init"]) for row in rows))
         for index, name in enumerate(series):
             own = [row for row in rows if str(row["init"]) == name]
-            places = [float(ticks.index(str(row[x]))) if named else float(row[x]) for row in own]
+            places = [float(row["parameters_fraction"]) for row in own]
             _series(axes, places, [float(row["dice"]) for row in own], name, index)
         if dense is not None:
             axes.axhline(dense, color=INK, linewidth=1.2, linestyle=":", label=f"dense ({dense:.3f})")
-        if named:
-            axes.set_xticks(range(len(ticks)), ticks)
-        axes.set(xlabel=x_label, ylabel="mean 3D Dice")
+        axes.set(xlabel="parameters kept (fraction of dense)", ylabel="mean 3D Dice")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=min(6, len(series) + 1))
     return Path(path)
 
 
-def comparison_plot(
-    path: Path, rows: Sequence[Row], *, title: str = "Dense against pruned", phantom: bool = False
-) -> Path:
+def comparison_plot(path: Path, rows: Sequence[Row], *, phantom: bool = False) -> Path:
     """Dice (mean, and per structure where given) and number of parameters, one line per network.
 
-    `rows` hold `name`, `dice` and `parameters`, optionally `dice_<structure>` and `dice_sd` (drawn as a bar).
+    `rows` hold `name`, `dice` and `parameters`, optionally `dice_<structure>`.
     Dice is drawn as points, not bars, because its axis does not start at zero.
     """
     _need(rows, "networks")
-    names = list(dict.fromkeys(key[5:] for row in rows for key in row if key.startswith("dice_") and key != "dice_sd"))
-    with picture(path, title, size=(10.5, 1.5 + 0.52 * len(rows)), phantom=phantom) as figure:
+    names = list(dict.fromkeys(key[5:] for row in rows for key in row if key.startswith("dice_")))
+    with picture(path, "Dense against pruned", size=(10.5, 1.5 + 0.52 * len(rows)), phantom=phantom) as figure:
         score, size = figure.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
         for name, colour in structure_colours(names).items():
             known = [index for index, row in enumerate(rows) if row.get(f"dice_{name}") is not None]
@@ -249,9 +237,8 @@ def _series(axes: Axes, places: list[float], scores: list[float], name: str, ind
 
 
 def _mean_point(axes: Axes, row: Row, index: int) -> None:
-    sd = row.get("dice_sd")
     label = "mean" if index == 0 else None
-    axes.errorbar(row["dice"], index, xerr=sd, fmt="D", color=INK, markersize=6, capsize=3, label=label, zorder=4)
+    axes.scatter(row["dice"], index, marker="D", s=36, color=INK, label=label, zorder=4)
     axes.annotate(
         f"{row['dice']:.3f}", (row["dice"], index), (0, 8), textcoords="offset points", ha="center", fontsize=8
     )

@@ -12,7 +12,7 @@ from compress.text import si
 RNG = np.random.default_rng(0)
 RECORDS = [
     {"epoch": 1, "train_loss": 1.0, "learning_rate": 1e-3},
-    {"epoch": 2, "train_loss": 0.8, "val_loss": 0.9, "val_dice": 0.4, "val_dice_RV": None, "val_dice_LV": 0.5},
+    {"epoch": 2, "train_loss": 0.8, "val_dice": 0.4, "val_dice_RV": None, "val_dice_LV": 0.5},
 ]
 SCORES = {f"encoders.{index}.conv1": RNG.random(16) for index in range(5)}
 COUNTS, EDGES = np.histogram(RNG.random(50), 8)
@@ -32,7 +32,7 @@ RUNS = [
 ]
 NETWORKS = [
     {"name": "dense", "dice": 0.9, "parameters": 1000, "dice_LV": 0.94},
-    {"name": "pruned, random", "dice": 0.85, "parameters": 250, "dice_sd": 0.01, "dice_LV": None},
+    {"name": "pruned, random", "dice": 0.85, "parameters": 250, "dice_LV": None},
 ]
 PAIRS = [("a", 10.0, 12.0), ("b", 20.0, 19.0), ("c", 30.0, 33.0)]
 
@@ -45,7 +45,6 @@ DRAWINGS = {
     "activations": lambda path, **k: plots.activation_distributions(path, ACTIVATIONS, **k),
     "layers": lambda path, **k: plots.layer_summary(path, LAYERS, **k),
     "sweep": lambda path, **k: plots.sweep_plot(path, RUNS, dense=0.91, **k),
-    "named sweep": lambda path, **k: plots.sweep_plot(path, RUNS, x="ratios", x_label="ratio set", **k),
     "comparison": lambda path, **k: plots.comparison_plot(path, NETWORKS, **k),
 }
 

@@ -57,7 +57,7 @@ def pair_picture(ws: Workspace, dense: Network, pruned: Network) -> Path | None:
     return stage.pairs
 
 
-def largest_losses(dense: EvaluationReport, pruned: EvaluationReport, *, worst: int = WORST) -> list[str]:
+def largest_losses(dense: EvaluationReport, pruned: EvaluationReport) -> list[str]:
     """Volumes with the largest loss of mean Dice, one per patient, then the patient of median loss."""
     before, patients = dice_per_volume(dense), {v.name: v.patient for v in pruned.volumes}
     losses = {name: before[name] - dice for name, dice in dice_per_volume(pruned).items() if name in before}
@@ -65,9 +65,9 @@ def largest_losses(dense: EvaluationReport, pruned: EvaluationReport, *, worst: 
     for name in sorted(losses, key=lambda name: (-losses[name], name)):
         largest.setdefault(patients[name], name)
     volumes = list(largest.values())
-    rest = volumes[worst:]
+    rest = volumes[WORST:]
     # The middle of all patients, or the nearest to it that is not among the worst.
-    return volumes[:worst] + rest[max(0, len(volumes) // 2 - worst) :][:1]
+    return volumes[:WORST] + rest[max(0, len(volumes) // 2 - WORST) :][:1]
 
 
 def _chosen(ws: Workspace, dense: EvaluationReport, pruned: EvaluationReport) -> list[Case]:
