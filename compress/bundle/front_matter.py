@@ -52,7 +52,7 @@ def _result(shipment: Shipment) -> dict[str, Any]:
     verdict, scores = shipment.verdict, shipment.scores
     assert verdict is not None and scores is not None
     mark = phantom_mark(verdict.phantom)
-    values = {"mean": scores.mean_dice, **scores.structure_dice}
+    values = scores.dice
     cohort = f"the gate's {verdict.patients} patients{mark}, data {short(verdict.data)}"
     return {
         "task": {"type": "image-segmentation", "name": "short-axis cine cardiac MRI segmentation"},

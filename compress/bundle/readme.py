@@ -79,7 +79,7 @@ def _score_tables(shipment: Shipment) -> dict[str, Markdown]:
     if scores is None:
         return {}
     tables = {
-        "structure_table": (["structure", f"Dice{mark}"], {"mean": scores.mean_dice, **scores.structure_dice}),
+        "structure_table": (["structure", f"Dice{mark}"], scores.dice),
         "group_table": (["group", f"mean Dice{mark}"], scores.group_dice),
     }
     return {

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from compress.data.scan import Scan, nifti_stem, refuse_both
-from compress.data.volume import Case
+from compress.data.volume import NIFTI_ENDINGS, PHASES, Case
 from compress.errors import DataError
 
 LOOKS_LIKE = "ACDC: patientNNN/ folders (or training/ with them), each with Info.cfg and patientNNN_frameXX.nii.gz"
@@ -20,7 +20,6 @@ _PATIENT = re.compile(r"patient\d+")
 _FRAME = re.compile(r"(?P<patient>patient\d+)_frame(?P<frame>\d+)")
 _TRAINING = ("training", "database/training")  # database/ is how the official archive unpacks
 _TESTING = ("testing", "database/testing")
-_PHASES = ("ED", "ES")
 
 
 def matches(folder: Path) -> bool:
@@ -46,7 +45,7 @@ def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
         except DataError as error:
             found.fault(patient / "Info.cfg", error)
             continue
-        for phase in _PHASES:
+        for phase in PHASES:
             _add_case(found, patient, phase, info, require_masks)
     return found
 
@@ -64,7 +63,7 @@ def case_of(path: Path) -> Case | None:
     if named is None or not info.is_file():
         return None
     frames = read_info(info)
-    phase = next((phase for phase in _PHASES if int(frames[phase]) == int(named["frame"])), "")
+    phase = next((phase for phase in PHASES if int(frames[phase]) == int(named["frame"])), "")
     return Case(named["patient"], phase, path, None)
 
 
@@ -89,7 +88,7 @@ def read_info(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as fault:
         raise DataError(f"{path} cannot be read: {fault}.") from fault
     info = {key.strip(): value.strip() for key, colon, value in (line.partition(":") for line in lines) if colon}
-    for phase in _PHASES:
+    for phase in PHASES:
         if not re.fullmatch(r"[0-9]{1,4}", info.get(phase, "")):
             got = f"'{info[phase]}'" if phase in info else "nothing"
             raise DataError(f"{path} gives {got} as {phase} frame; expected a line such as '{phase}: 1'.")
@@ -112,7 +111,7 @@ def _add_case(found: Scan, patient: Path, phase: str, info: dict[str, str], requ
 
 
 def _existing(folder: Path, stem: str) -> Path | None:
-    candidates = (folder / f"{stem}{ending}" for ending in (".nii.gz", ".nii"))
+    candidates = (folder / f"{stem}{ending}" for ending in NIFTI_ENDINGS)
     return next((path for path in candidates if path.is_file()), None)
 
 

@@ -12,7 +12,7 @@ from compress.data.facts import VolumeFacts, look_at
 from compress.data.layouts import detect_layout, scan_cases
 from compress.data.scan import Problem
 from compress.data.split import group_by_fingerprint
-from compress.data.volume import ACDC_LABELS, Case
+from compress.data.volume import ACDC_LABELS, VENTRICLES, Case
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _beating_backwards(facts: list[VolumeFacts]) -> list[Problem]:
     return [
         Problem(es.image, f"{es.image} (ES) has a larger {name} than ED: {es_ml:.1f} against {ed_ml:.1f} ml.")
         for ed, es in _both_phases(facts)
-        for name in ("LV", "RV")
+        for name in VENTRICLES
         if (es_ml := es.millilitres[name]) > (ed_ml := ed.millilitres[name])
     ]
 

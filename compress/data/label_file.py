@@ -9,10 +9,9 @@ import numpy as np
 
 from compress.data.frames import ImageFile
 from compress.data.nifti import Header
+from compress.data.volume import NIFTI_ENDINGS
 from compress.errors import DataError
 from compress.files import atomic_path
-
-ENDINGS = (".nii.gz", ".nii")
 
 # Copied bit for bit, as nibabel's setters would reconcile affine and zooms, which disagree in ACDC. Nothing else is
 # copied: descrip, aux_file, db_name, intent_name and header extensions are free text, where scanners and converters
@@ -50,7 +49,7 @@ def write_labels(path: Path, labels: np.ndarray, *, like: ImageFile) -> Path:
     Raises `DataError` for labels that do not fit `like`, a name without .nii or .nii.gz, or the image's own path.
     """
     target, labels = Path(path), np.asarray(labels)
-    if not target.name.endswith(ENDINGS):
+    if not target.name.endswith(NIFTI_ENDINGS):
         raise DataError(f"Cannot write a mask to {target}.", cure="Give a name that ends in .nii.gz or .nii.")
     _check_labels(labels, like)
     if target.exists() and like.path.exists() and target.samefile(like.path):

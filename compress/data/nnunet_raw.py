@@ -10,7 +10,7 @@ from typing import Any
 
 from compress.data.nifti import read_mask
 from compress.data.scan import Scan, nifti_names, nifti_stem, refuse_both, unusable
-from compress.data.volume import ACDC_LABELS, Case
+from compress.data.volume import ACDC_LABELS, NIFTI_ENDINGS, PHASES, Case
 from compress.errors import DataError, InputError
 from compress.files import read_json
 
@@ -26,7 +26,6 @@ STRUCTURE_NAMES: dict[str, tuple[str, ...]] = {
 
 _CASE = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})\.nii(\.gz)?")
 _FRAME = re.compile(r"_frame\d+$")
-_NIFTI = (".nii.gz", ".nii")
 
 
 def matches(folder: Path) -> bool:
@@ -48,7 +47,7 @@ def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
     labels = read_labels(images.parent / "dataset.json")
     found = Scan()
     for path in sorted(images.iterdir()):
-        if path.name.endswith(_NIFTI) and not path.name.startswith("."):
+        if path.name.endswith(NIFTI_ENDINGS) and not path.name.startswith("."):
             _add_case(found, path, masks, labels, require_masks)
     return Scan(_with_phases(found.cases), found.problems)
 
@@ -154,7 +153,7 @@ def _add_case(found: Scan, path: Path, masks: Path | None, labels: dict[str, int
         )
     else:
         case = named["case"]
-        candidates = [masks / f"{case}{ending}" for ending in _NIFTI] if masks else []
+        candidates = [masks / f"{case}{ending}" for ending in NIFTI_ENDINGS] if masks else []
         mask = next((candidate for candidate in candidates if candidate.is_file()), None)
         if mask is None and require_masks:
             missing = candidates[0]
@@ -176,7 +175,7 @@ def _name_phases(frames: list[Case]) -> list[Case]:
     first, second = (_lv_volume(frame) for frame in frames)
     if first is None or second is None or first == second:
         return frames
-    phases = ("ED", "ES") if first > second else ("ES", "ED")
+    phases = PHASES if first > second else PHASES[::-1]
     return [replace(frame, phase=phase) for frame, phase in zip(frames, phases, strict=True)]
 
 

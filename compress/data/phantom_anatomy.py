@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MYOCARDIAL_DENSITY = 1.05
-"""Grams per millilitre."""
-
 
 @dataclass(frozen=True)
 class Ranges:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import brentq
 
-from compress.data.phantom_anatomy import MYOCARDIAL_DENSITY, Heart
+from compress.data.phantom_anatomy import Heart
+from compress.data.volume import MYOCARDIAL_DENSITY
 
 SEPTUM = np.ones(1, np.float32), np.zeros(1, np.float32)
 """The direction towards the right ventricle, as (cosine, sine)."""

@@ -7,6 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+STRUCTURES = ("RV", "MYO", "LV")
+VENTRICLES = ("LV", "RV")
+PHASES = ("ED", "ES")
+MYOCARDIAL_DENSITY = 1.05
+"""Grams per millilitre."""
+NIFTI_ENDINGS = (".nii.gz", ".nii")
+
 ACDC_LABELS: dict[str, int] = {"RV": 1, "MYO": 2, "LV": 3}
 """ACDC's label values. Other data sets differ, so the map travels with every volume and artefact."""
 

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from compress.data.volume import MYOCARDIAL_DENSITY
 from compress.errors import DataError
-
-MYOCARDIAL_DENSITY_G_PER_ML = 1.05
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def _ventricle(name: str) -> dict[str, Quantity]:
 QUANTITIES: dict[str, Quantity] = {
     **_ventricle("LV"),
     **_ventricle("RV"),
-    "MYO mass": Quantity("g", lambda phases: MYOCARDIAL_DENSITY_G_PER_ML * phases["ED"]["MYO"]),
+    "MYO mass": Quantity("g", lambda phases: MYOCARDIAL_DENSITY * phases["ED"]["MYO"]),
 }
 """Clinical quantities by name, e.g. "LV EF". Structures are those named LV, RV and MYO in the label map."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compress.data.volume import VENTRICLES
 from compress.errors import DataError
 from compress.evaluate.metrics import check_spacing, volume_ml
 
@@ -121,7 +122,7 @@ def _bare_mm(cavity: np.ndarray, covered: np.ndarray, pixel_mm: tuple[float, flo
 
 def _pieces(structures: Mapping[str, np.ndarray], spacing_mm: tuple[float, float, float]) -> Iterable[Flag]:
     """Ventricles only: the myocardium of an oblique apex often falls apart in experts' masks (13 of 200)."""
-    for name in ("LV", "RV"):
+    for name in VENTRICLES:
         found = _piece_sizes(structures[name], spacing_mm) if name in structures else []
         if found is None:
             yield Flag(f"{name.lower()}-pieces", f"The {name} is too ragged for its pieces to be counted.")
@@ -212,14 +213,14 @@ def _slices(indices: Sequence[int]) -> str:
 
 def _ef_range(values: Mapping[str, float]) -> Iterable[Flag]:
     low, high = EF_PERCENT
-    fractions = {name: values[f"{name} EF"] for name in ("LV", "RV") if f"{name} EF" in values}
+    fractions = {name: values[f"{name} EF"] for name in VENTRICLES if f"{name} EF" in values}
     odd = [f"{name} {value:.1f}%" for name, value in fractions.items() if not low <= value <= high]
     if odd:
         yield Flag("ef-range", f"Ejection fraction outside {low:g}-{high:g}%: {', '.join(odd)}.")
 
 
 def _negative_stroke(values: Mapping[str, float]) -> Iterable[Flag]:
-    odd = [f"{name} by {-value:.1f} ml" for name in ("LV", "RV") if (value := values.get(f"{name} SV", 0.0)) < 0]
+    odd = [f"{name} by {-value:.1f} ml" for name in VENTRICLES if (value := values.get(f"{name} SV", 0.0)) < 0]
     if odd:
         yield Flag("negative-stroke", f"Larger at ES than at ED: {', '.join(odd)}; are the phases swapped?")
 

@@ -121,6 +121,11 @@ class EvaluationReport:
         return float(np.mean([volume.mean_dice for volume in self.volumes]))
 
     @property
+    def dice(self) -> dict[str, float]:
+        """3D Dice by name: "mean", then every structure."""
+        return {"mean": self.mean_dice, **self.structure_dice}
+
+    @property
     def structure_dice(self) -> dict[str, float]:
         """3D Dice per structure, mean over volumes."""
         return {

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from compress.data.volume import Volume
+from compress.data.volume import VENTRICLES, Volume
 from compress.errors import DataError, InputError
 from compress.evaluate.clinical import Pair, PhaseVolumes, clinical_pairs
 from compress.evaluate.metrics import check_masks, count, dice, volume_ml
 
-VENTRICLES = ("LV", "RV")
 """Structures whose ejection fraction is compared."""
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compress.data.label_file import ENDINGS
+from compress.data.scan import nifti_stem
 from compress.data.sources import Source, Sources
+from compress.data.volume import NIFTI_ENDINGS
 from compress.errors import ConfigError
 
 _OTHER_FILES = {".mha", ".mhd", ".nrrd", ".img", ".hdr", ".dcm", ".png", ".json", ".csv", ".gz"}
@@ -48,7 +49,7 @@ def plan_jobs(out: Path, found: Sources, *, source: Path) -> tuple[Path, list[Jo
 
 def _plan(out: Path, found: Sources, source: Path) -> tuple[Path, list[Job]]:
     images = [image for study in found.studies.values() for image in study]
-    named = out.name.endswith(ENDINGS) and not out.is_dir()
+    named = out.name.endswith(NIFTI_ENDINGS) and not out.is_dir()
     if named and len(images) != 1:
         raise ConfigError(f"{out} names one file, but {source} holds {len(images)} images.", cure="Name a folder.")
     if found.kind == "file" and not named and not out.is_dir() and out.suffix.lower() in _OTHER_FILES:
@@ -94,4 +95,4 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")
+    return nifti_stem(path) or path.name

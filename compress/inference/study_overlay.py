@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from compress.data.colours import structure_colours
+from compress.data.scan import nifti_stem
 from compress.inference.study_report import Segmented
 from compress.report.mask_overlay import Strip, save_mask_overlay
 
@@ -42,7 +43,7 @@ def _strips(images: Sequence[Segmented], document: dict[str, Any]) -> Iterator[S
     by_mask = {image["mask"]: own for image, own in zip(document["images"], images, strict=True)}
     places = [(name, by_mask[phase["mask"]], phase["frame"] - 1) for name, phase in document["phases"].items()]
     for name, image, frame in places or [("", image, 0) for image in images]:
-        label = name or image.source.output.removesuffix(".gz").removesuffix(".nii")
+        label = name or nifti_stem(Path(image.source.output)) or image.source.output
         label += f"\nframe {frame + 1} of {image.file.frames}" if image.file.is_cine else ""
         yield Strip(label, _frame(image, frame), image.labels[frame], image.file.spacing)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from compress.data.frames import ImageFile
 from compress.data.sources import Source
+from compress.data.volume import PHASES
 from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES
 from compress.evaluate.plausibility import Flag, mask_flags, study_flags
@@ -103,7 +104,7 @@ def find_study_phases(images: Sequence[Segmented], volumes: Sequence[Sequence[Vo
         if image.source.phase and not image.file.is_cine
     }
     if told:
-        return {name: told[name] for name in ("ED", "ES") if name in told}
+        return {name: told[name] for name in PHASES if name in told}
     places = _one_heart(images, volumes)
     try:
         first, last = find_phases([volumes[i][t]["LV"] for i, t in places])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.data.scan import Problem
+from compress.data.volume import PHASES, STRUCTURES
 from compress.evaluate.clinical import QUANTITIES
 from compress.files import write_text
 
@@ -16,14 +17,13 @@ TABLE = "summary.csv"
 HEADS = "study,status,"
 """How the file begins."""
 
-_VOLUMES = ("RV", "MYO", "LV")
 """Structures whose volume is told where a study is one image of unknown phase."""
 
 
 def write_table(path: Path, studies: Sequence[dict[str, Any]], problems: Sequence[Problem]) -> Path:
     """One row per study, its clinical values and flags; then one row per image that could not be segmented."""
     quantities = [f"{name} ({q.unit})" for name, q in QUANTITIES.items()]
-    heads = ["study", "status", "ED", "ES", *quantities, *(f"{name} volume (ml)" for name in _VOLUMES)]
+    heads = ["study", "status", "ED", "ES", *quantities, *(f"{name} volume (ml)" for name in STRUCTURES)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*heads, "flags", "phantom"])
@@ -75,7 +75,7 @@ def _row(study: dict[str, Any]) -> list[str]:
     values = {name: entry["value"] for name, entry in study["clinical"].items()}
     cells = ["" if values.get(name) is None else f"{values[name]:g}" for name in QUANTITIES]
     flags = [*(f"Forced although {concern}." for concern in concerns_of(study)), *flags_of(study)]
-    phases = [_word(phases_of(study).get(name, "")) for name in ("ED", "ES")]
+    phases = [_word(phases_of(study).get(name, "")) for name in PHASES]
     row = [_word(study["study"]), "segmented", *phases, *cells, *_volumes(study)]
     return [*row, _word(" ".join(flags)), " and ".join(kind for kind, yes in study["phantom"].items() if yes)]
 
@@ -84,7 +84,7 @@ def _volumes(study: dict[str, Any]) -> list[str]:
     images = study["images"]
     alone = not study["phases"] and len(images) == 1 and images[0]["frames"] == 1
     told = images[0]["volumes_ml"] if alone else {}
-    return [f"{told[name][0]:g}" if name in told else "" for name in _VOLUMES]
+    return [f"{told[name][0]:g}" if name in told else "" for name in STRUCTURES]
 
 
 def _word(text: str) -> str:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from scipy import ndimage as ndi
 
 from compress.data.phantom import MARKER, is_phantom, is_phantom_image, make_patient, write_phantom
-from compress.data.phantom_anatomy import GROUPS, MYOCARDIAL_DENSITY, RANGES, sample_heart
+from compress.data.phantom_anatomy import GROUPS, RANGES, sample_heart
 from compress.data.phantom_scan import SUBSLICES, sample_scan
 from compress.data.phantom_shape import solve_phases
+from compress.data.volume import MYOCARDIAL_DENSITY
 from compress.errors import ConfigError
 
 SEED, PATIENTS = 4, 5

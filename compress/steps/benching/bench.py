@@ -101,7 +101,7 @@ def bench(ws: Workspace, models: Mapping[str, Path]) -> BenchReport:
         sessions,
         memory=memory,
         facts=facts,
-        dice={name: {"mean": s.mean_dice, **s.structure_dice} for name, s in scores.items()} or None,
+        dice={name: s.dice for name, s in scores.items()} or None,
         dice_per_volume={name: {v.name: round(v.mean_dice, 6) for v in s.volumes} for name, s in scores.items()},
         phantom=bool(scores) and ws.evaluation.phantom,
     )

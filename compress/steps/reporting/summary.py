@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from compress.data.volume import STRUCTURES
 from compress.files import read_json
 from compress.models.build import build
 from compress.models.checkpoint import read_meta
@@ -69,7 +70,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         f"{row['macs'] / 1e9:.3f} G",
         dash(row["dice_after_pruning"], ".4f"),
         dash(row["dice"], ".4f"),
-        *(dash(structures.get(s), ".4f") for s in ("RV", "MYO", "LV")),
+        *(dash(structures.get(s), ".4f") for s in STRUCTURES),
         str(row["epochs"]),
         f"{row['training_seconds'] / 60:.1f}",
     ]
