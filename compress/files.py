@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -81,14 +83,65 @@ def write_json(target: Path, value: Any) -> Path:
     return write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(source: Path) -> Any:
-    """Parse a JSON file; `InputError` names the file when it is missing or damaged."""
+def check_writable(target: Path) -> None:
+    """Raise as `atomic_path` does, before minutes of work rather than after them; leaves nothing."""
+    with suppress(_OnlyTrying), atomic_path(target):
+        raise _OnlyTrying
+
+
+class _OnlyTrying(Exception):
+    """Lets `atomic_path` take back what it began."""
+
+
+def check_regular(path: Path, *, most: int, what: str = "") -> None:
+    """Raise `InputError` for what must not be opened: pipes, devices, folders, and files of more than `most` bytes.
+
+    what: how the message calls it, such as "the key"; nothing: the path alone.
+    """
+    name = f"{what} {path}".lstrip()
     try:
-        return json.loads(Path(source).read_text(encoding="utf-8"))
+        found = path.stat()
+    except (OSError, ValueError) as fault:
+        raise InputError(f"Cannot read {name}: {getattr(fault, 'strerror', None) or fault}.") from None
+    if not stat.S_ISREG(found.st_mode) or found.st_size > most:
+        name = name[0].upper() + name[1:] if what else name
+        raise InputError(f"{name} is no regular file of at most {most} bytes.", cure="Check the path.")
+
+
+def read_json(source: Path) -> Any:
+    """Parse a JSON file by `parse_json`; `InputError` names the file when it is missing or damaged."""
+    try:
+        return parse_json(Path(source).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"No such file: {source}.") from None
     except (OSError, ValueError, RecursionError) as fault:
         raise InputError(f"{source} is not readable JSON: {fault}.") from fault
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value that a JSON text says; `ValueError` or `RecursionError` where readers would differ about it.
+
+    That is a key that stands twice in one object, and a number that is none or too large for a float.
+    """
+    return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_refuse_doubles)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a number")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text[:20]} is too large")
+    return value
+
+
+def _refuse_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"'{next(key for key in keys if keys.count(key) > 1)[:40]}' stands there twice")
+    return table
 
 
 def digest_bytes(*parts: bytes | memoryview) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from planning_kit import workspace
@@ -69,10 +70,9 @@ def write_bench(ws: Workspace, model: Path, *, provider: str = "cpu") -> None:
         memory=dict.fromkeys(speeds, memory),
         facts=facts,
         dice={name: {"mean": value, "RV": value} for name, value in dice.items()},
-        dice_per_volume=per_volume,
         phantom=True,
     )
-    write_json(ws.run.bench(provider).record, report.to_json())
+    write_json(ws.run.bench(provider).record, replace(report, dice_per_volume=per_volume).to_json())
 
 
 def write_gate(

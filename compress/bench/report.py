@@ -109,7 +109,6 @@ def build_report(
     memory: Mapping[str, MemoryReport],
     facts: Mapping[str, ModelFacts],
     dice: Dice | None = None,
-    dice_per_volume: Mapping[str, Mapping[str, float]] | None = None,
     phantom: bool = False,
 ) -> BenchReport:
     """Join what was measured of the same models; every mapping goes by the names in `latency`.
@@ -136,7 +135,6 @@ def build_report(
         environment=current_environment(),
         warnings=tuple(dict.fromkeys(warnings)),
         phantom=phantom,
-        dice_per_volume={name: dict(volumes) for name, volumes in (dice_per_volume or {}).items()},
     )
 
 

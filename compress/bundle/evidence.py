@@ -5,17 +5,16 @@ A document about another file is refused: a bundle must not borrow the figures o
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from compress.bundle.manifest import check_name
-from compress.errors import ConfigError, DataError, InputError
+from compress.errors import ConfigError, DataError
 from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.verdict import Verdict
-from compress.files import read_json
+from compress.files import check_regular, read_json
 from compress.rundir import GateFiles, parity_beside, quantize_record
 from compress.runtime.modelfile import ModelFile
 from compress.text import short
@@ -85,14 +84,14 @@ def gather(
             raise ConfigError(f"Two documents would be evidence/{name}: {files[name]} and {path}.", cure="Rename one.")
         files[name] = path
     for path in files.values():
-        _check_document(path)
+        check_regular(path, most=MAX_BYTES)
     quantization = _quantization(files.get("quantize.json"), file)
     _check_subjects(files, file, baseline)
     return Evidence(found, scores, quantization, dict(sorted(files.items())))
 
 
 def _read_verdict(path: Path) -> Verdict:
-    _check_document(path)
+    check_regular(path, most=MAX_BYTES)
     try:
         return Verdict.from_json(read_json(path))
     except DataError as fault:
@@ -115,7 +114,7 @@ def _checked_verdict(path: Path, file: ModelFile, baseline: ModelFile | None) ->
 def _scores(path: Path | None) -> EvaluationReport | None:
     if path is None:
         return None
-    _check_document(path)
+    check_regular(path, most=MAX_BYTES)
     try:
         return EvaluationReport.from_json(read_json(path))
     except DataError as fault:
@@ -141,16 +140,6 @@ def _evidence_name(path: Path) -> str:
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"{path} is no evidence: {', '.join(SUFFIXES)} are taken.", cure="Leave it out.")
     return name
-
-
-def _check_document(path: Path) -> None:
-    """`InputError` for what must not be opened: pipes, devices, folders, and files of any size."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError) as fault:
-        raise InputError(f"Cannot read {path}: {getattr(fault, 'strerror', None) or fault}.") from None
-    if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
-        raise InputError(f"{path} is no regular file of at most {MAX_BYTES} bytes.", cure="Check the path.")
 
 
 def _quantization(path: Path | None, file: ModelFile) -> dict[str, Any] | None:
@@ -180,7 +169,7 @@ def _check_subjects(files: dict[str, Path], file: ModelFile, baseline: ModelFile
 
 def _speaks_of(path: Path, file: ModelFile) -> bool:
     """Whether a JSON document holds the file's digest."""
-    _check_document(path)
+    check_regular(path, most=MAX_BYTES)
     waiting, seen = [read_json(path)], False
     while waiting and not seen:
         value = waiting.pop()

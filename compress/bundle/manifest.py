@@ -15,7 +15,7 @@ from typing import Any
 
 from compress.bundle.contents import BASELINE, MANIFEST, MODEL, OWN
 from compress.errors import ModelFileError
-from compress.files import digest_bytes
+from compress.files import digest_bytes, parse_json
 
 SCHEMA = 1
 """Raised whenever a field changes its meaning."""
@@ -85,7 +85,7 @@ class Manifest:
     def loads(cls, text: bytes, path: Path) -> Manifest:
         """The manifest in `text`; `ModelFileError` names `path` and the first thing that is wrong."""
         try:
-            document = json.loads(text, object_pairs_hook=_refuse_doubles)
+            document = parse_json(text)
             found = _read(document)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
             reason = f"no key {fault}" if isinstance(fault, KeyError) else str(fault)
@@ -134,10 +134,3 @@ def _check_files(files: tuple[Entry, ...]) -> None:
         raise ValueError(f"it lists {min(own)}")
     if len(files) > MAX_FILES or sum(entry.size for entry in files) > MAX_TOTAL:
         raise ValueError(f"{len(files)} files; at most {MAX_FILES} of together {MAX_TOTAL} bytes are allowed")
-
-
-def _refuse_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        raise ValueError("a key stands there twice")
-    return table

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 from compress.bundle.contents import SIGNATURE
 from compress.errors import EnvironmentFault, InputError
+from compress.files import check_regular
 
 MAX_KEY = 2**16
 """Bytes of a key file; a device named as key must not be read for ever."""
@@ -29,7 +29,7 @@ def signer(private_key: Path) -> Callable[[Path], None]:
     The key is a PEM file on the curve P-256, P-384 or P-521, without a password. Raises `InputError` for anything
     else, and `EnvironmentFault` where `model-signing` is not installed.
     """
-    _check_key(private_key)
+    check_regular(private_key, most=MAX_KEY, what="the key")
     package = _package()
     with _as_key_fault(f"{private_key} is no private key for signing", f"Make one with: {_MAKE}"):
         config = package.signing.Config().use_elliptic_key_signer(private_key=private_key)
@@ -46,7 +46,7 @@ def verifier(public_key: Path) -> Callable[[Path], str]:
 
     Raises as `signer` does, for a file that is no public key.
     """
-    _check_key(public_key)
+    check_regular(public_key, most=MAX_KEY, what="the key")
     package = _package()
     with _as_key_fault(f"{public_key} is no public key for signatures", f"Derive it with: {_DERIVE}"):
         config = package.verifying.Config().use_elliptic_key_verifier(public_key=public_key)
@@ -73,16 +73,6 @@ def _package() -> ModuleType:
             cure="Try: pip install 'cardiocompress[signing]'.",
         ) from None
     return model_signing
-
-
-def _check_key(path: Path) -> None:
-    """Raise `InputError` for what must not be opened, before anything reads it."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError) as fault:
-        raise InputError(f"Cannot read the key {path}: {getattr(fault, 'strerror', None) or fault}.") from None
-    if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_KEY:
-        raise InputError(f"The key {path} is no regular file of at most {MAX_KEY} bytes.", cure="Check the path.")
 
 
 @contextlib.contextmanager

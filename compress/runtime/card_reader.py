@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from compress.errors import ModelFileError
+from compress.files import parse_json
 
 MAX_SIDE = 1024
 """Largest window in pixels; a forged card must not ask for images that fill the memory."""
@@ -18,33 +18,12 @@ DAMAGED = "Export the model again."
 
 def parse(text: str, path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(
-            text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_refuse_doubles
-        )
+        document = parse_json(text)
     except (ValueError, RecursionError) as fault:
         raise ModelFileError(f"The model card in {path} is not JSON: {fault}.", cure=DAMAGED) from None
     if not isinstance(document, dict):
         raise ModelFileError(f"The model card in {path} is not a JSON object.", cure=DAMAGED)
     return document
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number")
-
-
-def _finite(text: str) -> float:
-    if not math.isfinite(value := float(text)):
-        raise ValueError(f"{text[:20]} is too large")
-    return value
-
-
-def _refuse_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A key that stands there twice is read differently by different readers."""
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"'{next(key for key in keys if keys.count(key) > 1)[:40]}' stands there twice")
-    return table
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from compress.errors import ModelFileError
-from compress.files import digest_bytes
+from compress.files import digest_bytes, parse_json
 from compress.runtime.card import KEY, ModelCard
 from compress.runtime.modelfile import ModelFile
 
@@ -106,7 +106,7 @@ def read_golden(file: ModelFile, card: ModelCard) -> Golden:
     if text is None:
         raise ModelFileError(f"{file.path} carries no self-test.", cure="Export it with `cardiocompress export`.")
     try:
-        golden = _parse(json.loads(text))
+        golden = _parse(parse_json(text))
     except _DAMAGE as fault:
         reason = f"{type(fault).__name__}: {fault}"[:120]
         raise ModelFileError(f"The self-test in {file.path} is damaged ({reason}).", cure=_CURE) from None

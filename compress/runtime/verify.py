@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from compress.errors import DataError
 from compress.files import digest_bytes
-from compress.runtime.golden import Computed, Golden, changes, read_golden, thin
+from compress.runtime.golden import Computed, changes, read_golden, thin
 from compress.runtime.predict import predict_mask
 from compress.runtime.providers import PROVIDERS
 from compress.runtime.segmenter import Segmenter
@@ -62,10 +63,18 @@ def verify(path: Path, *, provider: str = "cpu", threads: int | None = None) -> 
     golden = read_golden(session.file, segmenter.card)
     bound = segmenter.card.logit_bound(PROVIDERS[provider].logit_bound)
     reasons = changes(session.file, golden)
+    found = partial(
+        Verification,
+        voxels=golden.mask.size,
+        logit_bound=bound,
+        provider=session.provider_proven,
+        model=session.file.sha256,
+        versions=versions(),
+    )
     try:
         computed = compute(segmenter, golden.image, golden.spacing_mm)
     except DataError as fault:
-        return _verdict(BROKEN, (*reasons, str(fault)), golden.mask.size, None, segmenter, golden, bound)
+        return found(BROKEN, (*reasons, str(fault)), golden.mask.size, max_logit_difference=None)
     flipped = int(np.count_nonzero(computed.mask != golden.mask))
     difference = float(np.abs(thin(computed.logits) - golden.logits).max())
     if difference > bound:
@@ -74,7 +83,7 @@ def verify(path: Path, *, provider: str = "cpu", threads: int | None = None) -> 
         reasons += (f"{flipped} of {golden.mask.size} voxels have another label",)
     equal = flipped == 0 and digest_bytes(computed.logits.tobytes()) == golden.logits_sha256
     verdict = BROKEN if reasons else BIT_EQUAL if equal else WITHIN
-    return _verdict(verdict, reasons, flipped, difference, segmenter, golden, bound)
+    return found(verdict, reasons, flipped, max_logit_difference=difference)
 
 
 def compute(segmenter: Segmenter, image: np.ndarray, spacing_mm: tuple[float, float, float]) -> Computed:
@@ -88,26 +97,3 @@ def compute(segmenter: Segmenter, image: np.ndarray, spacing_mm: tuple[float, fl
 
     mask = predict_mask(run, prepared, batch_size=1)  # the same batches everywhere: sums keep their order
     return Computed(mask, np.concatenate(kept), segmenter.session.file.graph_sha256)
-
-
-def _verdict(
-    verdict: str,
-    reasons: tuple[str, ...],
-    flipped: int,
-    difference: float | None,
-    segmenter: Segmenter,
-    golden: Golden,
-    bound: float,
-) -> Verification:
-    session = segmenter.session
-    return Verification(
-        verdict=verdict,
-        reasons=reasons,
-        differing_voxels=flipped,
-        voxels=golden.mask.size,
-        max_logit_difference=difference,
-        logit_bound=bound,
-        provider=session.provider_proven,
-        model=session.file.sha256,
-        versions=versions(),
-    )

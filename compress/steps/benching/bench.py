@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from compress.bench.copies import without_copies
@@ -102,9 +103,10 @@ def bench(ws: Workspace, models: Mapping[str, Path]) -> BenchReport:
         memory=memory,
         facts=facts,
         dice={name: s.dice for name, s in scores.items()} or None,
-        dice_per_volume={name: {v.name: round(v.mean_dice, 6) for v in s.volumes} for name, s in scores.items()},
         phantom=bool(scores) and ws.evaluation.phantom,
     )
+    per_volume = {name: {v.name: round(v.mean_dice, 6) for v in s.volumes} for name, s in scores.items()}
+    report = replace(report, dice_per_volume=per_volume)
     _write(ws, report, scores, chosen.provider)
     return report
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from compress.errors import ConfigError, GateError, ModelFileError
 from compress.evaluate.summary import EvaluationReport
 from compress.export.quantize import ACTIVATIONS, WEIGHTS, convolutions, quantize_fp16
 from compress.export.seal import seal
-from compress.files import atomic_path, write_json
+from compress.files import atomic_path, check_writable, write_json
 from compress.rundir import cache_dir, quantized_files
 from compress.runtime.card import ModelCard, read_card
 from compress.runtime.modelfile import ModelFile, read_model_file
@@ -152,23 +151,13 @@ def _refuse_foreign(target: Path, source: ModelFile) -> None:
     if target == source.path:
         raise ConfigError(f"--out names the model itself, {target}.", cure="Choose another name.")
     if not os.path.lexists(target):
-        return _check_writable(target)
+        return check_writable(target)
     try:
         card = read_card(read_model_file(target).metadata, target)
     except ModelFileError:
         card = None
     if card is None or card.quantization is None:
         raise ConfigError(f"{target} exists and was not written by `quantize`.", cure="Move it, or choose --out.")
-
-
-def _check_writable(target: Path) -> None:
-    """Raise as `atomic_path` does, before minutes of work rather than after them."""
-    with contextlib.suppress(_OnlyTrying), atomic_path(target):
-        raise _OnlyTrying
-
-
-class _OnlyTrying(Exception):
-    """Lets `atomic_path` take back what it began."""
 
 
 def _scored(ws: Workspace, card: ModelCard, run: Run, name: str) -> EvaluationReport:
