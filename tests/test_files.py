@@ -9,7 +9,18 @@ import pytest
 
 from compress.config.read import from_document
 from compress.errors import ConfigError, EnvironmentFault, InputError
-from compress.files import atomic_path, digest_bytes, digest_file, digest_json, read_json, write_json, write_text
+from compress.files import (
+    atomic_path,
+    check_regular,
+    check_writable,
+    digest_bytes,
+    digest_file,
+    digest_json,
+    parse_json,
+    read_json,
+    write_json,
+    write_text,
+)
 from compress.registry import nearest, pick
 from compress.rundir import RunDir, Stage, as_checkpoint_name, cache_dir, external_evaluation, phantom_dir
 
@@ -64,6 +75,35 @@ def test_read_json_names_the_file_in_every_error(tmp_path: Path):
             read_json(tmp_path / name)
     with pytest.raises(InputError, match="is not readable JSON"):
         read_json(tmp_path)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', "[NaN]", "[-Infinity]", "[1e999]", '{"a": [{"b": 1, "b": 1}]}'])
+def test_what_readers_would_differ_about_is_no_json(text: str, tmp_path: Path):
+    with pytest.raises(ValueError):
+        parse_json(text)
+    with pytest.raises(InputError, match="not readable JSON"):
+        read_json(write_text(tmp_path / "a.json", text))
+
+
+def test_only_regular_files_of_a_size_are_opened(tmp_path: Path):
+    small = write_text(tmp_path / "small", "1234")
+    check_regular(small, most=4)
+    with pytest.raises(InputError, match=r"^The key .*small is no regular file of at most 3 bytes"):
+        check_regular(small, most=3, what="the key")
+    for path in (tmp_path, Path("/dev/null")):
+        with pytest.raises(InputError, match="no regular file"):
+            check_regular(path, most=4)
+    with pytest.raises(InputError, match=r"Cannot read .*absent"):
+        check_regular(tmp_path / "absent", most=4)
+
+
+def test_trying_to_write_leaves_nothing(tmp_path: Path):
+    kept = write_text(tmp_path / "kept", "mine")
+    check_writable(kept)
+    check_writable(tmp_path / "new")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+    with pytest.raises(InputError, match="a part of that path is a file"):
+        check_writable(kept / "below")
 
 
 def test_digests(tmp_path: Path):
