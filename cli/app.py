@@ -32,7 +32,7 @@ from cli.verify import verify
 _INTERRUPTED = 130
 """What typer turns Ctrl-C into."""
 _UsageError: Any = typer.BadParameter.__base__
-"""Of every wrong word on the command line; typer gives it no public name."""
+"""The base of every wrong word on the command line; typer gives it no public name."""
 
 app = typer.Typer(
     name="cardiocompress",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 _DIGITS = 12
-"""Of a digest on the page: enough to tell two files apart, and the page fits 80 columns."""
+"""Digits of a digest on the page: enough to tell two files apart, and the page fits 80 columns."""
 _WHOLE = "in full with --json"
 
 

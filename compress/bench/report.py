@@ -59,7 +59,7 @@ class ModelBench:
     placement: tuple[PlacedNode, ...] | None = None
     """None when ONNX Runtime did not tell."""
     sha256: str = ""
-    """Of the file; "" in reports that were stored before it was recorded."""
+    """The digest of the file; "" in reports that were stored before it was recorded."""
 
 
 @dataclass(frozen=True)

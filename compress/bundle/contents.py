@@ -20,7 +20,7 @@ class Content:
     words: str
     """What it is."""
     template: str = ""
-    """Of a document: the file in `templates/` that it is written from."""
+    """The file in `templates/` that a document is written from."""
     when: str = ""
     """The field of `Shipment` that says whether a bundle has it; "": every bundle has it, or is broken."""
     listed: bool = True

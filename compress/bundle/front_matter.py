@@ -10,7 +10,7 @@ from compress.bundle.shipment import Shipment
 from compress.text import one_line, phantom_mark, short
 
 _DIGITS = 4
-"""Of a Dice score."""
+"""Decimals of a Dice score."""
 
 
 def front_matter(shipment: Shipment) -> str:

@@ -23,9 +23,10 @@ KIND = "cardiocompress bundle"
 
 MAX_FILES = 200
 MAX_BYTES = 2**31 - 1
-"""Of one file: no ONNX file is larger."""
+"""The largest size of one file: no ONNX file is larger."""
 MAX_TOTAL = 2**33
-"""Of all files: digests of more would take minutes, and a sparse file of any size costs its forger nothing."""
+"""The largest size of all files: digests of more would take minutes, and a sparse file costs its forger
+nothing."""
 MAX_MANIFEST = 2**20
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,99}"
@@ -56,7 +57,7 @@ class Manifest:
     signed: bool
     """Whether a signature belongs to it."""
     version: str
-    """Of cardiocompress, which wrote it."""
+    """The version of cardiocompress, which wrote it."""
     models: dict[str, str]
     """Model file -> SHA-256 of its graph, weights included."""
     files: tuple[Entry, ...]

@@ -22,13 +22,13 @@ class Shipment:
     file: ModelFile
     card: ModelCard
     version: str
-    """Of cardiocompress, which writes the bundle."""
+    """The version of cardiocompress, which writes the bundle."""
     not_gated: str = ""
     """Why it is not gated, in words; "" when an acceptance gate accepted it."""
     baseline: ModelFile | None = None
     verdict: Verdict | None = None
     scores: EvaluationReport | None = None
-    """Of the file on the gate's patients."""
+    """The file's scores on the gate's patients."""
     quantization: Mapping[str, Any] | None = None
     """The record of `quantize`."""
     evidence: tuple[str, ...] = field(default=())

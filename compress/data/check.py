@@ -30,7 +30,7 @@ class OutsideCrop:
     """How much of one structure a centred crop would cut away."""
 
     fraction: float
-    """Of the structure's volume over all masks."""
+    """The share of the structure's volume over all masks."""
     volumes: int
     """How many volumes lose anything."""
     worst_fraction: float
@@ -55,7 +55,7 @@ class CheckReport:
     geometry: dict[str, Spread]
     """slices; rows and columns (pixels); slice_mm, row_mm and column_mm (voxel size)."""
     intensity_max: Spread | None
-    """Over volumes, in the scanner's units; None without a readable image."""
+    """The spread over volumes, in the scanner's units; None without a readable image."""
     millilitres: dict[str, dict[str, Spread]]
     """Phase ("ED", "ES", "unknown") to structure to volume in ml."""
     ejection_fraction: dict[str, Spread]

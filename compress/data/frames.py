@@ -29,7 +29,7 @@ MAX_FRAMES = 1000
 """A cine has 20 to 50 frames, real-time imaging some hundreds; a header with more is taken for damaged."""
 
 MAX_CINE_VOXELS = 2**31
-"""Over all frames. One frame is limited by `compress.data.nifti.MAX_VOXELS`."""
+"""The most voxels over all frames. One frame is limited by `compress.data.nifti.MAX_VOXELS`."""
 
 
 @dataclass(frozen=True, eq=False)

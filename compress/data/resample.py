@@ -16,7 +16,7 @@ _PAD = 12
 _AT_ONCE = 8
 """Slices in float64 at a time: bounds the memory."""
 _POLE = float(np.sqrt(3.0) - 2.0)
-"""Of the cubic spline's filter."""
+"""The pole of the cubic spline's filter."""
 
 Window = tuple[slice, slice]
 

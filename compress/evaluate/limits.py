@@ -18,7 +18,7 @@ from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.verdict import COUNT, LimitCheck
 
 _NAMED = 5
-"""So many volumes are named at most."""
+"""A row names at most this many volumes."""
 
 
 def check_limits(baseline: EvaluationReport, candidate: EvaluationReport, limits: GateLimits) -> list[LimitCheck]:

@@ -43,8 +43,8 @@ class Flag:
     """One oddity, as data."""
 
     kind: str
-    """Of a mask: "empty", "missing", "no-lv", "open-ring", "lv-pieces", "rv-pieces", "gap" or "touches-border"; of
-    a study: "ef-range", "negative-stroke", "stroke-mismatch" or "mass-range"."""
+    """What is odd. Of a mask: "empty", "missing", "no-lv", "open-ring", "lv-pieces", "rv-pieces", "gap" or
+    "touches-border"; of a study: "ef-range", "negative-stroke", "stroke-mismatch" or "mass-range"."""
     message: str
     """One sentence; slices are counted from 1."""
 

@@ -16,7 +16,7 @@ SCHEMA = 1
 COUNT = "masks"
 """The unit of what is counted."""
 _NAMED = 3
-"""So many reasons stand in the sentence; all are in `reasons`."""
+"""The sentence holds this many reasons; all are in `reasons`."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Endpoint:
     difference: float | None
     """candidate - baseline."""
     low: float | None
-    """Of the two-sided interval of the difference; None below two patients."""
+    """The lower end of the two-sided interval of the difference; None below two patients."""
     high: float | None
     margin: float
     worse: Literal["lower", "higher"]
@@ -63,7 +63,7 @@ class LimitCheck:
     """How much worse the candidate is there than the baseline: a loss of Dice, or a larger error; negative: better."""
     limit: float
     unit: str
-    """Of value and limit; "" for Dice."""
+    """The unit of value and limit; "" for Dice."""
     passed: bool
 
 

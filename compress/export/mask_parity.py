@@ -51,7 +51,7 @@ class StructureSummary:
     """One structure over all volumes; deltas are ONNX - torch, the largest in magnitude."""
 
     smallest_dice: float
-    """Of torch's mask with ONNX Runtime's."""
+    """The smallest Dice of torch's mask with ONNX Runtime's."""
     torch_dice: float
     """Mean over volumes, against the reference, as `onnx_dice`."""
     onnx_dice: float
@@ -109,7 +109,7 @@ class MaskParity:
 
     @property
     def smallest_dice(self) -> float:
-        """Of torch's masks with ONNX Runtime's, over structures and volumes."""
+        """The smallest Dice of torch's masks with ONNX Runtime's, over structures and volumes."""
         return min(found.smallest_dice for found in self.structures().values())
 
     @property

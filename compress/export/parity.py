@@ -39,7 +39,7 @@ class ParityReport:
     images: int
     batches: int
     versions: dict[str, str]
-    """Of torch and onnxruntime."""
+    """The versions of torch and onnxruntime."""
 
     @property
     def ok(self) -> bool:

@@ -128,7 +128,7 @@ def _reusable_reports(jobs: Sequence[Job], reports: Reports, *, overlays: bool) 
 
 
 def _reusable(job: Job, document: Document) -> Document | None:
-    """The study's report when its images, what is known of them, and its masks are those that it speaks of."""
+    """The stored report if images, phases and masks are still the same (by digest); else None."""
     if not all(path.is_file() for path in job.masks):
         return None
     try:

@@ -36,7 +36,7 @@ class Segmented:
     source: Source
     file: ImageFile
     sha256: str
-    """Of the image file."""
+    """The digest of the image file."""
     labels: np.ndarray
     """(T, Z, Y, X) uint8; T is 1 for a 3D image."""
     concerns: tuple[Concern, ...]

@@ -21,7 +21,7 @@ Tables = Mapping[str, Mapping[int, float]]
 """Group name -> units that stay -> damage, in any unit, such as lost Dice."""
 
 TIE = 1e-3
-"""Weight of the squared removed share: where damage is zero, many groups shrink a little and none a lot."""
+"""Penalty on the squared removed share. Among equal damages it prefers many small cuts to one large cut."""
 HALF = 8
 """Channels that are half of ONNX Runtime's block of 16: the NEXT layer then reads about half as much."""
 MOST_COUNTS = 64

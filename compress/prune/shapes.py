@@ -94,7 +94,7 @@ class Shapes:
     def __init__(self, network: nn.Module, example: Example, groups: Sequence[Group]) -> None:
         """Raises `PlanError` when a group lives in a weight that no convolution or linear layer holds."""
         self.layers = layers_of(network, example)
-        """Of the network as it is."""
+        """The layers of the network as it is."""
         self.widths = {g.name: g.width for g in groups}
         _check_owners(network, groups)
         row, sizes = _tensor_rows(network)

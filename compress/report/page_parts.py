@@ -37,8 +37,8 @@ Part = tuple[str, str, list[Markup]]
 Reports = Mapping[str, EvaluationReport]
 """Network -> its scores on one cohort, the baseline first."""
 
-NAMED = 4
-"""So many reasons of a refusal stand where the whole verdict is one click away."""
+REASONS_ON_RUN_PAGE = 4
+"""The run's page shows this many reasons of a refusal; the gate's page shows all."""
 
 PHANTOM_WORDS = (
     "Every figure and picture below comes from generated images (phantom). They show that the software works and say "
@@ -58,8 +58,8 @@ def verdict_banner(verdict: Verdict, *, link: str | None = None) -> Markup:
     word = "ACCEPTED" if verdict.accepted else "REFUSED"
     more = el("p", el("a", "The whole verdict", href=link)) if link else None
     reasons = list(verdict.reasons)
-    if link and len(reasons) > NAMED:
-        reasons = [*reasons[:NAMED], f"and {len(reasons) - NAMED} more"]
+    if link and len(reasons) > REASONS_ON_RUN_PAGE:
+        reasons = [*reasons[:REASONS_ON_RUN_PAGE], f"and {len(reasons) - REASONS_ON_RUN_PAGE} more"]
     cohort = f"{verdict.patients} patients, {verdict.volumes} volumes"
     refused = f"{verdict.candidate.name} may not take the place of {verdict.baseline.name} ({cohort}):"
     return el(

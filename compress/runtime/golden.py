@@ -48,11 +48,11 @@ class Golden:
     logits: np.ndarray
     """(Z, C, H/STRIDE, W/STRIDE) float32."""
     logits_sha256: str
-    """Of all logits, (Z, C, H, W) float32."""
+    """The digest of all logits, (Z, C, H, W) float32."""
     graph_sha256: str
-    """Of the graph that computed them."""
+    """The digest of the graph that computed them."""
     card_sha256: str
-    """Of the model card's text."""
+    """The digest of the model card's text."""
 
     def dumps(self) -> str:
         """As text for the file's metadata, equal for equal self-tests."""

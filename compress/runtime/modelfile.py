@@ -28,9 +28,9 @@ class ModelFile:
     size: int
     """Bytes."""
     sha256: str
-    """Of the whole file."""
+    """The digest of the whole file."""
     graph_sha256: str
-    """Of the graph alone, weights included: unchanged when only metadata changes."""
+    """The digest of the graph alone, weights included: unchanged when only metadata changes."""
     metadata: dict[str, str]
     opset: int
     """Version of ONNX's own operators; 0 when it uses none."""

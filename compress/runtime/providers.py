@@ -65,7 +65,7 @@ class Provider:
         return self.find_alignment()
 
     def absent(self, reason: str, ort: Any) -> ProviderError:
-        """The one error of a provider that was asked for and is not truly there; `reason` is ONNX Runtime's (`ort`)."""
+        """The error for a requested provider that cannot be used; `reason` comes from ONNX Runtime (`ort`)."""
         because = self.explain(ort) or reason
         return ProviderError(f"The provider '{self.name}' was asked for but is not there: {because}.", cure=self.cure)
 

@@ -34,7 +34,7 @@ class Verification:
     differing_voxels: int
     voxels: int
     max_logit_difference: float | None
-    """Over the stored logits; None when the model returned none that are finite."""
+    """The largest difference over the stored logits; None when the model returned none that are finite."""
     logit_bound: float
     provider: str
     """The provider that was proven to compute."""

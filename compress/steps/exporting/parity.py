@@ -31,7 +31,7 @@ from compress.steps.workspace import Workspace
 PARITY_PATIENTS = 4
 """Validation patients that parity is measured on, both phases of each: enough slices, a few seconds."""
 SCHEMA = 1
-"""Of parity.json; raise when its meaning changes, and stored reports are measured again."""
+"""The version of parity.json; raise when its meaning changes, and stored reports are measured again."""
 
 Sample = tuple[Volume, Prepared]
 

@@ -53,7 +53,7 @@ def gate(ws: Workspace, baseline: Path, candidate: Path, *, out: Path | None = N
 
 
 def _check_out(out: Path | None) -> None:
-    """Minutes of scoring must not end at a folder that cannot be made."""
+    """Fail before scoring if the output folder cannot be created."""
     blocking = next((path for path in (out, *out.parents) if path.exists()), None) if out else None
     if blocking is not None and not blocking.is_dir():
         raise ConfigError(f"The verdict cannot go to {out}: {blocking} is a file.", cure="Name a folder with --out.")
@@ -64,7 +64,7 @@ def _named(name: str, model: Segmenter) -> Named:
 
 
 def _write(ws: Workspace, files: GateFiles, verdict: Verdict, baseline: Scored, candidate: Scored) -> None:
-    """verdict.json goes away first and comes after all that it speaks of; the page is made from the others."""
+    """Order matters: delete the old verdict, write what it refers to, then the new verdict, then the page."""
     _warn_of_another(ws, files, verdict)
     files.verdict.unlink(missing_ok=True)
     write_json(files.baseline, baseline.report.to_json())

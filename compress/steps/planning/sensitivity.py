@@ -59,7 +59,7 @@ class Sensitivity:
     """What `measure_sensitivity` found."""
 
     dense_dice: float
-    """Of the dense network after the same BatchNorm recalibration, on the same slices."""
+    """The dense network's Dice after the same BatchNorm recalibration, on the same slices."""
     slices: int
     rows: tuple[BlockScore, ...]
     phantom: bool

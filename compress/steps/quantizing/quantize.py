@@ -37,9 +37,9 @@ from compress.steps.workspace import Workspace
 KINDS = {"int8": "cpu", "fp16": "cuda"}
 """What a file can be quantized to, and the provider that is expected to gain by it."""
 _NOISE = 1e-6
-"""Of an image whose values have a standard deviation of 1: what another order of float sums amounts to."""
+"""Noise added to the z-scored image to imitate float sums in another order."""
 _MARGIN = 4.0
-"""Over the largest difference that was seen on a few images."""
+"""The self-test accepts this many times the largest logit difference seen."""
 _FLOOR = 1e-3
 
 
@@ -198,7 +198,7 @@ def _rounding_bound(path: Path, images: np.ndarray) -> float:
 
 
 def _difference_bound(source: Path, path: Path, images: np.ndarray) -> float:
-    """Of FP16: providers round sums in another order, and differ from each other as much as from float32."""
+    """The bound of FP16 files: providers round sums differently, from each other as much as from float."""
     ours, theirs = (run_each(open_session(p, threads=1, spinning="off").run, images) for p in (source, path))
     return _bound(float(np.abs(ours - theirs).max()))
 

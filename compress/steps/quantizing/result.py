@@ -16,7 +16,7 @@ from compress.steps.quantizing.search import Found
 from compress.text import interval
 
 SCHEMA = 1
-"""Of the record; raise when its meaning changes."""
+"""The version of the record; raise when its meaning changes."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from compress.steps.reporting.facts import Network, RunFacts
 from compress.steps.workspace import Workspace
 
 SHOWN = 3
-"""So many compressed networks have pictures: a sweep has dozens, and a page must open quickly. The tables hold all."""
+"""This many compressed networks have pictures: a sweep has dozens, and a page must open quickly. The tables
+hold all."""
 
 
 def write_run_page(ws: Workspace, facts: RunFacts) -> Path:

@@ -25,7 +25,7 @@ from compress.train.device import resolve_device
 WORST = 3
 """Patients shown for their loss; one of median loss follows."""
 SCHEMA = 2
-"""Of the picture; raise when it is drawn in another way, and stored ones are drawn again."""
+"""The picture's version; raise when it is drawn in another way, and stored ones are drawn again."""
 
 
 def pair_picture(ws: Workspace, dense: Network, pruned: Network) -> Path | None:

@@ -62,7 +62,7 @@ class Training:
     """What progress and messages call it, such as "Training dense"."""
     policy: Policy = Policy()
     seed: int | None = None
-    """Of the order of slices and of augmentation; null: experiment.seed."""
+    """The seed of the order of slices and of augmentation; null: experiment.seed."""
     recovery: Recovery = AS_DENSE
     spent: Effort = NO_EFFORT
     """Added to the epochs and seconds that the stage's record tells."""

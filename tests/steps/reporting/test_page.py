@@ -19,7 +19,7 @@ from compress.files import read_json, write_json
 from compress.report.gate_page import write_gate_page
 from compress.report.html import group
 from compress.report.overlays import SliceItem, save_overlays
-from compress.report.page_parts import NAMED
+from compress.report.page_parts import REASONS_ON_RUN_PAGE
 from compress.rundir import GateFiles
 from compress.steps.reporting.facts import gather, paired_difference
 from compress.steps.reporting.page import write_run_page
@@ -146,8 +146,11 @@ def test_verdicts_stand_above_the_figures(ws):
     finally:
         shutil.rmtree(folder)
     assert "REFUSED (PHANTOM)" in refused.text and "Dice RV" in refused.text
-    assert refused.links == ["gate/pruned-none/report.html"] and f"and {len(reasons) - NAMED} more" in refused.text
-    assert without_page.links == [] and without_page.tags.count("li") == len(reasons) > NAMED
+    assert (
+        refused.links == ["gate/pruned-none/report.html"]
+        and f"and {len(reasons) - REASONS_ON_RUN_PAGE} more" in refused.text
+    )
+    assert without_page.links == [] and without_page.tags.count("li") == len(reasons) > REASONS_ON_RUN_PAGE
     assert "ACCEPTED (PHANTOM)" in accepted.text and "the fastest that the gate accepted" in accepted.text
     assert accepted.text.index("ACCEPTED") < accepted.text.index("Speed-up 2.00x")
 
