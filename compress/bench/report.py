@@ -50,16 +50,15 @@ class ModelBench:
     """Speed-up over MAC reduction: 1 means that every removed operation was saved."""
     widths: dict[str, int]
     dice: dict[str, float] | None
+    settings: Settings
+    placement: tuple[PlacedNode, ...]
+    """Which provider computed which node."""
+    sha256: str
+    """The digest of the file."""
     device_latency_s: tuple[float, ...] | None = None
     """Raw samples with input and output already on the GPU; None on the CPU, where nothing is copied."""
     device_median_s: float | None = None
     gpu_memory_bytes: int | None = None
-    settings: Settings | None = None
-    """None in reports that were stored before it was recorded, as for `placement`."""
-    placement: tuple[PlacedNode, ...] | None = None
-    """None when ONNX Runtime did not tell."""
-    sha256: str = ""
-    """The digest of the file; "" in reports that were stored before it was recorded."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +122,6 @@ def build_report(
     warnings = [*latency.warnings]
     for name in names:
         warnings += [f"{name}: {text}" for text in (*memory[name].warnings, *facts[name].warnings)]
-        if sessions[name].placement is None:
-            warnings.append(f"{name}: this ONNX Runtime does not tell which provider computes which node.")
     return BenchReport(
         shape=latency.shape,
         seed=latency.seed,

@@ -59,13 +59,12 @@ def markdown(report: BenchReport) -> Markdown:
 
 
 def notes(report: BenchReport) -> list[str]:
-    """Which provider computed how many nodes, and what idle threads did; nothing for reports that do not tell."""
+    """Which provider computed how many nodes, and what idle threads did; once for all that are alike."""
     placed: dict[str, list[str]] = {}
     for model in report.models:
-        if model.placement is not None:
-            placed.setdefault(count_nodes(model.placement), []).append(model.name)
+        placed.setdefault(count_nodes(model.placement), []).append(model.name)
     found = [f"Nodes of {', '.join(names)}: {count}." for count, names in placed.items()]
-    spinning = sorted({model.settings.spinning for model in report.models if model.settings})
+    spinning = sorted({model.settings.spinning for model in report.models})
     return found + [f"ONNX Runtime's idle threads spin: {', '.join(spinning)}."] * bool(spinning)
 
 

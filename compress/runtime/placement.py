@@ -26,18 +26,15 @@ class PlacedNode:
 Placement = tuple[PlacedNode, ...]
 
 
-def read_placement(session: ort.InferenceSession) -> Placement | None:
-    """Every node with its provider; None when this ONNX Runtime does not tell.
+def read_placement(session: ort.InferenceSession) -> Placement:
+    """Every node with its provider.
 
     The session must have been made with "session.record_ep_graph_assignment_info".
     """
-    recorded = getattr(session, "get_provider_graph_assignment_info", None)
-    if recorded is None:
-        return None
     known = {row.ort_name: row.name for row in PROVIDERS.values()}
     return tuple(
         PlacedNode(node.name, node.op_type, known.get(name := str(piece.ep_name), name), number)
-        for number, piece in enumerate(recorded())
+        for number, piece in enumerate(session.get_provider_graph_assignment_info())
         for node in piece.get_nodes()
     )
 

@@ -20,8 +20,6 @@ def plugin_device(package: str, ort_name: str) -> ort.OrtEpDevice:
 
     The library is loaded the first time and stays for the life of the process. Raises `PluginMissing`.
     """
-    if not hasattr(ort, "register_execution_provider_library"):
-        raise PluginMissing(f"onnxruntime {ort.__version__} takes no plugins; 1.23 or later does")
     _register(package, ort_name)
     offered = [device for device in ort.get_ep_devices() if device.ep_name == ort_name]
     found = [device for device in offered if device.device.type == ort.OrtHardwareDeviceType.CPU]

@@ -57,7 +57,7 @@ def prove(provider: str) -> None:
 
 def create(
     model: bytes | str, provider: Provider, options: ort.SessionOptions, *, tf32: bool
-) -> tuple[ort.InferenceSession, Placement | None]:
+) -> tuple[ort.InferenceSession, Placement]:
     """A session on `provider` alone, and its graph nodes, all seen to be its own (None when not told).
 
     `model` is a path or an ONNX file's bytes. Raises `ProviderError` when the provider is not there,
@@ -104,8 +104,8 @@ def _ask(provider: Provider, options: ort.SessionOptions, tf32: bool) -> list[tu
     return None
 
 
-def assert_owner(session: ort.InferenceSession, provider: Provider) -> Placement | None:
-    """Check that the provider leads the session and owns every node; returns the nodes, None when not told.
+def assert_owner(session: ort.InferenceSession, provider: Provider) -> Placement:
+    """Check that the provider leads the session and owns every node; returns the nodes.
 
     Raises `ProviderError`.
     """
@@ -113,7 +113,7 @@ def assert_owner(session: ort.InferenceSession, provider: Provider) -> Placement
     if first != provider.ort_name:
         raise provider.absent(f"the session runs on {first}", ort)
     placement = read_placement(session)
-    strangers = sorted({node.provider for node in placement or () if node.provider != provider.name})
+    strangers = sorted({node.provider for node in placement if node.provider != provider.name})
     if strangers:
         raise provider.absent(f"part of the graph runs on {', '.join(strangers)}", ort)
     return placement

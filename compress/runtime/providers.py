@@ -80,10 +80,9 @@ def cpu_alignment() -> int:
 def _preload_cuda(ort: Any) -> str:
     """Let ONNX Runtime find CUDA libraries that pip installed; returns what it printed about missing ones."""
     said = io.StringIO()
-    if hasattr(ort, "preload_dlls"):
-        with contextlib.redirect_stdout(said), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # whatever is missing is reported by the proof
-            ort.preload_dlls()
+    with contextlib.redirect_stdout(said), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # whatever is missing is reported by the proof
+        ort.preload_dlls()
     return said.getvalue()
 
 

@@ -45,7 +45,7 @@ class Session:
     """ONNX Runtime version and build, threads, spinning, TF32 as asked and as set (None where there is none) and the
     provider's options as ONNX Runtime tells them."""
     inner: ort.InferenceSession = field(repr=False)
-    placement: Placement | None = field(default=None, repr=False)
+    placement: Placement = field(default=(), repr=False)
     """Every node with its provider; None when this ONNX Runtime does not tell."""
 
     @property
