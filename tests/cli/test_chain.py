@@ -9,7 +9,10 @@ import pytest
 from cli_kit import settings
 from pictures import is_drawn
 
+from compress.config.read import load_config
 from compress.models.checkpoint import load
+from compress.pipeline import sweep_requests
+from compress.steps.workspace import Workspace
 
 
 def test_the_three_commands_and_everything_around_them(experiment, command):
@@ -132,22 +135,25 @@ def test_an_interrupted_training_resumes_to_the_same_bits(experiment, command, m
 
 
 def test_sweep_writes_one_table_and_repeats_nothing(experiment, command):
-    more = settings(
-        "train.parameters.num_epochs=1",
-        "sweep.inits=[none, rewind]",
-        "sweep.ratio_sets=[{name: half, ratios: {default: 0.5, align: none}}, {name: none, ratios: {default: 0.0}}]",
-        "sweep.seeds=[1, 2]",
-    )
+    sets = "sweep.ratio_sets=[{name: half, ratios: {default: 0.5, align: none}}, {name: none, ratios: {default: 0.0}}]"
+    every = Workspace(load_config(None, [sets, "sweep.inits=[keep, rewind]", "sweep.seeds=[1, 2]"]))
+    asked = {(name, p.reinitialize_weights, p.seed, p.ratios.default) for name, p in sweep_requests(every)}
+    assert asked == {
+        (n, i, s, r) for n, r in (("half", 0.5), ("none", 0.0)) for i in ("keep", "rewind") for s in (1, 2)
+    }
+
+    one = "sweep.ratio_sets=[{name: half, ratios: {default: 0.5, align: none}}]"
+    more = settings("train.parameters.num_epochs=1", "sweep.inits=[none, rewind]", one, "sweep.seeds=[1]")
     done = command("sweep", *more)
     assert done.code == 0, done.err
     folder = experiment / "artifacts" / "cardiac" / "sweep"
     rows = json.loads((folder / "results.json").read_text())["rows"]
-    assert len({(r["init"], r["ratio_set"], r["seed"]) for r in rows}) == 8
-    assert {r["init"] for r in rows} == {"keep", "rewind"}, "none is an older word for keep"
+    found = [(r["init"], r["ratio_set"], r["seed"]) for r in rows]
+    assert found == [("keep", "half", 1), ("rewind", "half", 1)], "none is an older word for keep"
     assert "phantom" in (folder / "table.md").read_text()
     assert is_drawn(folder / "sweep.png")
     again = command("sweep", *more)
-    assert again.out.count("already done") == 9
+    assert again.out.count("already done") == 3
 
 
 def test_a_changed_configuration_never_overwrites_a_trained_network(experiment, command, monkeypatch):
