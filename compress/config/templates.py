@@ -203,7 +203,7 @@ def demo_document(save_root: str) -> dict[str, Any]:
             "finetune_epochs": 12,
             "compensate": True,
         },
-        "bench": {"rounds": 40},
+        "bench": {"rounds": 64},
         # One way of finding ranges, and a budget that needs no search over layers: each trial scores every patient.
         "quantization": {"slices": 24, "method": "minmax", "budget": 0.01},
         # Networks that train for a minute are unsteady: one slice more or less at the base or the apex moves an HD95 by
