@@ -16,7 +16,7 @@ CONFIG = """\
 
 experiment:
   experiment_name: cardiac        # results go to <save_root>/<experiment_name>
-  model_name: UNet                # free text, shown in reports
+  model_name: UNet                # free text, shown on the run's page
   seed: 42
   deterministic: true             # the same bits every time, as far as the device can
   device: auto                    # auto | cpu | cuda | cuda:1 (cuda fails when it is not there)

@@ -62,6 +62,7 @@ def provenance(ws: Workspace, facts: RunFacts) -> list[Markup]:
     """Digests, data, versions, machine, configuration, and the terms of the data."""
     split = facts.split
     data: list[tuple[str, Child]] = [
+        ("name of the model", ws.config.experiment.model_name),
         ("data", "phantom (generated images)" if facts.phantom else "patients"),
         ("digest of the data", digest(facts.data.get("digest"))),
         ("volumes", str(facts.data.get("volumes", MISSING))),

@@ -75,7 +75,7 @@ def markup(ws: Workspace) -> str:
 
 def test_the_run_page_tells_the_whole_run(ws, markup):
     found = Reader(markup)
-    for words in ("pruned-none", "A/A", "Speed-up 2.00x", "2.00x smaller", "bias ± SD"):
+    for words in ("pruned-none", "A/A", "Speed-up 2.00x", "2.00x smaller", "bias ± SD", "name of the model UNet"):
         assert words in found.text, words
     assert "Dice difference (phantom) -0.0100" in found.text
     assert "No gate has judged" in found.text
