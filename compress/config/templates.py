@@ -196,11 +196,11 @@ def demo_document(save_root: str) -> dict[str, Any]:
             },
             "paths": {"save_root": save_root},
         },
-        "evaluation": {"num_visuals": 2},
+        "evaluation": {"num_visuals": 1},
         "pruning": {
             # So narrow a network has little to align: it shows the ratios as they are asked for.
             "ratios": {"default": 0.5, "align": "none"},
-            "finetune_epochs": 12,
+            "finetune_epochs": 10,
             "compensate": True,
         },
         "bench": {"rounds": 64},
