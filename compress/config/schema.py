@@ -59,17 +59,26 @@ def check_align(value: object) -> Align:
 
 
 class Section(BaseModel):
-    """Unknown keys are errors; values are fixed once read."""
+    """Unknown keys are errors; values are fixed once read.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+    The text below a key is its comment in the file that `init` writes; `templates` knows the lists for words in braces.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Experiment(Section):
     experiment_name: Name = "cardiac"
+    """results go to <save_root>/<experiment_name>"""
     model_name: str = "UNet"
+    """free text, shown on the run's page"""
     seed: Seed = 42
     deterministic: bool = True
+    """the same bits every time, as far as the device can"""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """auto | cpu | cuda | cuda:1 (cuda fails when it is not there)"""
 
 
 class Phantom(Section):
@@ -79,43 +88,62 @@ class Phantom(Section):
 
 class Data(Section):
     spacing_mm: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.5, 1.5)
+    """in-plane target spacing (row, column)"""
     size: tuple[PositiveInt, PositiveInt] = (160, 160)
+    """centred window in pixels; multiples of 2^(number of features)"""
     clip_percentiles: tuple[Annotated[float, Field(ge=0, lt=50)], Annotated[float, Field(gt=50, le=100)]] = (0.5, 99.5)
+    """per volume, before the z-score"""
     cache_dir: str | None = None
+    """prepared volumes; null: <save_root>/cache"""
     phantom: Phantom = Phantom()
+    """used only while train_dir is null"""
 
 
 class Network(Section):
     in_channels: Literal[1] = 1
     out_channels: Literal[4] = 4
+    """background, RV, MYO, LV"""
     features: Annotated[list[PositiveInt], Field(min_length=1, max_length=7)] = [16, 32, 64, 128, 128]
+    """[64, 128, 256, 512, 512] is the 43.9M-parameter network"""
 
 
 class Parameters(Section):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     num_epochs: PositiveInt = 30
     save_interval: PositiveInt = 10
+    """keep a checkpoint every so many epochs"""
     loss_function: Literal["ce", "dice", "ce_dice"] = "ce_dice"
+    """ce | dice | ce_dice"""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    """one_cycle | constant"""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """auto: bfloat16 (AMP) where the device is fast at it | bf16 | fp32"""
     augmentation: Literal["none", "light", "strong"] = "strong"
+    """none | light | strong"""
     rewind_epoch: PositiveInt = 1
+    """weights kept after this epoch are what `rewind` returns to"""
     workers: Annotated[int, Field(ge=0)] = 0
+    """data-loading processes"""
     loggers: list[Literal["tensorboard", "wandb"]] = []
+    """tensorboard, wandb"""
 
 
 class TrainPaths(Section):
     train_dir: str | None = None
+    """an ACDC or nnU-Net raw folder; null: the embedded PHANTOM"""
     label_dir: str | None = None
+    """only where masks lie apart from the images"""
     save_root: str = "artifacts"
 
 
 class Train(Section):
     phase: Literal["training"] = "training"
     val_ratio: Fraction = 0.2
+    """share of PATIENTS kept for validation, stratified by disease group"""
     batch_size: PositiveInt = 16
     num_slices_per_volume: PositiveInt | None = None
+    """null: all; N: evenly spread ones"""
     model: Network = Network()
     parameters: Parameters = Parameters()
     paths: TrainPaths = TrainPaths()
@@ -123,16 +151,21 @@ class Train(Section):
 
 class EvalPaths(Section):
     eval_dir: str | None = None
+    """null: the validation patients"""
     label_dir: str | None = None
     save_root: str | None = None
+    """null: train.paths.save_root"""
 
 
 class Evaluation(Section):
     phase: Literal["baseline_evaluation", "pruned_evaluation"] = "baseline_evaluation"
+    """what `eval` scores: baseline_evaluation | pruned_evaluation"""
     batch_size: PositiveInt = 8
     num_slices_per_volume: PositiveInt | None = None
     num_visuals: Annotated[int, Field(ge=0)] = 3
+    """overlays each of the best, median and worst slices"""
     bn_recalibration: bool = True
+    """measure BatchNorm statistics again after pruning"""
     paths: EvalPaths = EvalPaths()
 
 
@@ -150,34 +183,46 @@ class Ratios(Section):
     """The fraction of each block's filters that is REMOVED."""
 
     default: Ratio = 0.5
+    """the fraction of filters that is REMOVED from blocks that are not listed"""
     block_ratios: dict[str, Ratio] = {}
-    """By block or by convolution inside one ("encoders.0.conv1"); the more specific name wins."""
+    """a block (encoders.0) or a convolution inside it (encoders.0.conv1)"""
     align: Annotated[Align, BeforeValidator(check_align)] = "auto"
-    """Widths become multiples of it; auto: of the bench provider's vector width; none: textbook rounding."""
+    """widths as multiples: auto (what bench.provider computes fastest) | none | 8 | 16"""
 
 
 class Pruning(Section):
     """What pruning one network takes; `prune` and `sweep` ask for more networks by changing it."""
 
     name: Name | None = None
-    """Folder below save_path.subfolder; null: the word of reinitialize_weights."""
+    """folder of the network; null: the word of reinitialize_weights"""
     method: Method = "l1"
+    """{criteria}"""
     scope: Scope = "local"
+    """local: each block loses its ratio | global: the least important channels of all"""
     floor: Ratio = 0.1
-    """The share of its channels that every group keeps under the global scope."""
+    """global: the share of its channels that every convolution keeps"""
     reinitialize_weights: Annotated[Init, BeforeValidator(init_word)] = "keep"
+    """keep (trained weights stay) | random | rewind"""
     rewind_to: Literal["early", "initial"] = "early"
+    """early (after rewind_epoch) | initial"""
     finetune_epochs: Annotated[int, Field(ge=0)] | None = None
+    """null: as many as num_epochs; 0: no retraining"""
     schedule: Schedule = "lr-rewind"
+    """lr-rewind: the full learning-rate schedule again | finetune: a constant tenth of it"""
     distill: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """share of the retraining loss that the dense network teaches, 0 (off) to 1"""
     distill_temperature: Annotated[float, Field(gt=0.0)] = 2.0
+    """how soft its answers are made"""
     rounds: PositiveInt = 1
+    """N: prune in N steps; finetune_epochs are divided over them"""
     compensate: bool = False
+    """kept weights: fit each convolution again to the dense network's outputs"""
     seed: Seed | None = None
-    """The seed of random weights, random ranking and the order of retraining; null: experiment.seed."""
+    """of random weights and of retraining; null: experiment.seed"""
     ckpt_path: CkptPath = CkptPath()
     save_path: SavePath = SavePath()
     ratios: Ratios = Ratios()
+    """used by `prune` without --ratios"""
 
     @property
     def folder(self) -> str:
@@ -196,6 +241,7 @@ class Pruning(Section):
 
 class Export(Section):
     licence: Annotated[str, Field(max_length=500)] = "not stated"
+    """of the weights; those trained on ACDC inherit CC BY-NC-SA 4.0"""
     intended_use: Annotated[str, Field(max_length=2000)] = (
         "Research use only; not a medical device. Segments RV, myocardium and LV in short-axis cine cardiac MRI; "
         "every result needs the eyes of a qualified reader."
@@ -204,57 +250,75 @@ class Export(Section):
 
 class Bench(Section):
     provider: str = "cpu"
+    """{providers}"""
     threads: PositiveInt | None = None
+    """null: every core that the process may use"""
     rounds: PositiveInt = 100
+    """interleaved rounds, baseline and candidates in turn"""
     warmup: PositiveInt = 10
     batch_size: PositiveInt = 1
     dice: bool = True
-    """Whether Dice is measured through the session as well."""
+    """measure Dice through the session as well"""
 
 
 class Quantization(Section):
     kind: Literal["int8", "fp16"] = "int8"
+    """int8 (processors) | fp16 (NVIDIA GPUs)"""
     provider: str | None = None
-    """Where the file must be faster; null: cpu for int8, cuda for fp16."""
+    """where it must be faster; null: cpu for int8, cuda for fp16"""
     keep: bool = False
-    """Write the file even where it is not faster."""
+    """write the file even where it is not faster"""
     method: Calibration = "auto"
+    """how ranges are found: {calibrations}; auto: best Dice of all"""
     slices: Annotated[int, Field(ge=4)] = 64
-    """Training slices that the ranges of the activations are measured on."""
+    """training slices that the ranges are measured on"""
     budget: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.003
-    """Largest loss of mean 3D Dice."""
+    """largest loss of mean 3D Dice; layers stay in float until it holds"""
 
 
 class GateMargins(Section):
     """By how much the mean may be worse: of Dice (lower), of distances and of absolute errors (higher)."""
 
     dice: Positive = 0.01
+    """each structure"""
     hd95_mm: Positive = 1.0
+    """each structure"""
     volume_ml: Positive = 5.0
+    """absolute error of LV and RV at ED and ES"""
     ef_points: Positive = 2.0
+    """absolute error of the ejection fractions"""
     mass_g: Positive = 5.0
+    """absolute error of the myocardial mass"""
 
 
 class GateLimits(Section):
     """By how much one structure, group or patient may be worse."""
 
     structure_dice: Positive = 0.02
+    """one structure at one phase"""
     group_dice: Positive = 0.03
+    """one disease group"""
     patient_dice: Positive = 0.1
+    """one structure of one patient"""
     patient_volume_ml: Positive = 25.0
+    """one patient's absolute error; the same below"""
     patient_ef_points: Positive = 10.0
     patient_mass_g: Positive = 25.0
     lost_structures: Annotated[int, Field(ge=0)] = 0
+    """structures of which no voxel is found any more"""
 
 
 class Gate(Section):
     margins: GateMargins = GateMargins()
+    """by how much the mean over patients may be worse, shown with an interval"""
     limits: GateLimits = GateLimits()
+    """by how much a part may be worse, as measured"""
     confidence: Annotated[float, Field(ge=0.8, le=0.999)] = 0.95
+    """of the two-sided interval; its bad end decides (2.5%)"""
     resamples: Annotated[int, Field(ge=1000, le=100_000)] = 10_000
     seed: Seed = 0
     min_patients: Annotated[int, Field(ge=6)] = 10
-    """At least 6. Five patients miss a failure that hits two in five in 8% of cohorts (0.6^5)."""
+    """fewer are refused; never below 6"""
 
 
 class RatioSet(Section):
@@ -277,10 +341,14 @@ class Config(Section):
     evaluation: Evaluation = Evaluation()
     pruning: Pruning = Pruning()
     export: Export = Export()
+    """what exported files say of themselves"""
     bench: Bench = Bench()
     quantization: Quantization = Quantization()
+    """what `quantize` may do to an exported file"""
     gate: Gate = Gate()
+    """what a candidate may lose against its baseline; benchmarks/GATE.md says why"""
     sweep: Sweep = Sweep()
+    """`sweep` trains every combination; `run` uses inits"""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

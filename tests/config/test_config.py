@@ -339,12 +339,6 @@ class TestTemplates:
             {}, ["sweep.ratio_sets=[{name: quarter, ratios: {default: 0.25}}, {name: half, ratios: {default: 0.5}}]"]
         )
 
-    def test_it_shows_every_key(self):
-        def keys(value: Any) -> Any:
-            return {k: keys(v) for k, v in value.items()} if isinstance(value, dict) else None
-
-        assert keys(yaml.safe_load(config_text(None, providers=PROVIDERS))) == keys(Config().to_json())
-
     @settings(max_examples=20)
     @example("/data/" + "a long folder name " * 9 + 'with "quotes" and {braces}')
     @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1))
