@@ -17,7 +17,7 @@ from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.verdict import Endpoint, Verdict
 from compress.files import digest_file, read_json
 from compress.rundir import GateFiles
-from compress.steps.reporting.facts import dice_per_volume, paired_difference, read_bench
+from compress.steps.reporting.facts import dice_per_volume, paired_difference
 
 MIB = 2**20
 
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--suffix", default="", help="-int8 for the quantized file")
     parser.add_argument("--verdict", type=Path, help="folder of the verdict; without it the one on the file")
     arguments = parser.parse_args()
-    bench = read_bench(arguments.run / "bench" / "bench-cpu.json").report
+    bench = BenchReport.from_json(read_json(arguments.run / "bench" / "bench-cpu.json"))
     stem = f"pruned_model{arguments.suffix.replace('-', '.')}.onnx"
     shipped = digest_file(arguments.run / "pruned" / arguments.network / stem)
     folders = (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import importlib.util
 import re
 import subprocess
 import sys
@@ -82,6 +84,16 @@ def test_the_guide_for_contributors_is_true():
     table = (ROOT / "ARCHITECTURE.md").read_text().partition("## Where to add what")[2]
     named = re.findall(r"`([A-Z]+)`", guide)
     assert named and all(f"`{name}`" in table for name in named)
+
+
+def test_the_benchmarks_import_what_is_there():
+    """They run for hours on data that no test has: at least they begin."""
+    for path in sorted((ROOT / "benchmarks").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in PACKAGES:
+                module = importlib.import_module(str(node.module))
+                missing = [name.name for name in node.names if not hasattr(module, name.name)]
+                assert all(importlib.util.find_spec(f"{node.module}.{name}") for name in missing), (path.name, missing)
 
 
 def test_pictures_that_the_readme_shows_exist():
