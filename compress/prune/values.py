@@ -99,9 +99,9 @@ def combine(entries: Entries, a: Ids, b: Ids, shape: Sequence[int], why: str) ->
         entries.unite(small_a.numpy(), small_b.numpy(), why)
         return a if over_a >= over_b else b
     if not over_a or over_b:
-        entries.freeze(entries_of(a), "one channel of this layer scales several channels of another (a gate)")
+        entries.freeze(entries_of(a), "one channel of this layer scales several channels of another")
     if not over_b or over_a:
-        entries.freeze(entries_of(b), "one channel of this layer scales several channels of another (a gate)")
+        entries.freeze(entries_of(b), "one channel of this layer scales several channels of another")
     if over_a and over_b:
         return unknown(shape)
     return a if over_a else b

@@ -18,7 +18,7 @@ from compress.export.onnx import export_onnx
 from compress.prune import PruningPlan, load, rank, rebuild, save
 
 RATIO = 0.5
-OUTPUT, GATE = "they leave the network", "one channel of this layer scales several channels of another (a gate)"
+OUTPUT, GATE = "they leave the network", "one channel of this layer scales several channels of another"
 IDLE = "the example does not reach it"
 
 WHOLE: dict[str, dict[str, str]] = {

@@ -154,11 +154,6 @@ def test_a_session_that_fell_back_is_caught() -> None:
         assert_owner(_fake_session(cuda, [cuda, cpu]), row)
 
 
-def test_an_onnxruntime_that_does_not_tell_owners_is_not_guessed_at() -> None:
-    session = SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
-    assert assert_owner(session, PROVIDERS["cpu"]) is None
-
-
 def test_runtime_and_bench_never_load_torch(tiny_path: Path) -> None:
     code = (
         "import sys, compress.bench.report, compress.bench.memory, compress.bench.model_facts, compress.bench.latency;"
