@@ -88,12 +88,11 @@ def _words_of_duplicates(groups: Any) -> str:
 def _digest_table(facts: RunFacts) -> Markup:
     rows = []
     for network in facts.networks:
-        stage = network.stage
-        plan = read_json(stage.meta).get("plan", {}) if stage.meta.is_file() else {}
+        stage, plan = network.stage, read_meta(network.stage.final).plan or {}
         rows.append([network.name, "weights", digest(network.row["digest"])])
-        if isinstance(plan, dict) and plan.get("digest"):
+        if plan.get("digest"):
             rows.append([network.name, "pruning plan", digest(plan["digest"])])
-        rows += [[network.name, path.name, digest(digest_file(path))] for path in sorted(stage.root.glob("*.onnx"))]
+        rows += [[network.name, path.name, digest(digest_file(path))] for path in stage.onnx_files()]
     return table(["network", "what", "SHA-256"], rows, caption="Digests", text_columns=3)
 
 
