@@ -1,8 +1,6 @@
 """The configuration: its shape (schema), reading it (read), and the files that `init` writes (templates)."""
 
 from compress.config.schema import (
-    INITS,
-    Align,
     Bench,
     Config,
     Gate,
@@ -23,8 +21,6 @@ from compress.config.schema import (
 )
 
 __all__ = [
-    "INITS",
-    "Align",
     "Bench",
     "Config",
     "Gate",

@@ -26,10 +26,11 @@ def load_config(path: Path | None, overrides: Sequence[str] = (), options: Mappi
     block name.
     """
     document = {} if path is None else read_yaml(path)
-    source = str(path or "the defaults")
+    for override in overrides:
+        _apply(document, override)
     for key, value in (options or {}).items():
-        overrides = [*overrides, f"{key}={yaml.safe_dump(value)}"]
-    return from_document(document, overrides, source=source)
+        _put(document, key, value, said=key)
+    return validate(document, source=str(path or "the defaults"))
 
 
 def load_whole(path: Path) -> Config:
@@ -137,18 +138,22 @@ def _apply(document: dict[str, Any], override: str) -> None:
     key, sign, text = override.partition("=")
     if not sign or not key.strip():
         raise ConfigError(f"--set {override!r} is not of the form key.path=value.")
-    parts = _split_key(key.strip())
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise ConfigError(f"--set {override!r}: the value is not valid YAML.") from None
-    node = document
+    _put(document, key.strip(), value, said=f"--set {override!r}")
+
+
+def _put(document: dict[str, Any], key: str, value: Any, *, said: str) -> None:
+    """Put a value under "a.b.c"; `said` is what an error calls the request."""
+    parts, node = _split_key(key), document
     for part in parts[:-1]:
         child = node.get(part)
         if child is None:
             child = node[part] = {}
         if not isinstance(child, dict):
-            raise ConfigError(f"--set {override!r}: '{part}' is a single value, not a section.")
+            raise ConfigError(f"{said}: '{part}' is a single value, not a section.")
         node = child
     node[parts[-1]] = value
 

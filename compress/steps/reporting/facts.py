@@ -153,7 +153,7 @@ def _each(read: Callable[[Path], T], paths: Iterable[Path], unread: list[str]) -
 def _refuse_changed(measured: Mapping[str, str], present: Mapping[str, str], command: str) -> None:
     """Raise `InputError` where a file of the run is no longer the one that was measured."""
     for name, digest in measured.items():
-        if digest and present.get(name, digest) != digest:
+        if present.get(name, digest) != digest:
             raise InputError(f"It speaks of an earlier file of {name}.", cure=f"Run `cardiocompress {command}` again.")
 
 
