@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from compress.data.frames import read_mask
 from compress.data.layouts import find_cases, read_volume
-from compress.data.nifti import read_mask
 from compress.data.preprocess import Preprocessing
 from compress.errors import EnvironmentFault
 from compress.models.checkpoint import load

@@ -85,7 +85,7 @@ def show_quantized(made: Quantized) -> None:
     if made.search:
         kept = ", ".join(made.float_layers) or "none"
         tried = "; ".join(
-            f"{t.method}{f' with {len(t.keep_float)} layers in float' if t.keep_float else ''} {t.dice:.4f}"
+            f"{t.method}{f' with {len(t.float_layers)} layers in float' if t.float_layers else ''} {t.dice:.4f}"
             for t in made.search.trials
         )
         say(f"Ranges by {made.method}; layers left in float32: {kept} (of {made.layers}). Dice tried{mark}: {tried}.")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from compress.bundle.ship import ShipRequest
+from compress.evaluate.quantized import FileFacts, QuantizeRecord, Ratio
 from compress.evaluate.summary import EvaluationReport, evaluate, score_volume
 from compress.evaluate.verdict import SCHEMA, Endpoint, LimitCheck, Named, Verdict
 from compress.evaluate.verdict_table import markdown
@@ -53,6 +54,31 @@ def make_verdict(candidate: Path, baseline: Path, *, accepted: bool = True, phan
         endpoints=(endpoint,),
         limits=(LimitCheck("worst structure", "RV", 0.005, 0.02, "", True),),
         reasons=() if accepted else ("Dice RV: -0.0090 does not stay above -0.0100",),
+    )
+
+
+def quantize_record(sha256: str, *, phantom: bool = False) -> QuantizeRecord:
+    """What `quantize` would leave beside a file of this digest."""
+    return QuantizeRecord(
+        schema=1,
+        phantom=phantom,
+        kind="int8",
+        improvement=True,
+        file=FileFacts("pruned.int8.onnx", sha256, 1000),
+        source=FileFacts("pruned.onnx", "a" * 64, 4000),
+        method="entropy",
+        float_layers=("head",),
+        layers=23,
+        dice_before={"mean": 0.9112},
+        dice_after={"mean": 0.9101},
+        volumes=4,
+        speedup=Ratio(2.31, 2.25, 2.36),
+        control=Ratio(1.0, 0.99, 1.01),
+        latency_s={},
+        warnings=(),
+        environment={},
+        trials=(),
+        layer_errors={},
     )
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from compress.bundle.manifest import check_name
 from compress.errors import ConfigError, DataError
+from compress.evaluate.quantized import QuantizeRecord, read_quantize_record
 from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.verdict import Verdict
 from compress.files import check_regular, read_json
@@ -31,8 +31,7 @@ class Evidence:
     verdict: Verdict | None = None
     candidate: EvaluationReport | None = None
     """The candidate's scores on the gate's patients."""
-    quantization: dict[str, Any] | None = None
-    """The record of `quantize`."""
+    quantization: QuantizeRecord | None = None
     files: dict[str, Path] = field(default_factory=dict)
     """Name in the bundle's evidence folder -> source."""
 
@@ -142,17 +141,13 @@ def _evidence_name(path: Path) -> str:
     return name
 
 
-def _quantization(path: Path | None, file: ModelFile) -> dict[str, Any] | None:
+def _quantization(path: Path | None, file: ModelFile) -> QuantizeRecord | None:
     if path is None:
         return None
-    document = read_json(path)
-    try:
-        digest = document["file"]["sha256"]
-    except (KeyError, TypeError):
-        raise DataError(f"{path} is no record of `quantize`.", cure="Quantize again.") from None
-    if digest != file.sha256:
-        raise _stranger(path, str(digest), file)
-    return document
+    record = read_quantize_record(path)
+    if record.file.sha256 != file.sha256:
+        raise _stranger(path, record.file.sha256, file)
+    return record
 
 
 def _check_subjects(files: dict[str, Path], file: ModelFile, baseline: ModelFile | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from compress.bundle.contents import CONTENTS
@@ -36,11 +35,11 @@ def readme_values(shipment: Shipment) -> dict[str, Any]:
         **{"field_mm": FIELD_MM, "far": f"{FAR:g}"},
         "own_ratios": _pairs((card.pruning or {}).get("ratios") or "none"),
         "float_layers": ", ".join(map(str, (card.quantization or {}).get("float_layers", []))) or "none",
-        "measured": _measured(shipment.quantization or {}),
+        "quantized_mark": Markdown(phantom_mark(bool(shipment.quantization and shipment.quantization.phantom))),
         "versions": _pairs(card.provenance.get("versions") or UNKNOWN),
         "licence": _licence(shipment),
         **_score_tables(shipment),
-        **{"code": code, "mib": mib, "span": span, "markdown_body": markdown_body},
+        **{"code": code, "mib": mib, "span": span, "interval": interval, "markdown_body": markdown_body},
     }
 
 
@@ -57,21 +56,6 @@ def _widths(widths: object) -> str:
 
 def _pairs(value: object) -> object:
     return ", ".join(f"{key} {found}" for key, found in value.items()) if isinstance(value, dict) else value
-
-
-def _measured(record: Mapping[str, Any]) -> dict[str, str] | None:
-    """What `quantize` recorded, in words; None when it does not say."""
-    try:
-        ratio = record["speedup"]
-        return {
-            "mark": Markdown(phantom_mark(record.get("phantom") is not False)),
-            "before": f"{record['dice_before']['mean']:.4f}",
-            "after": f"{record['dice_after']['mean']:.4f}",
-            "gain": interval(ratio["median"], ratio["low"], ratio["high"]),
-            "word": "is" if record.get("improvement") is True else "is NOT",
-        }
-    except (TypeError, KeyError, ValueError):
-        return None
 
 
 def _score_tables(shipment: Shipment) -> dict[str, Markdown]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from compress.evaluate.quantized import QuantizeRecord
 from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.verdict import Verdict
 from compress.runtime.card import ModelCard
@@ -29,8 +28,7 @@ class Shipment:
     verdict: Verdict | None = None
     scores: EvaluationReport | None = None
     """The file's scores on the gate's patients."""
-    quantization: Mapping[str, Any] | None = None
-    """The record of `quantize`."""
+    quantization: QuantizeRecord | None = None
     evidence: tuple[str, ...] = field(default=())
     """Names in the bundle's evidence folder."""
     signed: bool = False

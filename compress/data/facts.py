@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from compress.data.frames import read_mask
 from compress.data.layouts import read_volume
-from compress.data.nifti import read_mask
 from compress.data.scan import Problem
 from compress.data.split import array_fingerprint
 from compress.data.volume import ACDC_LABELS, Case, Volume

@@ -1,4 +1,4 @@
-"""A 3D image or a 4D cine as a source of frames: opened without its voxels, then read with one frame in memory.
+"""Images and masks: a 3D image or a 4D cine is opened without its voxels, then read with one frame in memory.
 
 Time is NIfTI's slowest axis and a gzip stream can only be read forwards, so frame after frame is also the fast way.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,48 @@ MAX_CINE_VOXELS = 2**31
 """The most voxels over all frames. One frame is limited by `compress.data.nifti.MAX_VOXELS`."""
 
 
+@dataclass(frozen=True)
+class NiftiArray:
+    """The voxels of one 3D file and its geometry."""
+
+    array: np.ndarray
+    """(Z, Y, X): float32 for an image, uint8 for a mask."""
+    spacing_mm: tuple[float, float, float]
+    """Voxel size in mm along (z, y, x), from the header's zooms."""
+    affine: np.ndarray
+    """(4, 4), kept as found; in ACDC it does not hold the spacing."""
+
+
+def read_image(path: Path) -> NiftiArray:
+    """Read a 3D image as float32 (Z, Y, X).
+
+    Raises `DataError`, one line that names the file, for anything that is not a whole, finite, 3D NIfTI file.
+    """
+    file = open_image(path)
+    if file.is_cine:
+        raise DataError(
+            f"{path} is 4D (a cine) of {file.frames} frames.", cure="Extract the ED and ES frames as 3D files."
+        )
+    return NiftiArray(next(file.volumes()), file.spacing, file.affine)
+
+
+def read_mask(path: Path) -> NiftiArray:
+    """Read a 3D label map as uint8 (Z, Y, X), with its values as found.
+
+    Raises `DataError` as `read_image` does, and for values that are not integers from 0 to 255.
+    """
+    mask = read_image(path)
+    labels = np.unique(mask.array)
+    bad = [float(v) for v in labels if v != np.rint(v) or not 0 <= v <= 255]
+    if bad:
+        shown = ", ".join(f"{v:g}" for v in bad[:5])
+        raise DataError(
+            f"{path} is not a label map: it holds {shown}; labels are whole numbers from 0 to 255.",
+            cure="Resample masks with nearest neighbour, or give the mask's folder instead of the images'.",
+        )
+    return replace(mask, array=mask.array.astype(np.uint8))
+
+
 @dataclass(frozen=True, eq=False)
 class ImageFile:
     """One image on disk whose header has been checked."""
@@ -54,7 +96,7 @@ class ImageFile:
         return self.frames > 1
 
     def volumes(self) -> Iterator[np.ndarray]:
-        """Each frame as finite float32 (Z, Y, X), scaled as the header says; the same numbers as `read_image`.
+        """Each frame as finite float32 (Z, Y, X), scaled as the header says.
 
         The last frame comes only after a packed file's checksum was found right.
         Raises `DataError` for a file that is cut short or damaged, and for a frame with NaN or infinite voxels; a
@@ -73,7 +115,7 @@ class ImageFile:
 def open_image(path: Path) -> ImageFile:
     """Read and check the header of a 3D image or a 4D cine; no voxel is read.
 
-    Raises `DataError`, one line that names the file, for whatever `read_image` refuses by the header, for a fifth
+    Raises `DataError`, one line that names the file, for a header that `compress.data.nifti` refuses, for a fifth
     dimension, and for more than `MAX_FRAMES` frames or `MAX_CINE_VOXELS` voxels.
     """
     path = Path(path)

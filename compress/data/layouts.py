@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 
 from compress.data import acdc, nnunet_raw
-from compress.data.nifti import NiftiArray, read_image, read_mask
+from compress.data.frames import NiftiArray, read_image, read_mask
 from compress.data.scan import Scan, nifti_stem
 from compress.data.volume import ACDC_LABELS, Case, Volume
 from compress.errors import DataError

@@ -1,8 +1,8 @@
-"""Reading 3D NIfTI files, checked before anything is allocated; nibabel's exceptions stay inside.
+"""The header and the bytes of a NIfTI file, checked before anything is allocated; nibabel's exceptions stay inside.
 
 The header alone is parsed by nibabel (unchecked): its image classes quietly repair a bad header, for example a
-voxel size of 0 becomes 1 mm, and a wrong millimetre is worse here than an error. `compress.data.frames` reads cines
-with the same checks.
+voxel size of 0 becomes 1 mm, and a wrong millimetre is worse here than an error. Images are read by
+`compress.data.frames`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -36,57 +35,6 @@ _COPY_AGAIN = "Copy or download the file again."
 
 Header = nib.Nifti1Header | nib.Nifti2Header
 Stream = gzip.GzipFile | io.BufferedReader
-
-
-@dataclass(frozen=True)
-class NiftiArray:
-    """The voxels of one 3D file and its geometry."""
-
-    array: np.ndarray
-    """(Z, Y, X): float32 for an image, uint8 for a mask."""
-    spacing_mm: tuple[float, float, float]
-    """Voxel size in mm along (z, y, x), from the header's zooms."""
-    affine: np.ndarray
-    """(4, 4), kept as found; in ACDC it does not hold the spacing."""
-
-
-def read_image(path: Path) -> NiftiArray:
-    """Read a 3D image as float32 (Z, Y, X).
-
-    Raises `DataError`, one line that names the file, for anything that is not a whole, finite, 3D NIfTI file.
-    """
-    array, header = _read(Path(path))
-    return NiftiArray(finite_float32(array, str(path)), spacing_of(header), affine_of(header, Path(path)))
-
-
-def read_mask(path: Path) -> NiftiArray:
-    """Read a 3D label map as uint8 (Z, Y, X), with its values as found.
-
-    Raises `DataError` as `read_image` does, and for values that are not integers from 0 to 255.
-    """
-    array, header = _read(Path(path))
-    _refuse_non_finite(array, str(path))
-    labels = np.unique(array)
-    bad = [float(v) for v in labels if v != np.rint(v) or not 0 <= v <= 255]
-    if bad:
-        shown = ", ".join(f"{v:g}" for v in bad[:5])
-        raise DataError(
-            f"{path} is not a label map: it holds {shown}; labels are whole numbers from 0 to 255.",
-            cure="Resample masks with nearest neighbour, or give the mask's folder instead of the images'.",
-        )
-    return NiftiArray(array.astype(np.uint8), spacing_of(header), affine_of(header, Path(path)))
-
-
-def _read(path: Path) -> tuple[np.ndarray, Header]:
-    """The scaled array (Z, Y, X) and the header of one file, or a `DataError` that names it."""
-    with opened(path) as stream:
-        header = read_header(stream, path)
-        shape = check_header(header, path)
-        if shape[3] > 1:
-            raise DataError(f"{path} is 4D (a cine): shape {shape}.", cure="Extract the ED and ES frames as 3D files.")
-        check_size(stream, header, shape, path)
-        stream.seek(header.get_data_offset())
-        return read_frame(stream, header, shape, last=True), header
 
 
 @contextmanager
@@ -188,7 +136,9 @@ def finite_float32(array: np.ndarray, where: str) -> np.ndarray:
     """A copy as float32; `DataError`, beginning with `where`, for NaN, infinity and what overflows."""
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows float32 becomes infinite, refused below
         array = array.astype(np.float32)
-    _refuse_non_finite(array, where)
+    if not np.isfinite(array).all():
+        count = int(array.size - np.isfinite(array).sum())
+        raise DataError(f"{where} holds {count} NaN or infinite voxels.", cure="Export the image again.")
     return array
 
 
@@ -207,9 +157,3 @@ def affine_of(header: Header, path: Path) -> np.ndarray:
     if not np.isfinite(affine).all():
         raise DataError(f"{path} has an affine with NaN or infinite values.")
     return affine
-
-
-def _refuse_non_finite(array: np.ndarray, where: str) -> None:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        count = int(array.size - np.isfinite(array).sum())
-        raise DataError(f"{where} holds {count} NaN or infinite voxels.", cure="Export the image again.")

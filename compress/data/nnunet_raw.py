@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from compress.data.nifti import read_mask
+from compress.data.frames import read_mask
 from compress.data.scan import Scan, nifti_names, nifti_stem, refuse_both, unusable
 from compress.data.volume import ACDC_LABELS, NIFTI_ENDINGS, PHASES, Case
 from compress.errors import DataError, InputError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compress.data.nifti import read_image
+from compress.data.frames import read_image
 from compress.data.volume import Case
 from compress.errors import ConfigError, DataError
 from compress.files import digest_bytes

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from compress.errors import DataError
 
 STRUCTURES = ("RV", "MYO", "LV")
 VENTRICLES = ("LV", "RV")
@@ -16,6 +20,17 @@ NIFTI_ENDINGS = (".nii.gz", ".nii")
 
 ACDC_LABELS: dict[str, int] = {"RV": 1, "MYO": 2, "LV": 3}
 """ACDC's label values. Other data sets differ, so the map travels with every volume and artefact."""
+
+
+def check_spacing(spacing_mm: Sequence[float], name: str) -> tuple[float, float, float]:
+    """`spacing_mm` as three positive, finite floats (z, y, x); `DataError` about the image `name` otherwise."""
+    sizes = tuple(float(size) for size in spacing_mm)
+    if len(sizes) != 3 or not all(math.isfinite(size) and size > 0 for size in sizes):
+        raise DataError(
+            f"{name} has spacing {sizes}; expected three positive lengths in mm along (z, y, x).",
+            cure="Read it from the image header's zooms.",
+        )
+    return sizes
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compress.data.volume import check_spacing
 from compress.errors import DataError
 
 
@@ -39,6 +40,13 @@ class Counts:
     def both_empty(self) -> bool:
         """True when neither mask holds the structure."""
         return self.predicted == 0 and self.referenced == 0
+
+
+def check_label_mask(mask: np.ndarray, spacing_mm: Sequence[float]) -> tuple[float, float, float]:
+    """The spacing along (z, y, x) of a mask that is 3D; `DataError` for other masks, and a spacing not positive."""
+    if mask.ndim != 3:
+        raise DataError(f"The mask has shape {mask.shape}; (slices, rows, columns) is needed.")
+    return check_spacing(spacing_mm, "The mask")
 
 
 def check_masks(prediction: np.ndarray, reference: np.ndarray) -> None:
@@ -126,17 +134,6 @@ def foreground_dice(prediction: np.ndarray, reference: np.ndarray) -> float:
 def volume_ml(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
     """Volume in millilitres of a boolean (Z, Y, X) mask; `spacing_mm` is the voxel size along (z, y, x)."""
     return float(np.count_nonzero(mask) * np.prod(np.asarray(spacing_mm, dtype=float)) / 1000.0)
-
-
-def check_spacing(spacing_mm: Sequence[float]) -> tuple[float, float, float]:
-    """`spacing_mm` as three positive, finite floats (z, y, x); `DataError` otherwise."""
-    values = tuple(float(value) for value in spacing_mm)
-    if len(values) != 3 or not all(np.isfinite(value) and value > 0 for value in values):
-        raise DataError(
-            f"Spacing {values} is not three positive lengths in mm along (z, y, x).",
-            cure="Read it from the image header's zooms.",
-        )
-    return values
 
 
 SurfaceDistance = Callable[[np.ndarray, np.ndarray, Sequence[float]], float | None]

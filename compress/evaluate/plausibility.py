@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compress.data.volume import VENTRICLES
-from compress.errors import DataError
-from compress.evaluate.metrics import check_spacing, volume_ml
+from compress.evaluate.metrics import check_label_mask, volume_ml
 
 PIECE_ML = 0.5
 """A second piece of a ventricle below this is a speck: it changes no volume by more than the experts differ."""
@@ -56,9 +55,7 @@ def mask_flags(mask: np.ndarray, *, labels: Mapping[str, int], spacing_mm: Seque
     the middle third of the slices with any structure: at base and apex rings are open and ventricles end.
     Raises `DataError` for a mask that is not 3D or a spacing that is not positive.
     """
-    if mask.ndim != 3:
-        raise DataError(f"The mask has shape {mask.shape}; (slices, rows, columns) is needed.")
-    z, y, x = check_spacing(spacing_mm)
+    z, y, x = check_label_mask(mask, spacing_mm)
     if not mask.any():
         return [Flag("empty", "No structure was found in any slice.")]
     structures = {name: mask == value for name, value in labels.items()}

@@ -8,7 +8,7 @@ import numpy as np
 
 from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES
-from compress.evaluate.metrics import check_spacing, volume_ml
+from compress.evaluate.metrics import check_label_mask, volume_ml
 
 
 def structure_volumes(mask: np.ndarray, *, labels: Mapping[str, int], spacing_mm: Sequence[float]) -> dict[str, float]:
@@ -16,9 +16,7 @@ def structure_volumes(mask: np.ndarray, *, labels: Mapping[str, int], spacing_mm
 
     Raises `DataError` for a mask that is not 3D or a spacing that is not positive.
     """
-    if mask.ndim != 3:
-        raise DataError(f"The mask has shape {mask.shape}; (slices, rows, columns) is needed.")
-    spacing = check_spacing(spacing_mm)
+    spacing = check_label_mask(mask, spacing_mm)
     return {name: volume_ml(mask == value, spacing) for name, value in labels.items()}
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from compress import records
+from compress.data.volume import check_spacing
 from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES, Agreement, PhaseVolumes, clinical_agreement
-from compress.evaluate.metrics import StructureScore, SurfaceDistance, check_masks, check_spacing, score_structure
+from compress.evaluate.metrics import StructureScore, SurfaceDistance, check_masks, score_structure
 from compress.text import MISSING, Markdown, dash, markdown_table, plain, span, spread
 
 MEAN = "mean"
@@ -73,7 +75,7 @@ def score_volume(
     not import it. Raises `DataError` when shapes, dtypes, spacing or the label map do not fit.
     """
     check_masks(prediction, reference)
-    spacing = check_spacing(spacing_mm)
+    spacing = check_spacing(spacing_mm, "The reference")
     if prediction.ndim != 3 or not labels:
         raise DataError(
             f"Got shape {prediction.shape} and labels {dict(labels)}; need (Z, Y, X) and at least one structure.",
@@ -195,10 +197,8 @@ class EvaluationReport:
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> EvaluationReport:
         """The report that `to_json` wrote; `DataError` when it is not one."""
-        try:
-            return evaluate(_volume_from(entry) for entry in value["volumes"])
-        except (KeyError, TypeError, AttributeError) as fault:
-            raise DataError(f"Not an evaluation report: {fault!r}.", cure="Evaluate again.") from fault
+        stored = records.from_json(EvaluationReport, value, what="an evaluation report", cure="Evaluate again.")
+        return evaluate(stored.volumes)
 
     def to_markdown(self, *, clinical: bool = True) -> Markdown:
         """The tables as Markdown, for people; without `clinical` when whole volumes were not scored."""
@@ -242,11 +242,6 @@ def _mean(values: Iterable[float | None]) -> float | None:
 def _sd(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.std(known, ddof=1)) if len(known) > 1 else None
-
-
-def _volume_from(entry: Mapping[str, Any]) -> VolumeScore:
-    structures = {name: StructureScore(**score) for name, score in entry["structures"].items()}
-    return VolumeScore(**{**entry, "structures": structures})
 
 
 def _overlap_markdown(rows: Sequence[TableRow]) -> Markdown:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 
-from compress.evaluate.metrics import check_masks, check_spacing
+from compress.data.volume import check_spacing
+from compress.evaluate.metrics import check_masks
 
 
 def hd95(prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float]) -> float | None:
@@ -20,7 +21,7 @@ def hd95(prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[flo
     shapes, dtypes or spacings that do not fit.
     """
     check_masks(prediction, reference)
-    spacing = check_spacing(spacing_mm)
+    spacing = check_spacing(spacing_mm, "The reference")
     masks = np.stack([prediction, reference]).astype(bool)
     if not masks.any(axis=(1, 2, 3)).all():
         return None

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from compress.data.volume import VENTRICLES, Volume
-from compress.errors import DataError, InputError
+from compress.errors import InputError
 from compress.evaluate.clinical import Pair, PhaseVolumes, clinical_pairs
 from compress.evaluate.metrics import check_masks, count, dice, volume_ml
-
-"""Structures whose ejection fraction is compared."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class VolumeParity:
     """"ED", "ES" or "" when unknown."""
     differing_voxels: int
     voxels: int
-    structures: dict[str, StructureParity]
+    structures: Annotated[dict[str, StructureParity], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,6 @@ class StructureSummary:
     torch_dice: float
     """Mean over volumes, against the reference, as `onnx_dice`."""
     onnx_dice: float
-    largest_dice_delta: float
     largest_ml_delta: float
 
 
@@ -91,7 +89,7 @@ def compare_masks(ours: np.ndarray, theirs: np.ndarray, volume: Volume, labels: 
 class MaskParity:
     """All volumes; everything else is derived from them."""
 
-    volumes: tuple[VolumeParity, ...]
+    volumes: Annotated[tuple[VolumeParity, ...], Field(min_length=1)]
 
     @property
     def patients(self) -> int:
@@ -144,14 +142,6 @@ class MaskParity:
             "volumes": [asdict(volume) for volume in self.volumes],
         }
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> MaskParity:
-        """The record that `to_json` wrote; `DataError` when it is not one."""
-        try:
-            return join_volumes(_volume_from(entry) for entry in value["volumes"])
-        except (KeyError, TypeError, AttributeError) as fault:
-            raise DataError(f"Not a parity report: {fault!r}.", cure="Export again.") from fault
-
 
 def join_volumes(volumes: Iterable[VolumeParity]) -> MaskParity:
     """The record of all volumes. Raises `InputError` without any, and when a volume has no structure."""
@@ -178,7 +168,6 @@ def _summary(scores: list[StructureParity]) -> StructureSummary:
         smallest_dice=min(score.dice for score in scores),
         torch_dice=float(np.mean([score.torch_dice for score in scores])),
         onnx_dice=float(np.mean([score.onnx_dice for score in scores])),
-        largest_dice_delta=_largest(score.onnx_dice - score.torch_dice for score in scores),
         largest_ml_delta=_largest(score.onnx_ml - score.torch_ml for score in scores),
     )
 
@@ -197,8 +186,3 @@ def _ejection(pairs: list[Pair]) -> EjectionParity:
 
 def _largest(deltas: Iterable[float]) -> float:
     return max(deltas, key=abs)
-
-
-def _volume_from(entry: Mapping[str, Any]) -> VolumeParity:
-    structures = {name: StructureParity(**found) for name, found in entry["structures"].items()}
-    return VolumeParity(**{**entry, "structures": structures})

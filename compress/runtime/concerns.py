@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compress.data.volume import check_spacing
 from compress.errors import DataError
 from compress.runtime.card import TrainingRange
 
@@ -99,8 +100,7 @@ def _refuse_unusable(image: np.ndarray, spacing_mm: Sequence[float], name: str) 
         raise DataError(
             f"{name} has shape {image.shape} and dtype {image.dtype}; expected plain numbers, 3D (slice, row, column)."
         )
-    if len(spacing_mm) != 3 or not all(np.isfinite(size) and size > 0 for size in spacing_mm):
-        raise DataError(f"{name} has spacing {tuple(spacing_mm)}; expected three positive lengths in mm (z, y, x).")
+    check_spacing(spacing_mm, name)
     low, high = float(image.min()), float(image.max())  # NaN and infinity come through both
     if not np.isfinite([low, high]).all():
         count = int(np.count_nonzero(~np.isfinite(image)))

@@ -11,7 +11,7 @@ import numpy as np
 from compress.data.frames import ImageFile, open_image
 from compress.data.label_file import write_labels
 from compress.data.preprocess import Prepared
-from compress.data.volume import Case, Volume
+from compress.data.volume import Case, Volume, check_spacing
 from compress.errors import ConfigError, DataError, ModelFileError
 from compress.runtime.card import ModelCard, read_card
 from compress.runtime.concerns import Concern, check_image
@@ -100,8 +100,10 @@ class Segmenter:
         Raises `DataError` for an image that cannot be segmented, or is unlike those of the training unless
         `force`; `name` is what the message calls it.
         """
-        image = _as_volume(image, name)
-        spacing = _as_spacing(spacing_mm, name)
+        image = np.asarray(image)
+        if image.dtype.kind in "iuf":  # others are refused below
+            image = np.ascontiguousarray(image, dtype=np.float32)
+        spacing = check_spacing(spacing_mm, name)
         concerns = check_image(image, spacing, name=name, expected=self.card.range, force=force)
         prepared = self.prepare(image, spacing, name=name)
         mask = predict_mask(self.run, prepared, batch_size=self.batch_size)
@@ -170,22 +172,6 @@ def check_batch_size(batch_size: int) -> int:
     if batch_size < 1:
         raise ConfigError(f"The batch size is {batch_size}; at least 1 slice is needed.")
     return batch_size
-
-
-def _as_volume(image: np.ndarray, name: str) -> np.ndarray:
-    array = np.asarray(image)
-    if array.ndim != 3 or array.dtype.kind not in "iuf" or not array.size:
-        raise DataError(
-            f"{name}: expected a volume (slice, row, column) of numbers, got shape {array.shape}, dtype {array.dtype}."
-        )
-    return np.ascontiguousarray(array, dtype=np.float32)
-
-
-def _as_spacing(spacing_mm: tuple[float, float, float], name: str) -> tuple[float, float, float]:
-    sizes = tuple(float(size) for size in spacing_mm)
-    if len(sizes) != 3 or not all(np.isfinite(size) and size > 0 for size in sizes):
-        raise DataError(f"{name}: expected three positive voxel sizes in mm along (z, y, x), got {spacing_mm}.")
-    return sizes[0], sizes[1], sizes[2]
 
 
 def _check_fit(session: Session, card: ModelCard) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from shipping_kit import make_verdict, scores
+from shipping_kit import make_verdict, quantize_record, scores
 
 from compress.bundle.documents import document, documents
 from compress.bundle.shipment import Shipment, licence_id
@@ -30,15 +30,13 @@ def shipment(sealed_path: Path) -> Shipment:
     plan = {"criterion": "l1", "scope": "local", "align": 16, "default": 0.5, "ratios": {}, "digest": "f" * 64}
     rounding = {"kind": "int8", "source": "a" * 64, "method": "entropy", "float_layers": ["head"], "logit_bound": 0.5}
     card = replace(card, training={**card.training, "phantom": False}, pruning=plan, quantization=rounding)
-    record = {"phantom": False, "improvement": True, "dice_before": {"mean": 0.9112}, "dice_after": {"mean": 0.9101}}
-    record["speedup"] = {"median": 2.31, "low": 2.25, "high": 2.36}
     return Shipment(
         file=file,
         card=card,
         version="9.9.9",
         verdict=make_verdict(sealed_path, sealed_path, phantom=False),
         scores=scores(lost=2),
-        quantization=record,
+        quantization=quantize_record(file.sha256),
         evidence=("candidate.json", "quantize.json", "verdict.json"),
     )
 
@@ -46,9 +44,8 @@ def shipment(sealed_path: Path) -> Shipment:
 def as_phantom(shipment: Shipment, sealed_path: Path) -> Shipment:
     card = replace(shipment.card, training={**shipment.card.training, "phantom": True})
     verdict = make_verdict(sealed_path, sealed_path, phantom=True)
-    return replace(
-        shipment, card=card, verdict=verdict, quantization={**(shipment.quantization or {}), "phantom": True}
-    )
+    record = quantize_record(shipment.file.sha256, phantom=True)
+    return replace(shipment, card=card, verdict=verdict, quantization=record)
 
 
 def licensed(shipment: Shipment, licence: str) -> Shipment:

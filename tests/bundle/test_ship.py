@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from shipping_kit import accepted_request, contents, make_verdict, without_torch, write_gate
+from shipping_kit import accepted_request, contents, make_verdict, quantize_record, without_torch, write_gate
 
 from compress.bundle import ship as shipping
 from compress.bundle.example import example_image
@@ -159,11 +159,11 @@ def test_a_verdict_that_contradicts_itself_is_refused(request_: ShipRequest, tmp
 def test_records_beside_the_model_are_taken_along_when_they_are_its_own(request_: ShipRequest) -> None:
     beside = request_.candidate.parent
     write_json(beside / "parity.json", {"onnx": "0" * 64})
-    record = write_json(beside / "pruned.quantize.json", {"file": {"sha256": digest_file(request_.candidate)}})
+    record = write_json(beside / "pruned.quantize.json", quantize_record(digest_file(request_.candidate)).to_json())
     shipped = ship(request_)
     assert "quantize.json" in shipped.evidence
     assert "parity.json" not in shipped.evidence, "it is the float parent's"
-    write_json(record, {"file": {"sha256": "0" * 64}})
+    write_json(record, quantize_record("0" * 64).to_json())
     refuse(replace(request_, restart=True), DataError, "speaks of another file")
 
 

@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import pytest
 from hostile_kit import Maker, Place, Row, both, metadata, model_bytes, mounted, options
-from shipping_kit import accepted_request, make_verdict, write_gate
+from shipping_kit import accepted_request, make_verdict, quantize_record, write_gate
 
 from compress.bundle.ship import ship
 from compress.evaluate.verdict import Verdict
@@ -147,6 +147,7 @@ def _beside(name: str, document: object) -> Maker:
 
 
 _OTHER = json.dumps({"onnx": "0" * 64})
+_OF_ANOTHER = quantize_record("0" * 64).to_json()
 EVIDENCE = [
     Row("evidence that is missing", _evidence("no.json", lambda p: None), 2, "No such file", SHIP),
     Row("evidence that is a folder", _evidence("x.json", Path.mkdir), 2, "is no regular file", SHIP),
@@ -161,8 +162,14 @@ EVIDENCE = [
     Row("evidence of a hidden name", _evidence(".x.json", text("{}")), 2, "Rename it", SHIP),
     Row("evidence of two lines", _evidence("a\nb.md", text("x")), 2, "Rename it", SHIP),
     Row("two documents of one name", _twice, 2, "Rename one", SHIP),
-    Row("a record of another file", _beside("model.quantize.json", {"file": {"sha256": "0" * 64}}), 2, "another", SHIP),
-    Row("a record that is none", _beside("model.quantize.json", []), 2, "is no record of `quantize`", SHIP),
+    Row(
+        "a record of another file",
+        _beside("model.quantize.json", _OF_ANOTHER),
+        2,
+        "another",
+        SHIP,
+    ),
+    Row("a record that is none", _beside("model.quantize.json", []), 2, "a record of `quantize`", SHIP),
 ]
 
 

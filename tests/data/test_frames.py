@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compress.data import frames, nifti
-from compress.data.frames import open_image
-from compress.data.nifti import read_image
+from compress.data.frames import open_image, read_image
 from compress.errors import DataError
 
 CINE = (5, *makers.SHAPE)

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress.data.frames import open_image
-from compress.data.nifti import read_image, read_mask
+from compress.data.frames import open_image, read_image, read_mask
 from compress.errors import DataError
 
 

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from compress.data.volume import check_spacing
 from compress.errors import DataError
 from compress.evaluate.metrics import (
     METRICS,
     Counts,
     check_masks,
-    check_spacing,
     count,
     dice,
     foreground_dice,
@@ -116,4 +116,4 @@ def test_unfit_masks_are_refused(prediction, reference, message):
 @pytest.mark.parametrize("spacing", [(1.0, 1.0), (1.0, 0.0, 1.0), (1.0, float("nan"), 1.0)])
 def test_unfit_spacing_is_refused(spacing):
     with pytest.raises(DataError, match="three positive lengths"):
-        check_spacing(spacing)
+        check_spacing(spacing, "The mask")

@@ -33,7 +33,7 @@ def test_volumes_follow_the_label_map(values):
     "mask, spacing, message",
     [
         (np.zeros((4, 4), np.uint8), (1.0, 1.0, 1.0), r"shape \(4, 4\)"),
-        (np.zeros((1, 4, 4), np.uint8), (1.0, 0.0, 1.0), "not three positive"),
+        (np.zeros((1, 4, 4), np.uint8), (1.0, 0.0, 1.0), "three positive"),
     ],
 )
 def test_volumes_need_a_3d_mask_and_a_spacing(mask, spacing, message):

@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from tiny_unet import build
 
-from compress.errors import DataError, InputError
+from compress.errors import InputError
 from compress.export.parity import ParityReport, compare_logits, join_logits, reference_run
 from compress.runtime.session import open_session
 
@@ -24,7 +22,7 @@ def _batches(count: int = 2) -> Iterator[np.ndarray]:
 def _report(network: torch.nn.Module, path: Path, *, batches: int = 2, bound: float = 1e-3) -> ParityReport:
     """The network against the file on the CPU."""
     session, reference = open_session(path, threads=1), reference_run(network)
-    parts = [compare_logits(reference(b), session.run(b), bound=bound, file=str(path)) for b in _batches(batches)]
+    parts = [compare_logits(reference(b), session.run(b), file=str(path)) for b in _batches(batches)]
     return join_logits(parts, session, bound=bound)
 
 
@@ -37,9 +35,9 @@ def test_the_export_computes_what_the_network_computes(exported: Path) -> None:
     network = build()
     report = _report(network, exported)
     assert report.ok
-    assert 0 < report.mean_abs_difference <= report.max_abs_difference < 1e-5
-    assert (report.differing_voxels, report.unexplained_voxels, report.voxels) == (0, 0, 2 * 8 * (6 + 8))
-    assert (report.images, report.batches, report.provider, report.bound) == (4, 2, "cpu", 1e-3)
+    assert 0 < report.max_abs_difference < 1e-5
+    assert (report.differing_voxels, report.voxels) == (0, 2 * 8 * (6 + 8))
+    assert (report.images, report.provider, report.bound) == (4, "cpu", 1e-3)
     assert network.training
 
 
@@ -50,63 +48,23 @@ def test_another_network_is_found_out_by_the_stated_amount(exported: Path) -> No
     report = _report(network, exported)
     assert not report.ok
     assert report.max_abs_difference == pytest.approx(5.0, abs=1e-4)
-    assert report.mean_abs_difference == pytest.approx(5.0 / 4, abs=1e-4)
     assert report.differing_voxels > 0
-    assert 0 < report.unexplained_voxels <= report.differing_voxels
     assert _report(network, exported, bound=5.1).ok
 
 
-def test_a_flip_is_explained_only_by_a_near_tie() -> None:
+def test_a_file_is_refused_by_its_largest_difference_alone() -> None:
     #               equal, near-tie flipped, near-tie kept, clear flip
     ours = _pixels((5, 0), (1.0, 1.001), (1.0, 1.001), (1.0, 1.5))
     theirs = _pixels((5, 0), (1.001, 1.0), (1.0, 1.001), (1.5, 1.0))
-    found = compare_logits(ours, theirs, bound=1e-3)
-    assert (found.flips, found.unexplained, found.near_ties, found.voxels) == (2, 1, 2, 4)
-    assert found.worst == 0.5
-    assert found.total == pytest.approx(2 * 0.001 + 2 * 0.5, rel=1e-4)
+    found = compare_logits(ours, theirs)
+    assert (found.worst, found.flips, found.voxels, found.images) == (0.5, 2, 4, 1)
 
 
-def test_a_near_tie_with_the_second_class_does_not_excuse_a_flip_to_the_third() -> None:
-    found = compare_logits(_pixels((2.0, 2.0, 0.0)), _pixels((2.0, 2.0, 3.0)), bound=1e-3)
-    assert (found.flips, found.unexplained, found.near_ties) == (1, 1, 1)
-
-
-@given(st.integers(0, 2**16), st.sampled_from([1e-3, 1e-2, 0.5]))
-def test_logits_under_the_bound_leave_no_flip_unexplained(seed: int, bound: float) -> None:
-    rng = np.random.default_rng(seed)
-    ours = rng.standard_normal((2, 4, 5, 5)).astype(np.float32)
-    theirs = (ours + rng.uniform(-0.999 * bound, 0.999 * bound, ours.shape)).astype(np.float32)
-    found = compare_logits(ours, theirs, bound=bound)
-    assert found.unexplained == 0
-    assert found.flips <= found.near_ties
-
-
-def test_an_unexplained_flip_refuses_whatever_the_largest_difference(exported: Path) -> None:
-    stored = _report(build(), exported, batches=1).to_json()
-    assert ParityReport.from_json(stored).ok
-    assert not ParityReport.from_json({**stored, "unexplained_voxels": 1}).ok
-    assert not ParityReport.from_json({**stored, "max_abs_difference": 2e-3}).ok
-
-
-def test_batches_are_weighed_by_their_size() -> None:
-    class FakeSession:
-        provider_proven = "cpu"
-        details = {"onnxruntime": "1"}  # noqa: RUF012
-
-    small = compare_logits(_pixels((1, 0)), _pixels((2, 0)), bound=1)
-    large = compare_logits(_pixels((1, 0), (1, 0), (1, 0)), _pixels((1, 0), (1, 0), (1, 0)), bound=1)
-    report = join_logits([small, large], FakeSession(), bound=1)  # pyright: ignore[reportArgumentType]
-    assert (report.mean_abs_difference, report.max_abs_difference, report.voxels) == (1 / 8, 1.0, 4)
-
-
-def test_the_report_is_json_and_comes_back_equal(exported: Path) -> None:
+def test_the_report_is_json_with_its_verdict(exported: Path) -> None:
     report = _report(build(), exported, batches=1)
     value = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert value["ok"] is True
     assert value["bound"] == 1e-3
-    assert ParityReport.from_json(value) == report
-    with pytest.raises(DataError, match=r"Not a parity report.*Export again"):
-        ParityReport.from_json({"ok": True})
 
 
 def test_no_batch_is_no_parity(exported: Path) -> None:
@@ -117,13 +75,13 @@ def test_no_batch_is_no_parity(exported: Path) -> None:
 def test_logits_of_another_shape_are_refused() -> None:
     # (1, 2, 1, 2) against (1, 2, 1, 1) would broadcast
     with pytest.raises(InputError, match=r"gives logits \(1, 2, 1, 2\), x\.onnx gives \(1, 2, 1, 1\)"):
-        compare_logits(_pixels((1, 0), (1, 0)), _pixels((1, 0)), bound=1, file="x.onnx")
+        compare_logits(_pixels((1, 0), (1, 0)), _pixels((1, 0)), file="x.onnx")
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
 def test_non_finite_logits_are_never_equal(wrong: float) -> None:
     fine, broken = _pixels((1, 0)), _pixels((1, wrong))
     with pytest.raises(InputError, match="The network gives non-finite logits"):
-        compare_logits(broken, broken, bound=1)
+        compare_logits(broken, broken)
     with pytest.raises(InputError, match=r"x\.onnx gives non-finite logits"):
-        compare_logits(fine, broken, bound=1, file="x.onnx")
+        compare_logits(fine, broken, file="x.onnx")

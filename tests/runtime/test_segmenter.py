@@ -7,8 +7,8 @@ import onnx
 import pytest
 from onnx import helper
 
+from compress.data.frames import read_image, read_mask
 from compress.data.layouts import find_cases, read_volume
-from compress.data.nifti import read_image, read_mask
 from compress.data.volume import Volume
 from compress.errors import ConfigError, DataError, ModelFileError, ProviderError
 from compress.export.seal import stamp
@@ -90,13 +90,13 @@ def test_a_doubtful_image_is_refused_unless_forced(segmenter: Segmenter, volume:
 @pytest.mark.parametrize(
     ("image", "spacing", "said"),
     [
-        (np.zeros((4, 64)), (8, 2, 2), "expected a volume"),
-        (np.zeros((0, 64, 64)), (8, 2, 2), "expected a volume"),
-        (np.full((4, 64, 64), "x"), (8, 2, 2), "expected a volume"),
+        (np.zeros((4, 64)), (8, 2, 2), "expected plain numbers"),
+        (np.zeros((0, 64, 64)), (8, 2, 2), "expected plain numbers"),
+        (np.full((4, 64, 64), "x"), (8, 2, 2), "expected plain numbers"),
         (np.zeros((4, 64, 64)), (8, 2, 2), "is constant"),
         (np.full((4, 64, 64), np.nan), (8, 2, 2), "NaN"),
-        (np.ones((4, 64, 64)), (8, 2), "three positive voxel sizes"),
-        (np.ones((4, 64, 64)), (8, 2, -2), "three positive voxel sizes"),
+        (np.ones((4, 64, 64)), (8, 2), "three positive lengths"),
+        (np.ones((4, 64, 64)), (8, 2, -2), "three positive lengths"),
     ],
 )
 def test_what_is_no_volume_is_refused_even_when_forced(image, spacing, said: str, segmenter: Segmenter) -> None:

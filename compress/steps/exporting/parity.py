@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from compress import records
 from compress.data.cache import prepare
 from compress.data.layouts import read_volume
 from compress.data.preprocess import Prepared, Preprocessing, inverse
 from compress.data.volume import Volume
-from compress.errors import CheckpointError, DataError, ProviderError
+from compress.errors import CheckpointError, ProviderError
 from compress.export.mask_parity import MaskParity, VolumeParity, compare_masks, join_volumes
 from compress.export.parity import LogitDifference, ParityReport, compare_logits, join_logits, reference_run
 from compress.models.checkpoint import Checkpoint
@@ -114,10 +115,7 @@ class ParityDocument:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ParityDocument:
         """The document that `to_json` wrote, whatever else stands beside it; `DataError` when it is not one."""
-        try:
-            return cls(value["phantom"], tuple(_row_from(row) for row in value["providers"]))
-        except (KeyError, TypeError, AttributeError) as fault:
-            raise DataError(f"Not a parity report: {fault!r}.", cure="Export again.") from fault
+        return records.from_json(cls, value, what="a parity report", cure="Export again.")
 
 
 def measure_parity(ws: Workspace, checkpoint: Checkpoint, onnx_path: Path, *, name: str = "") -> ParityDocument:
@@ -161,7 +159,7 @@ def measure(
         mask = inverse(ours, prepared.geometry)
         for tally in tallies:
             theirs = _logits(tally.session.run, prepared, batch_size)
-            tally.logits.append(compare_logits(ours, theirs, bound=tally.bound, file=str(onnx_path)))
+            tally.logits.append(compare_logits(ours, theirs, file=str(onnx_path)))
             tally.volumes.append(compare_masks(mask, inverse(theirs, prepared.geometry), volume, labels))
     done = {tally.session.provider_proven: tally.report() for tally in tallies}
     return ParityDocument(
@@ -226,9 +224,3 @@ def _samples(ws: Workspace, rules: Preprocessing, name: str) -> Iterator[Sample]
         for case in cases:
             yield read_volume(case), prepare(case, rules, cache=cache_dir(ws.config))
             task.advance(info=case.name)
-
-
-def _row_from(value: Mapping[str, Any]) -> ProviderParity | Unmeasured:
-    if not value["measured"]:
-        return Unmeasured(value["provider"], value["reason"])
-    return ProviderParity(ParityReport.from_json(value["logits"]), MaskParity.from_json(value["masks"]))

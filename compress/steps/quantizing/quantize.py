@@ -74,7 +74,7 @@ def quantize(ws: Workspace, model: Path, *, out: Path | None = None) -> Quantize
             with atomic_path(target) as temporary:
                 temporary.write_bytes(made.path.read_bytes())
             kept = replace(made, path=target)
-            write_json(record, kept.to_json())
+            write_json(record, kept.record().to_json())
             return kept
     raise GateError(made.refusal, cure="Keep the float file; --keep writes this one all the same.")
 
@@ -98,7 +98,7 @@ def _make(ws: Workspace, job: _Job, source: Segmenter, scrap: Path) -> Quantized
         path=path,
         kind=job.chosen.kind,
         method=found.chosen.method if found else None,
-        float_layers=found.chosen.keep_float if found else (),
+        float_layers=found.chosen.float_layers if found else (),
         layers=len(convolutions(original.path)),
         before=before,
         after=after,
@@ -183,7 +183,7 @@ def _about(job: _Job, source: ModelFile, found: Found | None, data: str, slices:
     if found is None:
         return about
     about |= {"weights": WEIGHTS, "activations": ACTIVATIONS, "method": found.chosen.method}
-    about |= {"float_layers": list(found.chosen.keep_float)}
+    about |= {"float_layers": list(found.chosen.float_layers)}
     return {**about, "calibration": {"data": data, "slices": slices}}
 
 

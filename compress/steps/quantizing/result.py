@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from compress.bench.latency import LatencySamples
 from compress.bench.report import current_environment
 from compress.bench.stats import Interval
+from compress.evaluate.quantized import SCHEMA, FileFacts, QuantizeRecord, Ratio
 from compress.evaluate.summary import EvaluationReport
 from compress.files import digest_file
 from compress.runtime.modelfile import ModelFile
 from compress.steps.quantizing.search import Found
 from compress.text import interval
-
-SCHEMA = 1
-"""The version of the record; raise when its meaning changes."""
 
 
 @dataclass(frozen=True)
@@ -60,26 +57,30 @@ class Quantized:
             f"times as fast as itself, on {current_environment().cpu}."
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """The record: what was measured, raw times included."""
-        return {
-            "schema": SCHEMA,
-            "phantom": self.phantom,
-            "kind": self.kind,
-            "improvement": self.faster,
-            "file": {"name": self.path.name, "sha256": digest_file(self.path), "bytes": self.path.stat().st_size},
-            "source": {"name": self.source.path.name, "sha256": self.source.sha256, "bytes": self.source.size},
-            "method": self.method,
-            "float_layers": list(self.float_layers),
-            "layers": self.layers,
-            "dice_before": self.before.dice,
-            "dice_after": self.after.dice,
-            "volumes": len(self.after.volumes),
-            "speedup": vars(self.speedup),
-            "control": vars(self.latency.control_ratio),
-            "latency_s": {name: list(times) for name, times in self.latency.samples.items()},
-            "warnings": list(self.latency.warnings),
-            "environment": vars(current_environment()),
-            "trials": [trial.to_json() for trial in self.search.trials] if self.search else [],
-            "layer_errors": self.search.errors if self.search else {},
-        }
+    def record(self) -> QuantizeRecord:
+        """What is stored beside the file."""
+        return QuantizeRecord(
+            schema=SCHEMA,
+            phantom=self.phantom,
+            kind=self.kind,
+            improvement=self.faster,
+            file=FileFacts(self.path.name, digest_file(self.path), self.path.stat().st_size),
+            source=FileFacts(self.source.path.name, self.source.sha256, self.source.size),
+            method=self.method,
+            float_layers=self.float_layers,
+            layers=self.layers,
+            dice_before=self.before.dice,
+            dice_after=self.after.dice,
+            volumes=len(self.after.volumes),
+            speedup=_ratio(self.speedup),
+            control=_ratio(self.latency.control_ratio),
+            latency_s={name: list(times) for name, times in self.latency.samples.items()},
+            warnings=self.latency.warnings,
+            environment=vars(current_environment()),
+            trials=self.search.trials if self.search else (),
+            layer_errors=self.search.errors if self.search else {},
+        )
+
+
+def _ratio(found: Interval) -> Ratio:
+    return Ratio(found.median, found.low, found.high)

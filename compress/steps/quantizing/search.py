@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from compress.errors import GateError
+from compress.evaluate.quantized import Trial
 from compress.export.quantize import Calibration, calibrate, convolutions, fill_shapes, quantize_int8
 from compress.progress import Progress
 from compress.runtime.predict import Run
@@ -20,18 +20,6 @@ RANKING_IMAGES = 8
 
 Score = Callable[[Path, str], float]
 """(file, name for progress) -> mean 3D Dice."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One INT8 file that was scored."""
-
-    method: str
-    keep_float: tuple[str, ...]
-    dice: float
-
-    def to_json(self) -> dict[str, Any]:
-        return {"method": self.method, "float_layers": list(self.keep_float), "dice": self.dice}
 
 
 @dataclass(frozen=True)
@@ -127,12 +115,12 @@ class Search:
         tried = max(self.trials, key=lambda trial: trial.dice)
         return GateError(
             f"No choice of INT8 layers keeps the Dice at {least_dice:.4f}: the best reached {tried.dice:.4f} "
-            f"({tried.method}, {len(tried.keep_float)} of {layers} layers in float).",
+            f"({tried.method}, {len(tried.float_layers)} of {layers} layers in float).",
             cure="Allow a larger --budget, or keep the float file.",
         )
 
     def _found(self, trial: Trial, errors: dict[str, float]) -> Found:
-        return Found(self._place(trial.method, len(trial.keep_float)), trial, tuple(self.trials), errors)
+        return Found(self._place(trial.method, len(trial.float_layers)), trial, tuple(self.trials), errors)
 
     def _place(self, method: str, in_float: int) -> Path:
         return self.folder / f"{method}-{in_float}.onnx"

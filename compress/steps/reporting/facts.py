@@ -16,6 +16,7 @@ from compress.bundle.files import read_manifest
 from compress.bundle.manifest import Manifest
 from compress.errors import InputError
 from compress.evaluate.noninferiority import interval
+from compress.evaluate.quantized import QuantizeRecord, read_quantize_record
 from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.verdict import Verdict
 from compress.files import digest_file, read_json
@@ -66,8 +67,8 @@ class RunFacts:
     """Provider -> what was measured on it."""
     verdicts: list[tuple[str | None, Verdict]]
     """(address of its page from the run folder, None where there is no page; the verdict)."""
-    quantized: list[tuple[str, dict[str, Any]]]
-    """(network, the record of `quantize`)."""
+    quantized: list[tuple[str, QuantizeRecord]]
+    """(network, what was measured of its quantized file)."""
     data: dict[str, Any]
     split: dict[str, Any]
     environment: dict[str, Any]
@@ -175,17 +176,14 @@ def _verdict(path: Path, present: Mapping[str, str]) -> tuple[str | None, Verdic
     return link, verdict
 
 
-def _quantized(network: Network, unread: list[str]) -> list[tuple[str, dict[str, Any]]]:
+def _quantized(network: Network, unread: list[str]) -> list[tuple[str, QuantizeRecord]]:
     paths = network.stage.quantize_records()
     return [(network.name, record) for record in _each(_quantize_record, paths, unread)]
 
 
-def _quantize_record(path: Path) -> dict[str, Any]:
-    document = read_json(path)
-    wanted = {"phantom", "kind", "improvement", "file", "method", "float_layers", "layers", "dice_before", "speedup"}
-    if not isinstance(document, dict) or not wanted <= document.keys():
-        raise InputError("Not a record of this version of quantize.", cure="Quantize again.")
-    file = path.with_name(document["file"]["name"])
-    if not file.is_file() or digest_file(file) != document["file"]["sha256"]:
+def _quantize_record(path: Path) -> QuantizeRecord:
+    record = read_quantize_record(path)
+    file = path.with_name(record.file.name)
+    if not file.is_file() or digest_file(file) != record.file.sha256:
         raise InputError(f"It speaks of an earlier {file.name}.", cure="Quantize again.")
-    return document
+    return record

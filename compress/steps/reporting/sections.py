@@ -149,13 +149,14 @@ def _point(bench: BenchReport, model: ModelBench, base: ModelBench) -> TradeoffP
 def _quantized_table(facts: RunFacts) -> Markup:
     rows = []
     for name, record in facts.quantized:
-        ratio, float_layers = record["speedup"], f"{len(record['float_layers'])} of {record['layers']}"
-        times = interval(ratio["median"], ratio["low"], ratio["high"])
-        before, after = record["dice_before"]["mean"], record["dice_after"]["mean"]
+        ratio, float_layers = record.speedup, f"{len(record.float_layers)} of {record.layers}"
+        times = interval(ratio.median, ratio.low, ratio.high)
+        before, after = record.dice_before["mean"], record.dice_after["mean"]
         dice = [f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}"]
-        size = mib(record["file"]["bytes"])
-        better = "yes" if record["improvement"] else "NO"
-        rows.append([name, record["kind"], record["method"] or MISSING, float_layers, times, size, *dice, better])
+        better = "yes" if record.improvement else "NO"
+        rows.append(
+            [name, record.kind, record.method or MISSING, float_layers, times, mib(record.file.bytes), *dice, better]
+        )
     heads = ["network", "kind", "calibration", "layers kept float", "speed-up over float (95% interval)", "file (MiB)"]
     mark = phantom_mark(facts.phantom)
     heads += [f"Dice float{mark}", f"Dice{mark}", f"difference{mark}", "improvement"]

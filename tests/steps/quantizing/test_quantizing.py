@@ -204,5 +204,5 @@ def test_the_search_keeps_the_fewest_layers_in_float_worst_first(layers, enough)
             search.run(["minmax"], least_dice=0.8)
         return
     found = search.run(["minmax"], least_dice=0.8)
-    assert found.chosen.keep_float == tuple(f"layer{layers - 1 - i}" for i in range(enough))
+    assert found.chosen.float_layers == tuple(f"layer{layers - 1 - i}" for i in range(enough))
     assert len(search.trials) <= 2 + 2 * np.log2(layers)
