@@ -7,6 +7,7 @@ import pytest
 from compress.data.colours import OTHER_COLOURS, STRUCTURE_COLOURS, structure_colours
 from compress.errors import DataError, InputError
 from compress.report import plots
+from compress.report.style import picture
 from compress.text import si
 
 RNG = np.random.default_rng(0)
@@ -86,6 +87,18 @@ def test_nothing_to_draw_is_an_error(draw, tmp_path):
 def test_only_png(tmp_path):
     with pytest.raises(InputError, match=r"PNG files, got 'a\.pdf'"):
         plots.layer_summary(tmp_path / "a.pdf", LAYERS)
+
+
+def test_a_dollar_is_drawn_as_a_character(tmp_path):
+    with picture(tmp_path / "a.png", "a$b$c", size=(4, 2)) as figure:
+        (title,) = figure.texts
+        assert title.get_text() == "a$b$c" and not title.get_parse_math()
+    assert matplotlib.rcParams["text.parse_math"], "the caller's settings come back"
+
+
+def test_other_warnings_are_still_told(tmp_path):
+    with pytest.raises(UserWarning, match="identical low"), picture(tmp_path / "a.png", "t", size=(4, 2)) as figure:
+        figure.subplots().set_xlim(1, 1)
 
 
 @pytest.mark.parametrize(

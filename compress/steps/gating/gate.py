@@ -14,11 +14,12 @@ from compress.evaluate.verdict import Named, Verdict
 from compress.evaluate.verdict_table import markdown
 from compress.files import read_json, write_json, write_text
 from compress.report.gate_page import write_gate_page
-from compress.report.pair_overlays import pick_pairs, save_pair_overlays
+from compress.report.slice_pictures import save_slices
+from compress.report.slices import pick_pairs, slices_of_cases
 from compress.rundir import GateFiles
 from compress.runtime.segmenter import Segmenter
 from compress.steps.gating.refusals import check_cohort, open_pair
-from compress.steps.gating.scores import Scored, differing_slices, score_file
+from compress.steps.gating.scores import Scored, score_file
 from compress.steps.networks import display_names, folder_name
 from compress.steps.workspace import Workspace
 
@@ -70,10 +71,12 @@ def _write(ws: Workspace, files: GateFiles, verdict: Verdict, baseline: Scored, 
     write_json(files.baseline, baseline.report.to_json())
     write_json(files.candidate, candidate.report.to_json())
     write_text(files.summary, markdown(verdict))
-    items = pick_pairs(differing_slices(ws.evaluation, baseline, candidate))
+    cases = ws.evaluation.cases
+    masks = ((baseline.mask(index), candidate.mask(index)) for index in range(len(cases)))
+    items = pick_pairs(slices_of_cases(cases, masks))
     names = verdict.baseline.name, verdict.candidate.name
     title = f"{names[1]} against {names[0]}: where they differ most"
-    save_pair_overlays(files.overlays, items, title, ws.labels, names=names, phantom=verdict.phantom)
+    save_slices(files.overlays, items, title, ws.labels, columns=names, phantom=verdict.phantom)
     write_json(files.verdict, verdict.to_json())
     write_gate_page(files.root)
 

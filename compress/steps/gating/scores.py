@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from compress import __version__
-from compress.data.layouts import read_volume
 from compress.data.volume import Volume
 from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.surface import hd95
 from compress.files import atomic_path, digest_json
-from compress.report.pair_overlays import PairItem, pair_items
 from compress.rundir import GateScores
 from compress.runtime.segmenter import Segmenter
 from compress.steps.reuse import Result
@@ -60,17 +57,6 @@ def score_file(ws: Workspace, model: Segmenter, cohort: Cohort, *, name: str) ->
     )
     result.store(report.to_json())
     return Scored(report, folder)
-
-
-def differing_slices(cohort: Cohort, baseline: Scored, candidate: Scored) -> Iterator[PairItem]:
-    """Every slice of the cohort on which a heart is, with both networks' masks."""
-    for index, case in enumerate(cohort.cases):
-        volume = read_volume(case)
-        assert volume.mask is not None
-        masks = baseline.mask(index), candidate.mask(index)
-        yield from pair_items(
-            volume.image, volume.mask, *masks, name=case.name, patient=case.patient, spacing_mm=volume.spacing
-        )
 
 
 def _inputs(model: Segmenter, cohort: Cohort) -> dict[str, object]:

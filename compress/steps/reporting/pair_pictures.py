@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from compress.data.cache import prepare
-from compress.data.layouts import read_volume
 from compress.data.preprocess import Preprocessing
 from compress.data.volume import Case
 from compress.evaluate.summary import EvaluationReport
 from compress.models.checkpoint import Checkpoint, load
-from compress.report.pair_overlays import PairItem, pair_items, pick_pairs, save_pair_overlays
+from compress.report.slice_pictures import save_slices
+from compress.report.slices import pick_pairs, slices_of_cases
 from compress.rundir import cache_dir
 from compress.runtime.predict import predict_mask
 from compress.steps.reporting.facts import Network, dice_per_volume
@@ -50,9 +50,10 @@ def pair_picture(ws: Workspace, dense: Network, pruned: Network) -> Path | None:
     if stage.pairs.is_file() and result.stored() is not None:
         return stage.pairs
     stage.pairs_record.unlink(missing_ok=True)
-    items = pick_pairs(_slices(ws, cases, load(dense.stage.final), load(stage.final), pruned.name), worst=WORST)
     title, names = f"{pruned.name} beside {dense.name}", (dense.name, pruned.name)
-    save_pair_overlays(stage.pairs, items, title, ws.labels, names=names, phantom=ws.validation.phantom)
+    masks = _masks(ws, cases, (load(dense.stage.final), load(stage.final)), f"Drawing {title}")
+    items = pick_pairs(slices_of_cases(cases, masks), worst=WORST)
+    save_slices(stage.pairs, items, title, ws.labels, columns=names, phantom=ws.validation.phantom)
     result.store({})
     return stage.pairs
 
@@ -75,15 +76,13 @@ def _chosen(ws: Workspace, dense: EvaluationReport, pruned: EvaluationReport) ->
     return [cases[name] for name in largest_losses(dense, pruned) if name in cases]
 
 
-def _slices(ws: Workspace, cases: list[Case], dense: Checkpoint, pruned: Checkpoint, name: str) -> Iterator[PairItem]:
-    with ws.progress.task(f"Drawing {name} beside the dense network", len(cases)) as task:
+def _masks(
+    ws: Workspace, cases: list[Case], checkpoints: tuple[Checkpoint, ...], task_name: str
+) -> Iterator[list[np.ndarray]]:
+    """Every case's masks by each network, predicted when asked for."""
+    with ws.progress.task(task_name, len(cases)) as task:
         for case in cases:
-            volume = read_volume(case)
-            assert volume.mask is not None
-            masks = [_mask(ws, case, checkpoint) for checkpoint in (dense, pruned)]
-            yield from pair_items(
-                volume.image, volume.mask, *masks, name=case.name, patient=case.patient, spacing_mm=volume.spacing
-            )
+            yield [_mask(ws, case, checkpoint) for checkpoint in checkpoints]
             task.advance(info=case.name)
 
 

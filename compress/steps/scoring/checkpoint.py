@@ -13,7 +13,8 @@ from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.surface import hd95
 from compress.files import digest_json, read_json, write_text
 from compress.models.checkpoint import Checkpoint, Meta, load, read_meta
-from compress.report.overlays import SliceItem, pick_slices, save_overlays, slice_items
+from compress.report.slice_pictures import save_slices
+from compress.report.slices import SlicePicture, pick_slices, slices_of
 from compress.rundir import ScoreFiles, Stage
 from compress.steps.reuse import Result, intact
 from compress.steps.scoring.cohort import score_cohort, torch_run
@@ -37,11 +38,10 @@ def evaluate_checkpoint(
         return kept
     run = torch_run(checkpoint.network, resolve_device(ws.config.experiment.device))
     rules = Preprocessing.from_json(checkpoint.meta.preprocessing)
-    items: list[SliceItem] = []
+    items: list[SlicePicture] = []
 
     def collect(volume: Volume, mask: np.ndarray) -> None:
-        assert volume.mask is not None
-        items.extend(slice_items(volume.image, volume.mask, mask, name=volume.case.name, spacing_mm=volume.spacing))
+        items.extend(slices_of(volume, [mask]))
 
     report = score_cohort(ws, run, cohort, rules, name=f"Evaluating {name}", surface=hd95, watch=collect)
     _pictures(ws, items, folder, name, phantom=cohort.phantom)
@@ -95,9 +95,9 @@ def _data_line(ws: Workspace, cohort: Cohort) -> str:
     return f"{kind} {patients} patients, {len(cohort.cases)} volumes.{note}"
 
 
-def _pictures(ws: Workspace, items: list[SliceItem], folder: Path, name: str, *, phantom: bool) -> None:
+def _pictures(ws: Workspace, items: list[SlicePicture], folder: Path, name: str, *, phantom: bool) -> None:
     for kind, chosen in pick_slices(items, ws.config.evaluation.num_visuals).items():
         path = ScoreFiles(folder).overlay(kind)
         path.unlink(missing_ok=True)
         if chosen:
-            save_overlays(path, chosen, f"{name}: {kind} slices", ws.labels, phantom=phantom)
+            save_slices(path, chosen, f"{name}: {kind} slices", ws.labels, phantom=phantom)

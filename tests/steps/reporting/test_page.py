@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 from page_kit import HOSTILE, cohort, finished_run, write_bench, write_gate
 
+from compress.data.volume import Case
 from compress.errors import InputError
 from compress.evaluate.verdict import Verdict
 from compress.files import read_json, write_json
 from compress.report.gate_page import write_gate_page
 from compress.report.html import group
-from compress.report.overlays import SliceItem, save_overlays
 from compress.report.page_parts import REASONS_ON_RUN_PAGE
+from compress.report.slice_pictures import save_slices
+from compress.report.slices import SlicePicture
 from compress.rundir import GateFiles
 from compress.steps.reporting.facts import gather, paired_difference
 from compress.steps.reporting.page import write_run_page
@@ -158,7 +160,9 @@ def test_verdicts_stand_above_the_figures(ws):
 @pytest.mark.parametrize(("dice", "word"), [(0.9, "ACCEPTED"), (0.8, "REFUSED")])
 def test_the_gate_page(tmp_path, dice, word):
     verdict = write_gate(tmp_path, dice=dice, phantom=False)
-    save_overlays(GateFiles(tmp_path).overlays, [SliceItem(*[np.eye(20, dtype=np.uint8)] * 3, "p")], "t", {"RV": 1})
+    mask = np.eye(20, dtype=np.uint8)
+    item = SlicePicture(mask, mask, (mask,), Case("p", "", tmp_path, None))
+    save_slices(GateFiles(tmp_path).overlays, [item], "t", {"RV": 1})
     page = write_gate_page(tmp_path)
     markup = page.read_text()
     found = Reader(markup)

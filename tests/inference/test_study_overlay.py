@@ -4,46 +4,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from compress.errors import DataError
-from compress.inference import study_overlay
-from compress.report.mask_overlay import Strip, save_mask_overlay, spread_slices
-from compress.report.style import picture
+from compress.inference.study_overlay import draw_overlay, spread_slices
 
 LABELS = {"RV": 1, "MYO": 2, "LV": 3}
 FLAG = {"kind": "gap", "message": "There is no LV in slice 4."}
-
-
-@pytest.mark.parametrize("name", [r"p$\frac$q", "a$b$c", "心臓_1", "a\tb"])
-def test_any_name_can_be_drawn(tmp_path: Path, name: str) -> None:
-    mask = np.zeros((3, 16, 16), np.uint8)
-    mask[1, 4:9, 4:9] = 3
-    strip = Strip(name, np.zeros(mask.shape, np.float32), mask, (8.0, 1.5, 1.5))
-    colours = dict.fromkeys(LABELS, "#FF0000")
-    path = save_mask_overlay(tmp_path / "a.png", [strip], name, labels=LABELS, colours=colours)
-    bare = save_mask_overlay(tmp_path / "b.png", [strip], "", labels=LABELS, colours=colours)
-    assert path.read_bytes() != bare.read_bytes()
-
-
-def test_a_dollar_is_drawn_as_a_character(tmp_path: Path) -> None:
-    with picture(tmp_path / "a.png", "a$b$c", size=(4, 2)) as figure:
-        (title,) = figure.texts
-        assert title.get_text() == "a$b$c" and not title.get_parse_math()
-    assert matplotlib.rcParams["text.parse_math"], "the caller's settings come back"
-
-
-def test_other_warnings_are_still_told(tmp_path: Path) -> None:
-    with pytest.raises(UserWarning, match="identical low"), picture(tmp_path / "a.png", "t", size=(4, 2)) as figure:
-        figure.subplots().set_xlim(1, 1)
-
-
-def test_no_strips_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="No volumes"):
-        save_mask_overlay(tmp_path / "a.png", [], "t", labels=LABELS, colours={})
 
 
 def test_slices_are_spread_over_the_heart() -> None:
@@ -53,7 +21,9 @@ def test_slices_are_spread_over_the_heart() -> None:
     assert spread_slices(mask, 6) == [2, 3, 4]
 
 
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, frames: int = 1, **changes: Any) -> tuple[list[str], str]:
+def told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, frames: int = 1, output: str = "p1.nii.gz", **changes: Any
+) -> tuple[list[str], str]:
     """(every text of the picture, its title) of one study with one image."""
     voxels = np.zeros((2, 16, 16), np.float32)
     labels = np.zeros((frames, *voxels.shape), np.uint8)
@@ -61,8 +31,8 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, frames: int = 1, **
     file = SimpleNamespace(
         frames=frames, is_cine=frames > 1, spacing=(8.0, 1.5, 1.5), volumes=lambda: iter([voxels] * frames)
     )
-    image: Any = SimpleNamespace(source=SimpleNamespace(output="p1.nii.gz"), file=file, labels=labels)
-    own = {"mask": "p1.nii.gz", "flags": [], "concerns": [], **changes.pop("image", {})}
+    image: Any = SimpleNamespace(source=SimpleNamespace(output=output), file=file, labels=labels)
+    own = {"mask": output, "flags": [], "concerns": [], **changes.pop("image", {})}
     document = {
         "study": "p1",
         "labels": LABELS,
@@ -76,10 +46,16 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, frames: int = 1, **
     found: list[Figure] = []
     save = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda self, *args, **more: (found.append(self), save(self, *args, **more)))
-    assert study_overlay.draw_overlay(tmp_path / "p1.png", [image], document).is_file()
+    assert draw_overlay(tmp_path / "p1.png", [image], document).is_file()
     (figure,) = found
     texts = [text.get_text() for text in figure.texts] + [axes.get_ylabel() for axes in figure.axes]
     return [text for text in texts if text], figure.get_suptitle()
+
+
+@pytest.mark.parametrize("name", [r"p$\frac$q", "a$b$c", "心臓_1", "a\tb"])
+def test_any_name_can_be_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    texts, title = told(tmp_path, monkeypatch, study=name, output=f"{name}.nii.gz")
+    assert name in texts and title.endswith(", LV EF 55%")
 
 
 def test_a_still_image_names_no_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
