@@ -14,14 +14,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from compress.bench.latency import LatencySamples, measure_latency
+from compress.bench.latency import LatencySamples, time_files
 from compress.bench.stats import median
 from compress.export.onnx import export_onnx
 from compress.files import read_json
 from compress.models.checkpoint import Checkpoint, load
 from compress.models.cost import count_macs, count_parameters
 from compress.report.style import INK, MARKERS, SERIES_COLOURS, picture
-from compress.runtime.session import open_session
 
 SIZE = (160, 160)
 NAMES = {
@@ -59,11 +58,11 @@ def points(run: Path) -> list[Point]:
 
 def timed(dense: Checkpoint, networks: dict[str, Checkpoint], rounds: int) -> LatencySamples:
     with tempfile.TemporaryDirectory() as folder:
-        sessions = {}
-        for name, checkpoint in {"dense": dense, **networks}.items():
-            path = export_onnx(checkpoint.network, Path(folder) / f"{name}.onnx", divisor=checkpoint.network.divisor)
-            sessions[name] = open_session(path, spinning="per-run")
-        return measure_latency(sessions, shape=(1, 1, *SIZE), rounds=rounds)
+        paths = {
+            name: export_onnx(checkpoint.network, Path(folder) / f"{name}.onnx", divisor=checkpoint.network.divisor)
+            for name, checkpoint in {"dense": dense, **networks}.items()
+        }
+        return time_files(paths, shape=(1, 1, *SIZE), rounds=rounds)
 
 
 def table(dense: Checkpoint, dense_dice: float, found: list[Point], latency: LatencySamples) -> str:

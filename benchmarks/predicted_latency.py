@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from compress.bench.latency import LatencySamples, measure_latency
+from compress.bench.latency import LatencySamples, time_files
 from compress.bench.layer_costs import LatencyModel, measure_latency_model, sample_widths
 from compress.bench.stats import median
 from compress.export.onnx import export_onnx
 from compress.models.unet import UNet, dense_widths, initialise
 from compress.runtime.machine import cpu_model
 from compress.runtime.providers import find_provider
-from compress.runtime.session import open_session
 
 TARGETS = (0.5, 0.25, 0.1, 0.05)
 CLASSES = 4
@@ -87,11 +86,9 @@ def choose(model: LatencyModel, settings: np.ndarray, depth: int) -> dict[float,
 
 def compare(dense: Path, candidate: Path, *, size: int, threads: int, rounds: int) -> LatencySamples:
     """The dense network and a chosen one, timed in turn."""
-    sessions = {
-        name: open_session(path, threads=threads, spinning="per-run")
-        for name, path in (("dense", dense), ("candidate", candidate))
-    }
-    return measure_latency(sessions, shape=(1, 1, size, size), rounds=rounds)
+    return time_files(
+        {"dense": dense, "candidate": candidate}, shape=(1, 1, size, size), threads=threads, rounds=rounds
+    )
 
 
 def table(

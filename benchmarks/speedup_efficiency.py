@@ -20,14 +20,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from compress.bench.latency import LatencySamples, measure_latency
+from compress.bench.latency import LatencySamples, time_files
 from compress.bench.model_facts import read_facts
 from compress.bench.stats import median
 from compress.export.onnx import export_onnx
 from compress.models.unet import UNet, dense_widths, initialise
 from compress.prune import find_groups, rank, rebuild
 from compress.runtime.machine import cpu_model
-from compress.runtime.session import open_session
 
 RATIOS = (0.25, 0.5, 0.6, 0.75)
 GOAL = 0.85
@@ -112,8 +111,7 @@ def measure(
         built = {"dense": network, **{name: make(network, example, ratio) for name, make in makers.items()}}
         paths = {n: export_onnx(m, Path(folder) / f"{n}.onnx", divisor=network.divisor) for n, m in built.items()}
         macs = {name: read_facts(path, shape=shape).macs for name, path in paths.items()}
-        sessions = {n: open_session(p, threads=arguments.threads, spinning="per-run") for n, p in paths.items()}
-        latency = measure_latency(sessions, shape=shape, rounds=arguments.rounds)
+        latency = time_files(paths, shape=shape, threads=arguments.threads, rounds=arguments.rounds)
     control = latency.control_ratio
     print(f"ratio {ratio}: A/A control {control.median:.3f} ({control.low:.3f}-{control.high:.3f})", flush=True)
     return [row(name, ratio, latency, macs, arguments.threads) for name in makers]

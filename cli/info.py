@@ -85,7 +85,8 @@ def _network(card: ModelCard) -> Iterator[tuple[str, str]]:
         yield (
             "widths",
             ", ".join(
-                f"{name} {'-'.join(map(str, _listed(width)))}" for name, width in sorted(widths.items(), key=_along)
+                f"{name} {'-'.join(map(str, width if isinstance(width, list) else [width]))}"
+                for name, width in sorted(widths.items(), key=_along)
             ),
         )
     yield "stage", str(card.provenance.get("stage", "unknown"))
@@ -140,10 +141,6 @@ def _along(block: tuple[str, object]) -> tuple[int, int]:
     name, _, number = block[0].partition(".")
     places = ("encoders", "bottleneck", "decoders")
     return places.index(name) if name in places else len(places), int(number) if number.isdecimal() else 0
-
-
-def _listed(width: object) -> list[object]:
-    return width if isinstance(width, list) else [width]
 
 
 def _short(digest: object) -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from compress.bundle.ship import ShipRequest
+from compress.data.volume import ACDC_LABELS, PHASES, Case, Volume
 from compress.evaluate.quantized import FileFacts, QuantizeRecord, Ratio
 from compress.evaluate.summary import EvaluationReport, evaluate, score_volume
 from compress.evaluate.verdict import SCHEMA, Endpoint, LimitCheck, Named, Verdict
 from compress.evaluate.verdict_table import markdown
 from compress.files import digest_file, write_json, write_text
 
-LABELS = {"RV": 1, "MYO": 2, "LV": 3}
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -27,12 +27,9 @@ def scores(*, lost: int = 0) -> EvaluationReport:
         reference[:, 4:20, column : column + 6] = value
     prediction = reference.copy()
     prediction[:, 20 - lost : 20] = 0
-    spacing = {"spacing_mm": (8.0, 1.5, 1.5), "labels": LABELS, "group": "NOR"}
-    return evaluate(
-        score_volume(prediction, reference, patient=name, phase=phase, **spacing)
-        for name in ("patient001", "patient002")
-        for phase in ("ED", "ES")
-    )
+    cases = [Case(name, phase, Path(name), None, "NOR") for name in ("patient001", "patient002") for phase in PHASES]
+    volumes = [Volume(case, reference, reference, (8.0, 1.5, 1.5), np.eye(4)) for case in cases]
+    return evaluate(score_volume(prediction, volume, labels=ACDC_LABELS) for volume in volumes)
 
 
 def make_verdict(candidate: Path, baseline: Path, *, accepted: bool = True, phantom: bool = True) -> Verdict:

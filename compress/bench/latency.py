@@ -11,15 +11,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from compress.bench.stats import MIN_SAMPLES_P90, Interval, paired_ratio, spread
 from compress.errors import ConfigError
+from compress.runtime.session import open_session
 
 MAX_CONTROL_SHIFT = 0.05
 MAX_SPREAD = 0.25
+SEED = 0
+"""Of the images that are timed, and of the bootstrap."""
 
 
 class Runner(Protocol):
@@ -39,18 +43,17 @@ class LatencySamples:
     """Per model, the baseline first."""
     control: tuple[float, ...]
     """The baseline's second series."""
-    seed: int = 0
     device: dict[str, tuple[float, ...]] = field(default_factory=dict)
     """Per model on a GPU, in the same rounds: input and output on the device, nothing copied. Empty on the CPU."""
 
     @property
     def control_ratio(self) -> Interval:
         """Baseline over its own second series: should hold 1."""
-        return paired_ratio(self.samples[self.baseline], self.control, seed=self.seed)
+        return paired_ratio(self.samples[self.baseline], self.control, seed=SEED)
 
     def speedup(self, name: str) -> Interval:
         """Baseline time over the model's time in the same round: above 1 is faster."""
-        return paired_ratio(self.samples[self.baseline], self.samples[name], seed=self.seed)
+        return paired_ratio(self.samples[self.baseline], self.samples[name], seed=SEED)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -73,13 +76,32 @@ class LatencySamples:
         return tuple(found)
 
 
+def time_files(
+    models: Mapping[str, Path],
+    *,
+    shape: tuple[int, int, int, int],
+    provider: str = "cpu",
+    threads: int | None = None,
+    rounds: int = 100,
+    warmup: int = 5,
+) -> LatencySamples:
+    """Open ONNX files (name -> file, the baseline first) and time them as `measure_latency` does.
+
+    Raises what `open_session` raises.
+    """
+    sessions = {
+        name: open_session(path, provider=provider, threads=threads, spinning="per-run")
+        for name, path in models.items()
+    }
+    return measure_latency(sessions, shape=shape, rounds=rounds, warmup=warmup)
+
+
 def measure_latency(
     sessions: Mapping[str, Runner],
     *,
     shape: tuple[int, int, int, int],
     rounds: int = 100,
     warmup: int = 5,
-    seed: int = 0,
     on_device: Callable[[str, np.ndarray], Callable[[], object] | None] = lambda name, images: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> LatencySamples:
@@ -87,15 +109,14 @@ def measure_latency(
 
     Open the sessions with `spinning="per-run"`, or the idle threads of one slow the next. Times include copies to
     and from a GPU; `on_device` gives the run of one model without them, None where there is none. `clock` gives
-    seconds. Raises `ConfigError` without sessions,
-    rounds or warm-up, and what `Session.run` raises.
+    seconds. Raises `ConfigError` without sessions, rounds or warm-up, and what `Session.run` raises.
     """
     if not sessions or rounds < 1 or warmup < 1:
         raise ConfigError(
             f"Latency needs a model, a round and a warm-up round; got {len(sessions)} model(s), "
             f"{rounds} round(s) and {warmup} warm-up round(s)."
         )
-    images = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+    images = np.random.default_rng(SEED).standard_normal(shape).astype(np.float32)
     baseline = next(iter(sessions))
     hosted = {name: partial(runner.run, images) for name, runner in sessions.items()}
     bound = {name: run for name in sessions if (run := on_device(name, images))}
@@ -109,7 +130,6 @@ def measure_latency(
         baseline=baseline,
         samples=dict(zip(hosted, times[:count], strict=True)),
         control=times[count],
-        seed=seed,
         device=dict(zip(bound, times[count + 1 :], strict=True)),
     )
 

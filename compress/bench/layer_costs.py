@@ -18,8 +18,10 @@ import onnxruntime as ort
 
 from compress import records
 from compress.bench.layer_fit import Measured, features
-from compress.bench.node_profile import Layer, NodeProfile, network_layers, profile_nodes
+from compress.bench.model_facts import network_layers
+from compress.bench.node_profile import NodeProfile, profile_nodes
 from compress.errors import ConfigError, InputError, ModelFileError
+from compress.models.layers import Layer
 from compress.runtime.machine import available_cores, cpu_model
 from compress.runtime.providers import find_provider
 
@@ -39,6 +41,19 @@ class Sample:
     """Median wall time of a run without profiling."""
     leave_one_out_error: float
     """Predicted over measured, minus 1, by a model fitted without this sample."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What samples were timed under."""
+
+    provider: str
+    block: int
+    """Channels per vector block."""
+    threads: int
+    batch: int
+    size: tuple[int, int]
+    """(H, W)."""
 
 
 @dataclass(frozen=True)
@@ -155,28 +170,23 @@ def measure_latency_model(
     nothing or too few samples, `ModelFileError` for files of different topologies.
     """
     _refuse(provider, len(paths))
-    layers = [network_layers(path, size=size, batch=batch) for path in paths]
+    layers = [network_layers(path, size=size) for path in paths]
     _check_topology(paths, layers)
     profiles = profile_nodes(paths, size=size, batch=batch, provider=provider, threads=threads, rounds=rounds)
     block = find_provider(provider).alignment
-    return fit_latency_model(layers, profiles, provider=provider, block=block, threads=threads, batch=batch, size=size)
+    return fit_latency_model(layers, profiles, Conditions(provider, block, threads or available_cores(), batch, size))
 
 
 def fit_latency_model(
     layers: Sequence[Sequence[Layer]],
     profiles: Sequence[NodeProfile],
-    *,
-    provider: str,
-    block: int,
-    threads: int | None,
-    batch: int,
-    size: tuple[int, int],
+    conditions: Conditions,
 ) -> LatencyModel:
-    """Fit what `profile_nodes` measured of networks with these layers; `block` is in channels.
+    """Fit what `profile_nodes` measured of networks with these layers.
 
     Raises `ModelFileError` when a layer has no node.
     """
-    data = Measured.gather(layers, profiles, block=block)
+    data = Measured.gather(layers, profiles, block=conditions.block)
     everything = np.arange(len(profiles))
     coefficients, overhead = data.fit(everything)
     errors = []
@@ -194,13 +204,9 @@ def fit_latency_model(
             Sample(tuple(map(int, widths)), float(wall), error)
             for widths, wall, error in zip(data.outputs, data.wall, errors, strict=True)
         ),
-        provider=provider,
-        block=block,
-        threads=threads or available_cores(),
+        **vars(conditions),
         cpu=cpu_model(),
         onnxruntime=ort.__version__,
-        batch=batch,
-        size=size,
     )
 
 

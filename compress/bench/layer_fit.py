@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
-from compress.bench.node_profile import Kind, Layer, NodeProfile, match_layers
+from compress.bench.node_profile import NodeProfile, match_layers
 from compress.bench.stats import median
+from compress.models.layers import Kind, Layer
 
 FEATURES = ("constant", "work", "lone", "padded", "few", "inputs", "outputs", "ragged_outputs", "ragged_inputs")
 OWN: Mapping[Kind, tuple[str, ...]] = {

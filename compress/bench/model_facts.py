@@ -13,12 +13,14 @@ import onnx
 
 from compress.bench.onnx_graph import load_graph
 from compress.errors import ModelFileError
+from compress.models.layers import Layer
 
 Shape = tuple[int, ...]
 _FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE}
 _PASSED_ON = {"DequantizeLinear", "QuantizeLinear", "Cast", "Identity"}
 """Between a stored weight and the layer that multiplies with it, where the file is quantized."""
 _UNCOUNTED = {"QLinearConv", "ConvInteger", "QLinearMatMul", "MatMulInteger", "FusedConv", "Einsum"}
+"""Operators that multiply and are no layer here; those of `_READERS` join them where no stored weight is read."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class ModelFacts:
     In a quantized file: without scales and zero points.
     """
     macs: int
-    """Multiply-adds of convolutions and matrix products for ONE image."""
+    """Multiply-adds of convolutions and linear layers for ONE image."""
     widths: dict[str, int]
     """Output channels per convolution, by weight name, in graph order."""
     warnings: tuple[str, ...] = ()
@@ -41,29 +43,76 @@ class ModelFacts:
 def read_facts(path: Path, *, shape: tuple[int, int, int, int]) -> ModelFacts:
     """Count at one image of `shape` (N, C, H, W); N is ignored. Raises `ModelFileError`."""
     model = load_graph(path)
-    shapes = tensor_shapes(model, (1, *shape[1:]), path)
-    counted = [node for node in model.graph.node if node.op_type in MAC_RULES]
-    convolutions = [node for node in counted if node.op_type in ("Conv", "ConvTranspose")]
-    makers = {output: node for node in model.graph.node for output in node.output}
-    names = [layer_name(node.input[1], makers) for node in convolutions]
-    unknown = sorted({node.op_type for node in model.graph.node} & _UNCOUNTED)
+    layers, others = _layers(model, (1, *shape[1:]), path)
+    operators = {node.op_type for node in others}
+    unknown = sorted(operators & {*_UNCOUNTED, *_READERS})
     return ModelFacts(
         file_bytes=Path(path).stat().st_size,
         parameters=_parameters(model.graph),
-        macs=sum(_macs(node, shapes) for node in counted),
-        widths={name: _width(node, shapes) for name, node in zip(names, convolutions, strict=True)},
+        macs=sum(layer.macs for layer in layers),
+        widths={layer.name: layer.outputs for layer in layers if layer.kind != "linear"},
         warnings=(f"MACs leave out the operators {', '.join(unknown)}.",) if unknown else (),
     )
 
 
-def layer_name(weight: str, makers: Mapping[str, onnx.NodeProto]) -> str:
-    """The layer that a convolution's weight input belongs to, found where the weight is stored: "encoders.0.conv1".
+def network_layers(path: Path, *, size: tuple[int, int]) -> tuple[Layer, ...]:
+    """Convolutions, transposed convolutions and linear layers in graph order, for one image of `size` (H, W).
 
-    makers: every tensor's name -> the node that gives it.
+    A matrix product of two activations has no weights and is none. Raises `ModelFileError`.
     """
+    model = load_graph(path)
+    images = _images(model.graph)
+    channels = images[0].type.tensor_type.shape.dim[1].dim_value if len(images) == 1 else 0
+    return _layers(model, (1, channels, *size), path)[0]
+
+
+def _layers(model: onnx.ModelProto, shape: Shape, path: Path) -> tuple[tuple[Layer, ...], list[onnx.NodeProto]]:
+    """The layers, whether their weights are stored as they are or quantized, and every other node."""
+    shapes = tensor_shapes(model, shape, path)
+    stored = {t.name for t in model.graph.initializer}
+    makers = {output: node for node in model.graph.node for output in node.output}
+    layers, others = [], []
+    for node in model.graph.node:
+        weight = _source(node.input[1], makers) if node.op_type in _READERS else ""
+        if weight not in stored:
+            others.append(node)
+            continue
+        image, kernel, output = (_known(shapes, name, node) for name in (*node.input[:2], node.output[0]))
+        name = weight.removesuffix("_quantized").removesuffix(".weight")
+        attributes = {a.name: a.i for a in node.attribute}
+        layers.append(_READERS[node.op_type](name, image, kernel, output, attributes))
+    return tuple(layers), others
+
+
+def _source(weight: str, makers: Mapping[str, onnx.NodeProto]) -> str:
+    """Where a layer's weight is stored: "encoders.0.conv1.weight"; makers: tensor -> the node that gives it."""
     while weight in makers and makers[weight].op_type in _PASSED_ON:
         weight = makers[weight].input[0]
-    return weight.removesuffix("_quantized").removesuffix(".weight")
+    return weight
+
+
+def _convolution(name: str, image: Shape, weight: Shape, output: Shape, attributes: Mapping[str, int]) -> Layer:
+    groups, positions = attributes.get("group", 1), prod(output[2:])
+    return Layer(name, "conv", weight[1] * groups, weight[0], prod(weight[2:]), positions, groups, positions)
+
+
+def _transposed(name: str, image: Shape, weight: Shape, output: Shape, attributes: Mapping[str, int]) -> Layer:
+    groups, kernel = attributes.get("group", 1), prod(weight[2:])
+    return Layer(name, "transposed", weight[0], weight[1] * groups, kernel, prod(output[2:]), groups, prod(image[2:]))
+
+
+def _linear(name: str, image: Shape, weight: Shape, output: Shape, attributes: Mapping[str, int]) -> Layer:
+    inputs, outputs = reversed(weight[-2:]) if attributes.get("transB") else weight[-2:]
+    positions = prod(output[1:-1])
+    return Layer(name, "linear", inputs, outputs, 1, positions, 1, positions)
+
+
+_READERS: Mapping[str, Callable[[str, Shape, Shape, Shape, Mapping[str, int]], Layer]] = {
+    "Conv": _convolution,
+    "ConvTranspose": _transposed,
+    "Gemm": _linear,
+    "MatMul": _linear,
+}
 
 
 def _parameters(graph: onnx.GraphProto) -> int:
@@ -74,41 +123,6 @@ def _parameters(graph: onnx.GraphProto) -> int:
     return sum(
         prod(t.dims) for t in graph.initializer if t.name not in scales and (t.data_type in _FLOATS or t.name in values)
     )
-
-
-def _convolution(inputs: list[Shape], output: Shape, node: onnx.NodeProto) -> int:
-    return prod(output) * prod(inputs[1][1:])
-
-
-def _transposed(inputs: list[Shape], output: Shape, node: onnx.NodeProto) -> int:
-    return prod(inputs[0]) * prod(inputs[1][1:])
-
-
-def _gemm(inputs: list[Shape], output: Shape, node: onnx.NodeProto) -> int:
-    flipped = any(a.name == "transA" and a.i for a in node.attribute)
-    return prod(output) * inputs[0][0 if flipped else 1]
-
-
-def _matmul(inputs: list[Shape], output: Shape, node: onnx.NodeProto) -> int:
-    return prod(output) * inputs[0][-1]
-
-
-MAC_RULES: Mapping[str, Callable[[list[Shape], Shape, onnx.NodeProto], int]] = {
-    "Conv": _convolution,
-    "ConvTranspose": _transposed,
-    "Gemm": _gemm,
-    "MatMul": _matmul,
-}
-"""Multiply-adds of one node from its input shapes and its output shape. Biases are not counted."""
-
-
-def _macs(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:
-    inputs = [_known(shapes, name, node) for name in node.input if name]
-    return MAC_RULES[node.op_type](inputs, _known(shapes, node.output[0], node), node)
-
-
-def _width(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:
-    return _known(shapes, node.output[0], node)[1]
 
 
 def _known(shapes: Mapping[str, Shape], name: str, node: onnx.NodeProto) -> Shape:
@@ -122,8 +136,7 @@ def tensor_shapes(model: onnx.ModelProto, shape: Shape, path: Path) -> dict[str,
     """Every tensor's shape when the only input is fixed to `shape`."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
-    stored = {t.name for t in fixed.graph.initializer}
-    images = [entry for entry in fixed.graph.input if entry.name not in stored]
+    images = _images(fixed.graph)
     if len(images) != 1:
         raise ModelFileError(f"{path} has {len(images)} inputs; expected one, the image.")
     declared = _dims(images[0])
@@ -141,6 +154,11 @@ def tensor_shapes(model: onnx.ModelProto, shape: Shape, path: Path) -> dict[str,
         raise ModelFileError(f"{path} does not accept an image of {shape}: {' '.join(str(fault).split())}.") from None
     known = {entry.name: _dims(entry) for entry in (*inferred.value_info, *inferred.input, *inferred.output)}
     return known | {t.name: tuple(t.dims) for t in inferred.initializer}
+
+
+def _images(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    stored = {t.name for t in graph.initializer}
+    return [entry for entry in graph.input if entry.name not in stored]
 
 
 def _sort(graph: onnx.GraphProto) -> None:

@@ -1,4 +1,4 @@
-"""Where a network's time goes: its layers read from the ONNX graph, and ONNX Runtime's own time of every node.
+"""Where a network's time goes: ONNX Runtime's own time of every node, and the layer that it belongs to.
 
 ONNX Runtime rewrites the graph before it runs it (it fuses activations, pads channels, inserts
 reorders), so a layer and its node share no name; `match_layers` finds them by operator and shape.
@@ -14,18 +14,16 @@ from dataclasses import dataclass
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import onnx
 
 from compress.bench.latency import Runner
-from compress.bench.model_facts import Shape, tensor_shapes
-from compress.bench.onnx_graph import load_graph
+from compress.bench.model_facts import Shape
 from compress.errors import EnvironmentFault, ModelFileError
+from compress.models.layers import Kind, Layer
 from compress.runtime.session import open_session
 
-Kind = Literal["conv", "transposed", "linear"]
 OPERATORS: dict[Kind, frozenset[str]] = {
     "conv": frozenset({"Conv", "FusedConv"}),
     "transposed": frozenset({"ConvTranspose"}),
@@ -39,28 +37,6 @@ _WARMUP = 3
 
 WIDEST_BLOCK = 16
 """ONNX Runtime pads channels to blocks of at most this many."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One operation with weights; two layers that differ only in name cost the same."""
-
-    name: str
-    kind: Kind
-    inputs: int
-    """Input channels."""
-    outputs: int
-    """Output channels."""
-    kernel: int
-    """Taps per input channel: 9 for 3x3."""
-    positions: int
-    """Output height x width."""
-    groups: int = 1
-
-    @property
-    def family(self) -> tuple[Kind, int, int, int]:
-        """What pruning channels does not change: (kind, kernel, positions, groups)."""
-        return self.kind, self.kernel, self.positions, self.groups
 
 
 @dataclass(frozen=True)
@@ -87,43 +63,6 @@ class NodeProfile:
     """In order of execution."""
     wall: tuple[float, ...]
     """Seconds per run WITHOUT profiling, in order of rounds."""
-
-
-def network_layers(path: Path, *, size: tuple[int, int], batch: int = 1) -> tuple[Layer, ...]:
-    """Convolutions, transposed convolutions and linear layers in graph order, for images of `size` (H, W).
-
-    A matrix product of two activations has no weights and is none. Raises `ModelFileError`.
-    """
-    model = load_graph(path)
-    stored = {t.name for t in model.graph.initializer}
-    images = [entry for entry in model.graph.input if entry.name not in stored]
-    channels = images[0].type.tensor_type.shape.dim[1].dim_value if len(images) == 1 else 0
-    shapes = tensor_shapes(model, (batch, channels, *size), path)
-    return tuple(_layer(n, shapes) for n in model.graph.node if n.op_type in _READERS and n.input[1] in stored)
-
-
-def _layer(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> Layer:
-    attributes = {a.name: a.i for a in node.attribute}
-    name = node.input[1].removesuffix(".weight")
-    return _READERS[node.op_type](name, shapes[node.input[1]], shapes[node.output[0]], attributes)
-
-
-def _conv(name: str, weight: Shape, output: Shape, attributes: Mapping[str, int]) -> Layer:
-    groups = attributes.get("group", 1)
-    return Layer(name, "conv", weight[1] * groups, weight[0], prod(weight[2:]), prod(output[2:]), groups)
-
-
-def _transposed(name: str, weight: Shape, output: Shape, attributes: Mapping[str, int]) -> Layer:
-    groups = attributes.get("group", 1)
-    return Layer(name, "transposed", weight[0], weight[1] * groups, prod(weight[2:]), prod(output[2:]), groups)
-
-
-def _linear(name: str, weight: Shape, output: Shape, attributes: Mapping[str, int]) -> Layer:
-    inputs, outputs = reversed(weight[-2:]) if attributes.get("transB") else weight[-2:]
-    return Layer(name, "linear", inputs, outputs, 1, prod(output[1:-1]))
-
-
-_READERS = {"Conv": _conv, "ConvTranspose": _transposed, "Gemm": _linear, "MatMul": _linear}
 
 
 def profile_nodes(

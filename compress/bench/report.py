@@ -8,7 +8,7 @@ from typing import Any
 
 from compress import records
 from compress.bench.environment import Environment, Settings, current_environment, settings_of
-from compress.bench.latency import LatencySamples
+from compress.bench.latency import SEED, LatencySamples
 from compress.bench.memory import MemoryReport
 from compress.bench.model_facts import ModelFacts
 from compress.bench.stats import Interval, median, p90, throughput
@@ -124,7 +124,7 @@ def build_report(
         warnings += [f"{name}: {text}" for text in (*memory[name].warnings, *facts[name].warnings)]
     return BenchReport(
         shape=latency.shape,
-        seed=latency.seed,
+        seed=SEED,
         baseline=latency.baseline,
         models=tuple(_row(n, latency, sessions[n], memory[n], facts, dice[n] if dice else None) for n in names),
         control_s=latency.control,

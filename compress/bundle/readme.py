@@ -22,7 +22,10 @@ def readme_values(shipment: Shipment) -> dict[str, Any]:
         "shipment": shipment,
         "banners": banners(shipment),
         **{"bernard": BERNARD, "no_device": NO_DEVICE},
-        "contents_table": markdown_table(["file", "what it is"], _contents(shipment)),
+        "contents_table": markdown_table(
+            ["file", "what it is"],
+            [[code(row.path), row.words] for row in CONTENTS if not row.when or getattr(shipment, row.when)],
+        ),
         "head": Markdown(front_matter(shipment)),
         "heading": f"{name[0].upper()}{name[1:]}",
         "mark": Markdown(phantom_mark(shipment.measured_on_phantom)),
@@ -41,10 +44,6 @@ def readme_values(shipment: Shipment) -> dict[str, Any]:
         **_score_tables(shipment),
         **{"code": code, "mib": mib, "span": span, "interval": interval, "markdown_body": markdown_body},
     }
-
-
-def _contents(shipment: Shipment) -> list[list[str]]:
-    return [[code(row.path), row.words] for row in CONTENTS if not row.when or getattr(shipment, row.when)]
 
 
 def _widths(widths: object) -> str:

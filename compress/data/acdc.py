@@ -6,7 +6,6 @@ Bernard et al., IEEE TMI 37(11):2514-2525, 2018, doi 10.1109/TMI.2018.2837502.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from compress.data.scan import Scan, nifti_stem, refuse_both
@@ -129,11 +128,7 @@ def _patients(folder: Path) -> list[Path]:
         return []
     if _is_patient(folder):
         return [folder]
-    return sorted(_children(folder))
-
-
-def _children(folder: Path) -> Iterator[Path]:
-    return (child for child in folder.iterdir() if _is_patient(child))
+    return sorted(child for child in folder.iterdir() if _is_patient(child))
 
 
 def _is_patient(folder: Path) -> bool:

@@ -54,12 +54,9 @@ def prepare_all(
 
 
 def _stored(case: Case, rules: Preprocessing, cache: Path) -> Path:
-    return cache / f"{case.name}-{_key(case, rules)[:24]}.npz"
-
-
-def _key(case: Case, rules: Preprocessing) -> str:
     paths = [p for p in (case.image_path, case.label_path) if p is not None]
-    return digest_json([_VERSION, rules.to_json(), case.labels, [digest_file(p) for p in paths]])
+    key = digest_json([_VERSION, rules.to_json(), case.labels, [digest_file(p) for p in paths]])
+    return cache / f"{case.name}-{key[:24]}.npz"
 
 
 def _load(stored: Path, rules: Preprocessing) -> Prepared | None:

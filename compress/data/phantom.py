@@ -17,7 +17,7 @@ import nibabel as nib
 import numpy as np
 
 from compress.data.phantom_anatomy import GROUPS, Heart, sample_heart
-from compress.data.phantom_imaging import acquire, paint_heart, sample_coil
+from compress.data.phantom_imaging import acquire, paint_fat, paint_heart, sample_coil
 from compress.data.phantom_marker import DESCRIPTION, MARKER
 from compress.data.phantom_marker import is_phantom as is_phantom  # re-exported
 from compress.data.phantom_marker import is_phantom_image as is_phantom_image
@@ -117,7 +117,7 @@ def _image(
     x, y = scene_grid(scan)
     tissue, build = sample_contrast(rng), sample_build(rng, body_fat, phases["ED"])
     depth = np.clip(scan.levels / heart.length, -0.2, 1.1).astype(np.float32)[:, None, None]
-    chest = paint_thorax(rng, x, y, depth, build, tissue, scan.pixel)
+    chest = paint_thorax(rng, (x, y, depth), build, tissue, scan.pixel)
     coil = sample_coil(rng, scan, x, y)
     box = heart_box(scan)
     x, y, cell = x[box], y[box], 19 / scan.pixel
@@ -127,7 +127,8 @@ def _image(
     for name, phase in phases.items():
         cover = heart_cover(phase, scan, x, y, warp)
         canvas = chest.copy()
-        paint_heart(rng, canvas.crop(box), cover, phase, scan, tissue, fatty)
+        paint_fat(canvas.crop(box), cover, fatty, scan, tissue)
+        paint_heart(rng, canvas.crop(box), cover, phase, scan, tissue)
         images[name], masks[name] = acquire(rng, canvas, coil), np.zeros(scan.shape, np.uint8)
         masks[name][box] = label(cover, scan.pixel)
     return images, masks

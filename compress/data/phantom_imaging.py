@@ -13,20 +13,18 @@ from compress.data.phantom_shape import Phase
 from compress.data.phantom_thorax import Contrast
 
 
-def paint_heart(
-    rng: np.random.Generator,
-    canvas: Canvas,
-    cover: Cover,
-    phase: Phase,
-    scan: Scan,
-    tissue: Contrast,
-    fatty: np.ndarray,
-) -> None:
-    """Lay the heart and its fat over the chest; `fatty` (Z, Y, X) in mm is the thickness of the pericardial fat."""
-    shape, pixel = cover.lv.shape, scan.pixel
+def paint_fat(canvas: Canvas, cover: Cover, fatty: np.ndarray, scan: Scan, tissue: Contrast) -> None:
+    """Lay the pericardium and its fat over the chest; `fatty` (Z, Y, X) in mm is the thickness of the fat."""
     edge = cover.outside - fatty
-    canvas.paint(0.8 * soft(edge - 1.0, 1.5 * pixel), 0.8 * tissue.muscle)
-    canvas.paint(soft(edge, 1.5 * pixel), 0.85 * tissue.fat, fat=1.0, water=0.0)
+    canvas.paint(0.8 * soft(edge - 1.0, 1.5 * scan.pixel), 0.8 * tissue.muscle)
+    canvas.paint(soft(edge, 1.5 * scan.pixel), 0.85 * tissue.fat, fat=1.0, water=0.0)
+
+
+def paint_heart(
+    rng: np.random.Generator, canvas: Canvas, cover: Cover, phase: Phase, scan: Scan, tissue: Contrast
+) -> None:
+    """Lay the heart over the chest and its fat."""
+    shape, pixel = cover.lv.shape, scan.pixel
     fine = grain(rng, shape, 2.8 / pixel)
     flow = smooth_noise(rng, shape, (1, 26 / pixel, 26 / pixel))
     gain = 1 + 0.04 * rng.standard_normal((shape[0], 1, 1)).astype(np.float32)

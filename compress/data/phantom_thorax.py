@@ -111,9 +111,14 @@ class Scene:
 
 
 def paint_thorax(
-    rng: np.random.Generator, x: np.ndarray, y: np.ndarray, s: np.ndarray, build: Build, tissue: Contrast, pixel: float
+    rng: np.random.Generator,
+    grid: tuple[np.ndarray, np.ndarray, np.ndarray],
+    build: Build,
+    tissue: Contrast,
+    pixel: float,
 ) -> Canvas:
-    """Everything but the heart. `x`, `y` (Z, Y, X) in mm, `s` (Z, 1, 1) the depth from base 0 to apex 1."""
+    """Everything but the heart. grid: x and y (Z, Y, X) in mm, and s (Z, 1, 1), the depth from base 0 to apex 1."""
+    x, y, s = grid
 
     def noise(slices: float, size: float) -> np.ndarray:
         return smooth_noise(rng, x.shape, (slices, size / pixel, size / pixel))

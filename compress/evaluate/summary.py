@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from compress import records
-from compress.data.volume import check_spacing
+from compress.data.volume import Volume, check_spacing
 from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES, Agreement, PhaseVolumes, clinical_agreement
 from compress.evaluate.metrics import StructureScore, SurfaceDistance, check_masks, score_structure
@@ -58,24 +58,19 @@ class TableRow:
 
 
 def score_volume(
-    prediction: np.ndarray,
-    reference: np.ndarray,
-    *,
-    spacing_mm: Sequence[float],
-    labels: Mapping[str, int],
-    patient: str,
-    phase: str,
-    group: str | None = None,
-    surface: SurfaceDistance | None = None,
+    prediction: np.ndarray, volume: Volume, *, labels: Mapping[str, int], surface: SurfaceDistance | None = None
 ) -> VolumeScore:
-    """Score a predicted label array against its reference, both (Z, Y, X) in native space.
+    """Score a predicted label array (Z, Y, X) against the mask of the volume on whose native grid it lies.
 
-    `spacing_mm` is the voxel size along (z, y, x), `labels` maps structure names to label values. Pass
-    `compress.evaluate.surface.hd95` as `surface` to measure surface distances; it needs torch, so this module does
-    not import it. Raises `DataError` when shapes, dtypes, spacing or the label map do not fit.
+    `labels` maps structure names to label values. Pass `compress.evaluate.surface.hd95` as `surface` to measure
+    surface distances; it needs torch, so this module does not import it. Raises `DataError` when shapes, dtypes,
+    spacing or the label map do not fit, and for a volume without a mask.
     """
+    case, reference = volume.case, volume.mask
+    if reference is None:
+        raise DataError(f"{case.name} has no reference mask.", cure="Score labelled volumes.")
     check_masks(prediction, reference)
-    spacing = check_spacing(spacing_mm, "The reference")
+    spacing = check_spacing(volume.spacing, case.name)
     if prediction.ndim != 3 or not labels:
         raise DataError(
             f"Got shape {prediction.shape} and labels {dict(labels)}; need (Z, Y, X) and at least one structure.",
@@ -85,7 +80,7 @@ def score_volume(
         name: score_structure(prediction == value, reference == value, spacing, surface)
         for name, value in labels.items()
     }
-    return VolumeScore(patient, phase, group, structures, surface is not None)
+    return VolumeScore(case.patient, case.phase, case.group, structures, surface is not None)
 
 
 def evaluate(scores: Iterable[VolumeScore]) -> EvaluationReport:

@@ -7,7 +7,7 @@ probabilities of torch are closer than that bound; how many do is counted here, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
@@ -67,7 +67,7 @@ class EjectionParity:
     """In points of percent, the largest in magnitude; None without patients."""
 
 
-def compare_masks(ours: np.ndarray, theirs: np.ndarray, volume: Volume, labels: Mapping[str, int]) -> VolumeParity:
+def compare_masks(ours: np.ndarray, theirs: np.ndarray, volume: Volume) -> VolumeParity:
     """Torch's label mask (Z, Y, X) against ONNX Runtime's, both on the native grid of `volume`.
 
     Raises `DataError` when the grids differ and `InputError` when the volume has no reference.
@@ -79,7 +79,7 @@ def compare_masks(ours: np.ndarray, theirs: np.ndarray, volume: Volume, labels: 
     reference = volume.mask
     structures = {
         name: _structure(ours == value, theirs == value, reference == value, volume.spacing)
-        for name, value in labels.items()
+        for name, value in volume.case.labels.items()
     }
     flips = int(np.count_nonzero(ours != theirs))
     return VolumeParity(volume.case.patient, volume.case.phase, flips, ours.size, structures)

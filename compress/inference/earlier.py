@@ -127,21 +127,20 @@ def _reusable_reports(jobs: Sequence[Job], reports: Reports, *, overlays: bool) 
     return {study: document for study, document in found.items() if document is not None}
 
 
+_KNOWN = ("file", "phase", "phantom", "sha256", "mask", "mask_sha256")
+
+
 def _reusable(job: Job, document: Document) -> Document | None:
     """The stored report if images, phases and masks are still the same (by digest); else None."""
     if not all(path.is_file() for path in job.masks):
         return None
     try:
-        told = [_told(image) for image in document["images"]]
+        told = [tuple(image[key] for key in _KNOWN) for image in document["images"]]
         now = [_known(*pair) for pair in zip(job.sources, job.masks, strict=True)]
     except (KeyError, TypeError, OSError):
         return None
     whole = document.get("schema") == SCHEMA and document.get("study") == job.study and is_whole(document)
     return document if whole and told == now else None
-
-
-def _told(image: Document) -> tuple[object, ...]:
-    return image["file"], image["phase"], image["phantom"], image["sha256"], image["mask"], image["mask_sha256"]
 
 
 def _known(source: Source, mask: Path) -> tuple[object, ...]:

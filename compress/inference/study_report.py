@@ -77,7 +77,10 @@ def describe_study(
 ) -> dict[str, Any]:
     """The document of one study; `masks` are the written files and their SHA-256, in the images' order."""
     labels = segmenter.card.labels
-    volumes = [_volumes(image, labels) for image in images]
+    volumes = [
+        [structure_volumes(frame, labels=labels, spacing_mm=image.file.spacing) for frame in image.labels]
+        for image in images
+    ]
     phases = find_study_phases(images, volumes)
     flags = [*_left_out(images, volumes, phases)]
     values = clinical_values({name: volumes[p.image][p.frame] for name, p in phases.items()})
@@ -138,10 +141,6 @@ def _left_out(
     shown = ", ".join(empty[:8]) + (" and more" if len(empty) > 8 else "")
     message = f"ED and ES were chosen without frame {shown}, in which no LV was found."
     return [Flag("frames-left-out", message)] if empty else []
-
-
-def _volumes(image: Segmented, labels: dict[str, int]) -> list[Volumes]:
-    return [structure_volumes(frame, labels=labels, spacing_mm=image.file.spacing) for frame in image.labels]
 
 
 def _image(

@@ -29,14 +29,14 @@ def count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def count_macs(network: nn.Module, *, size: tuple[int, int], in_channels: int = 1) -> int:
-    """Multiply-adds of convolutions for one image (1, in_channels, *size)."""
-    return sum(layer.macs for layer in layer_costs(network, size=size, in_channels=in_channels))
+def count_macs(network: nn.Module, *, size: tuple[int, int]) -> int:
+    """Multiply-adds of convolutions for one image (1, 1, *size)."""
+    return sum(layer.macs for layer in layer_costs(network, size=size))
 
 
-def layer_costs(network: nn.Module, *, size: tuple[int, int], in_channels: int = 1) -> list[LayerCost]:
+def layer_costs(network: nn.Module, *, size: tuple[int, int]) -> list[LayerCost]:
     """Cost of every convolution, in order of definition. fvcore calls one multiply-add a "flop"."""
-    counts = _counts(network, torch.zeros(1, in_channels, *size))
+    counts = _counts(network, torch.zeros(1, 1, *size))
     return [
         LayerCost(
             name,

@@ -17,6 +17,8 @@ from torch.nn.functional import pad
 
 from compress.errors import PlanError
 
+BATCH = 8
+"""Images in memory at a time."""
 _RIDGE = 1e-4
 """Pull towards the old weights, relative to the mean energy of an input."""
 _HELD_OUT = 5
@@ -40,7 +42,6 @@ def compensate(
     kept_outputs: Mapping[str, Sequence[int]],
     images: np.ndarray,
     *,
-    batch_size: int = 8,
     positions: int = 20_000,
     seed: int,
 ) -> tuple[Repair, ...]:
@@ -52,7 +53,7 @@ def compensate(
     """
     dense.eval()
     pruned.eval()
-    batches = torch.from_numpy(images)[:, None].split(batch_size)
+    batches = torch.from_numpy(images)[:, None].split(BATCH)
     repairs = []
     for index, name in enumerate(_shrunken(dense, pruned, batches[0][:1])):
         source, target = _convolution(dense, name), _convolution(pruned, name)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import nn
 
 from compress.errors import ConfigError, PlanError
@@ -54,7 +53,7 @@ def rank(
     _check(ratio, ratios or {}, floor)
     found = groups or find_groups(network, example, ignore=ignore)
     _known(found, ratios or {}, follow)
-    grads = _gradients(network, data, loss) if needs_gradients(criterion) else None
+    grads = gradients(network, data, loss, each=True) if needs_gradients(criterion) and data is not None else None
     context = Context(named_tensors(network), grads, seed)
     scores = {g.name: score(criterion, g, context) for g in found.groups}
     step = alignment(align)
@@ -110,10 +109,6 @@ def _group_plan(group: Group, scores: np.ndarray, share: Share, criterion: str) 
         criterion=describe(criterion, group),
         members=group.members,
     )
-
-
-def _gradients(network: nn.Module, data: Batches | None, loss: Loss) -> dict[str, torch.Tensor] | None:
-    return None if data is None else gradients(network, data, loss, each=True)
 
 
 def _check(ratio: float, ratios: Mapping[str, float], floor: float) -> None:

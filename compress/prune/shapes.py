@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,69 +13,37 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from compress.errors import PlanError
+from compress.models.layers import Layer
 from compress.models.modules import evaluating
 from compress.prune.graph import Example, inputs_of
 from compress.prune.groups import Group
 
-Kind = Literal["conv", "transposed", "linear"]
 
-
-@dataclass(frozen=True)
-class LayerShape:
-    """One call of a layer with weights, for one image."""
-
-    name: str
-    """Module name."""
-    kind: Kind
-    inputs: int
-    """Input channels."""
-    outputs: int
-    """Output channels."""
-    kernel: int
-    """Taps per input channel: 9 for 3x3, 1 for a linear layer."""
-    positions: int
-    """Output height x width."""
-    groups: int
-    sweeps: int
-    """How often the whole weight is used: output positions, for a transposed convolution input positions."""
-    parameters: int
-    """Weight and bias."""
-
-    @property
-    def macs(self) -> int:
-        """Multiply-adds; a bias is not counted."""
-        return self.sweeps * self.inputs * self.outputs * self.kernel // self.groups
-
-
-def layers_of(network: nn.Module, example: Example) -> tuple[LayerShape, ...]:
+def layers_of(network: nn.Module, example: Example) -> tuple[Layer, ...]:
     """Convolutions, transposed convolutions and linear layers in the order of execution.
 
     The network runs once on zeros in evaluation mode; example: input (N, C, ...) or a tuple of inputs,
     of which one sample counts. A layer that is called twice appears twice.
     """
     names = {module: name for name, module in network.named_modules()}
-    found: list[LayerShape] = []
+    found: list[Layer] = []
 
     def record(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         found.append(_describe(names[module], module, inputs[0], output))
 
     watched = [module for module in names if isinstance(module, _ConvNd | nn.Linear)]
     hooks = [module.register_forward_hook(record) for module in watched]
+    device = next((p.device for p in network.parameters()), None)
     try:
         with evaluating(network), torch.inference_mode():
-            network(*_zeros(network, example))
+            network(*(torch.zeros_like(x[:1] if x.ndim else x, device=device) for x in inputs_of(example)))
     finally:
         for hook in hooks:
             hook.remove()
     return tuple(found)
 
 
-def _zeros(network: nn.Module, example: Example) -> list[torch.Tensor]:
-    device = next((p.device for p in network.parameters()), None)
-    return [torch.zeros_like(x[:1] if x.ndim else x, device=device) for x in inputs_of(example)]
-
-
-def _describe(name: str, module: Any, image: torch.Tensor, output: torch.Tensor) -> LayerShape:
+def _describe(name: str, module: Any, image: torch.Tensor, output: torch.Tensor) -> Layer:
     if isinstance(module, nn.Linear):
         sizes, kernel, groups = (module.in_features, module.out_features), 1, 1
         kind, positions = "linear", prod(output.shape[1:-1])
@@ -84,8 +52,7 @@ def _describe(name: str, module: Any, image: torch.Tensor, output: torch.Tensor)
         sizes, kernel, groups = (module.in_channels, module.out_channels), prod(module.kernel_size), module.groups
         kind, positions = "transposed" if module.transposed else "conv", prod(output.shape[2:])
         sweeps = prod(image.shape[2:]) if module.transposed else positions
-    parameters = sum(p.numel() for p in module.parameters(recurse=False))
-    return LayerShape(name, kind, *sizes, kernel, positions, groups, sweeps, parameters)
+    return Layer(name, kind, *sizes, kernel, positions, groups, sweeps)
 
 
 class Shapes:
@@ -104,10 +71,9 @@ class Shapes:
         self._loss = _losses(groups, row, self._sizes.shape)
         self._weights = [row[f"{layer.name}.weight"] for layer in self.layers]
         self._uses = np.array([layer.sweeps * layer.kernel for layer in self.layers], np.int64)
-        self._biased = [f"{layer.name}.bias" in row for layer in self.layers]
-        self._seen: dict[tuple[int, int, int], LayerShape] = {}
+        self._seen: dict[tuple[int, int, int], Layer] = {}
 
-    def at(self, kept: Mapping[str, int]) -> tuple[LayerShape, ...]:
+    def at(self, kept: Mapping[str, int]) -> tuple[Layer, ...]:
         """The layers when group g keeps `kept[g]` units; groups that are not named stay whole."""
         return tuple(self._layer(i, *pair) for i, pair in enumerate(self._pairs(kept).tolist()))
 
@@ -128,18 +94,19 @@ class Shapes:
         gone = np.tensordot(self._gone(kept), self._loss[:, self._weights, :2], axes=1)
         return self._sizes[self._weights, :2] - gone
 
-    def _layer(self, number: int, first: int, second: int) -> LayerShape:
+    def _layer(self, number: int, first: int, second: int) -> Layer:
         key = (number, first, second)
         if key not in self._seen:
-            self._seen[key] = self._resized(self.layers[number], first, second, self._biased[number])
+            self._seen[key] = _resized(self.layers[number], first, second)
         return self._seen[key]
 
-    def _resized(self, layer: LayerShape, first: int, second: int, biased: bool) -> LayerShape:
-        before = layer.inputs if layer.kind == "transposed" else layer.outputs
-        groups = layer.groups * first // before if layer.groups > 1 else 1  # of a grouped one whole groups leave
-        inputs, outputs = (first, second * groups) if layer.kind == "transposed" else (second * groups, first)
-        parameters = first * second * layer.kernel + (outputs if biased else 0)
-        return replace(layer, inputs=inputs, outputs=outputs, groups=groups, parameters=parameters)
+
+def _resized(layer: Layer, first: int, second: int) -> Layer:
+    """The layer with other sizes of its weight's first two dimensions."""
+    before = layer.inputs if layer.kind == "transposed" else layer.outputs
+    groups = layer.groups * first // before if layer.groups > 1 else 1  # of a grouped one whole groups leave
+    inputs, outputs = (first, second * groups) if layer.kind == "transposed" else (second * groups, first)
+    return replace(layer, inputs=inputs, outputs=outputs, groups=groups)
 
 
 def _losses(groups: Sequence[Group], row: Mapping[str, int], shape: tuple[int, ...]) -> np.ndarray:
@@ -160,7 +127,8 @@ def _tensor_rows(network: nn.Module) -> tuple[dict[str, int], list[tuple[int, ..
 
 
 def _check_owners(network: nn.Module, groups: Sequence[Group]) -> None:
-    known = {f"{n}.weight" for n, m in network.named_modules(remove_duplicate=False) if _has_weight(m)}
+    weighted = (_ConvNd, nn.Linear)
+    known = {f"{n}.weight" for n, m in network.named_modules(remove_duplicate=False) if isinstance(m, weighted)}
     for group in groups:
         for member in group.members:
             if member.role in ("filter", "consumer") and member.tensor not in known:
@@ -168,7 +136,3 @@ def _check_owners(network: nn.Module, groups: Sequence[Group]) -> None:
                     f"The cost of {member.tensor} is unknown: no convolution or linear layer holds it.",
                     cure="Name its module in `ignore`, or call it through nn.Conv2d or nn.Linear.",
                 )
-
-
-def _has_weight(module: nn.Module) -> bool:
-    return isinstance(module, _ConvNd | nn.Linear)

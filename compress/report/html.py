@@ -96,7 +96,14 @@ def table(
     shown = f"{caption} (PHANTOM)" if phantom else caption
     kinds = ["words" if index < text_columns else None for index in range(len(heads))]
     head = el("tr", *(el("th", h, scope="col", class_=kind) for h, kind in zip(heads, kinds, strict=True)))
-    body = [_row(row, kinds) for row in rows]
+    body = [
+        el(
+            "tr",
+            el("th", row[0], scope="row", class_="words"),
+            *(el("td", cell, class_=kind) for cell, kind in zip(row[1:], kinds[1:], strict=True)),
+        )
+        for row in rows
+    ]
     inner = el("table", el("caption", el("span", shown)), el("thead", head), el("tbody", *body))
     # Focusable, so that a keyboard can scroll it.
     return el("div", inner, class_="scroll", role="region", aria_label=shown, tabindex="0")
@@ -153,11 +160,6 @@ def page(title: str, *children: Child, header: Sequence[Child], footer: Child = 
         "body", el("header", *header), el("main", *children), None if footer is None else el("footer", el("p", footer))
     )
     return f"<!DOCTYPE html>\n{el('html', head, body, lang='en').text}\n"
-
-
-def _row(cells: Sequence[Child], kinds: Sequence[str | None]) -> Markup:
-    first = el("th", cells[0], scope="row", class_="words")
-    return el("tr", first, *(el("td", cell, class_=kind) for cell, kind in zip(cells[1:], kinds[1:], strict=True)))
 
 
 def _render(child: Child) -> str:

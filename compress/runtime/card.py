@@ -93,7 +93,10 @@ class ModelCard:
             "preprocessing": {**self.preprocessing.to_json(), **_FORWARD},
             "postprocessing": _INVERSE,
             "tta": "none",
-            "training": {**self.training, "range": _listed(self.range)},
+            "training": {
+                **self.training,
+                "range": None if self.range is None else {k: list(v) for k, v in asdict(self.range).items()},
+            },
             "architecture": self.architecture,
             "provenance": self.provenance,
             "pruning": self.pruning,
@@ -160,10 +163,6 @@ _INVERSE: dict[str, Any] = {
 def _describe_input(channels: int, multiple_of: int, size: tuple[int, int]) -> dict[str, Any]:
     fixed = {"name": "image", "type": "float32", "layout": "slice, channel, row, column"}
     return {**fixed, "channels": channels, "multiple_of": multiple_of, "size": list(size)}
-
-
-def _listed(found: TrainingRange | None) -> dict[str, list[float]] | None:
-    return None if found is None else {name: list(pair) for name, pair in asdict(found).items()}
 
 
 def _check_schema(reader: _CardReader) -> None:

@@ -10,9 +10,10 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from compress.bench.layer_costs import LatencyModel, fit_latency_model, measure_latency_model, sample_widths
-from compress.bench.node_profile import Layer, NodeProfile, NodeTime
+from compress.bench.layer_costs import Conditions, LatencyModel, fit_latency_model, measure_latency_model, sample_widths
+from compress.bench.node_profile import NodeProfile, NodeTime
 from compress.errors import ConfigError, InputError, ModelFileError
+from compress.models.layers import Layer
 
 BLOCK = 16
 SETTINGS = ((64, 64, 64), (48, 48, 48), (32, 32, 32), (16, 32, 16), (8, 8, 8), (16, 64, 8), (64, 8, 32), (8, 16, 64))
@@ -23,10 +24,10 @@ def network(widths: Sequence[int]) -> tuple[Layer, ...]:
     """first -> pool -> second -> up, joined with first -> head."""
     a, b, c = widths
     return (
-        Layer("first", "conv", 1, a, 9, 400),
-        Layer("second", "conv", a, b, 9, 100),
-        Layer("up", "transposed", b, c, 4, 400),
-        Layer("head", "conv", a + c, 4, 1, 400),
+        Layer("first", "conv", 1, a, 9, 400, 1, 400),
+        Layer("second", "conv", a, b, 9, 100, 1, 100),
+        Layer("up", "transposed", b, c, 4, 400, 1, 100),
+        Layer("head", "conv", a + c, 4, 1, 400, 1, 400),
     )
 
 
@@ -61,7 +62,7 @@ def _node(operator: str, layer: Layer, output: tuple[int, ...], seconds: float) 
 
 def fit(settings: Sequence[Sequence[int]], profiles: Sequence[NodeProfile]) -> LatencyModel:
     layers = [network(widths) for widths in settings]
-    return fit_latency_model(layers, profiles, provider="cpu", block=BLOCK, threads=2, batch=1, size=(20, 20))
+    return fit_latency_model(layers, profiles, Conditions("cpu", BLOCK, threads=2, batch=1, size=(20, 20)))
 
 
 @pytest.fixture(scope="module")

@@ -10,27 +10,26 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from compress.bench.model_facts import network_layers
 from compress.bench.node_profile import (
-    Layer,
     NodeTime,
     _run_in_turn,
     match_layers,
-    network_layers,
     profile_nodes,
     read_profile,
 )
 from compress.errors import EnvironmentFault, ModelFileError
+from compress.models.layers import Layer
 
 TINY = (
-    Layer("first", "conv", 1, 8, 9, 96),
-    Layer("up", "transposed", 8, 6, 4, 96),
-    Layer("head", "conv", 14, 4, 1, 96),
+    Layer("first", "conv", 1, 8, 9, 96, 1, 96),
+    Layer("up", "transposed", 8, 6, 4, 96, 1, 24),
+    Layer("head", "conv", 14, 4, 1, 96, 1, 96),
 )
 
 
 def test_layers_of_a_known_network(tiny_path: Path) -> None:
     assert network_layers(tiny_path, size=(8, 12)) == TINY
-    assert network_layers(tiny_path, size=(8, 12), batch=3) == TINY
     with pytest.raises(ModelFileError, match="does not accept an image"):
         network_layers(tiny_path, size=(7, 8))
 
@@ -53,9 +52,9 @@ def test_groups_and_matrix_products(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
     assert network_layers(path, size=(10, 8)) == (
-        Layer("grouped", "conv", 4, 6, 9, 48, groups=2),
-        Layer("linear", "linear", 6, 7, 1, 1),
-        Layer("last", "linear", 7, 5, 1, 1),
+        Layer("grouped", "conv", 4, 6, 9, 48, groups=2, sweeps=48),
+        Layer("linear", "linear", 6, 7, 1, 1, groups=1, sweeps=1),
+        Layer("last", "linear", 7, 5, 1, 1, groups=1, sweeps=1),
     )
 
 

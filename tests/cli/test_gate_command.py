@@ -115,14 +115,14 @@ def test_nothing_is_scored_twice(judge, files: Files, monkeypatch: pytest.Monkey
     from compress.steps.gating import scores as gate_scores
 
     scored: list[str] = []
-    original = gate_scores.score_cohort
+    original = gate_scores.predictions
 
     def counted(*arguments: Any, name: str, **more: Any) -> EvaluationReport:
         scored.append(name)
         return original(*arguments, name=name, **more)
 
     first = judge(files.dense, files.without_rv)
-    monkeypatch.setattr(gate_scores, "score_cohort", counted)
+    monkeypatch.setattr(gate_scores, "predictions", counted)
     mask = next(path for path in (files.folder(".scores")).glob("*/0003.npz") if _lacks_rv(path))
     mask.write_bytes(mask.read_bytes()[:50])
     again = judge(files.dense, files.without_rv)

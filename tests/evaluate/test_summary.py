@@ -3,14 +3,15 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from compress.data.volume import ACDC_LABELS, Case, Volume
 from compress.errors import DataError
 from compress.evaluate.summary import ALL_PHASES, MEAN, EvaluationReport, evaluate, score_volume
 
-LABELS = {"RV": 1, "MYO": 2, "LV": 3}
 SPACING = (10.0, 1.0, 2.0)
 
 
@@ -22,20 +23,16 @@ def heart() -> np.ndarray:
     return mask
 
 
+def labelled(mask: np.ndarray, patient="p1", phase="ED", group=None) -> Volume:
+    case = Case(patient, phase, Path(patient), None, group)
+    return Volume(case, mask.astype(np.float32), mask, SPACING, np.eye(4))
+
+
 def score(patient="p1", phase="ED", *, shift=0, group="NOR", surface=None, lose=None):
     reference = heart()
     prediction = np.roll(reference, shift, axis=2)
     prediction[prediction == lose] = 0
-    return score_volume(
-        prediction,
-        reference,
-        spacing_mm=SPACING,
-        labels=LABELS,
-        patient=patient,
-        phase=phase,
-        group=group,
-        surface=surface,
-    )
+    return score_volume(prediction, labelled(reference, patient, phase, group), labels=ACDC_LABELS, surface=surface)
 
 
 def report() -> EvaluationReport:
@@ -70,7 +67,7 @@ def test_mean_dice_averages_volumes_and_structures():
 
 def test_table_rows():
     rows = {(row.phase, row.structure): row for row in report().table()}
-    assert list(rows) == [(phase, name) for phase in ("ED", "ES", ALL_PHASES) for name in (*LABELS, MEAN)]
+    assert list(rows) == [(phase, name) for phase in ("ED", "ES", ALL_PHASES) for name in (*ACDC_LABELS, MEAN)]
     lv = rows["ED", "LV"]
     assert (lv.n, lv.mean["dice"]) == (2, pytest.approx(0.875))
     assert lv.sd["dice"] == pytest.approx(np.std([1.0, 0.75], ddof=1))
@@ -115,7 +112,7 @@ def test_clinical_numbers_reach_the_report():
     [
         (lambda: [], "No volumes"),
         (lambda: [score(), score()], "more than once: p1_ED"),
-        (lambda: [score(), score_volume(heart(), heart(), spacing_mm=SPACING, labels={"LV": 3}, patient="q", phase="")],
+        (lambda: [score(), score_volume(heart(), labelled(heart(), "q", ""), labels={"LV": 3})],
          "q has structures"),
     ],
 )  # fmt: skip
@@ -126,7 +123,7 @@ def test_unfit_score_lists_are_refused(scores, message):
 
 def test_slices_are_not_volumes():
     with pytest.raises(DataError, match=r"need \(Z, Y, X\)"):
-        score_volume(heart()[0], heart()[0], spacing_mm=SPACING, labels=LABELS, patient="p", phase="")
+        score_volume(heart()[0], labelled(heart()[0]), labels=ACDC_LABELS)
 
 
 @pytest.mark.parametrize("value", [{}, {"volumes": [{"patient": "p"}]}, {"volumes": [3]}, {"volumes": None}])

@@ -14,7 +14,7 @@ from tiny_unet import build
 from cli.export import parity_rows, unmeasured_lines
 from compress.config.read import from_document
 from compress.data.preprocess import Preprocessing
-from compress.data.volume import ACDC_LABELS, Case, Volume
+from compress.data.volume import Case, Volume
 from compress.errors import CheckpointError, DataError, InputError, ProviderError
 from compress.export.mask_parity import compare_masks, join_volumes
 from compress.export.onnx import export_onnx
@@ -63,12 +63,12 @@ def samples() -> list[Sample]:
 
 
 def measured(network: torch.nn.Module, path: Path, *, phantom: bool = True) -> ParityDocument:
-    return measure(network, path, samples(), labels=ACDC_LABELS, phantom=phantom, batch_size=2, providers=["cpu"])
+    return measure(network, path, samples(), phantom=phantom, batch_size=2, providers=["cpu"])
 
 
 @pytest.fixture(scope="module")
 def document(exported: Path) -> ParityDocument:
-    return measure(build(), exported, samples(), labels=ACDC_LABELS, phantom=True, batch_size=2)
+    return measure(build(), exported, samples(), phantom=True, batch_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def perturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_equal_masks_differ_in_nothing() -> None:
-    found = join_volumes([compare_masks(heart(), heart(), volume(), ACDC_LABELS)])
+    found = join_volumes([compare_masks(heart(), heart(), volume())])
     assert (found.differing_voxels, found.voxels, found.patients) == (0, 3 * 20 * 24, 1)
     assert (found.smallest_dice, found.largest_ml_delta) == (1.0, 0.0)
     lv = found.structures()["LV"]
@@ -91,12 +91,12 @@ def test_equal_masks_differ_in_nothing() -> None:
 def test_every_figure_of_a_known_difference() -> None:
     ours, theirs = heart(), heart()
     theirs[0, 10, 5:9] = 2  # four LV voxels become myocardium: 0.08 ml
-    record = compare_masks(ours, theirs, volume(), ACDC_LABELS)
+    record = compare_masks(ours, theirs, volume())
     assert (record.patient, record.phase, record.differing_voxels) == ("p1", "ED", 4)
     lv = record.structures["LV"]
     assert lv.dice == lv.onnx_dice == pytest.approx(2 * 116 / 236)
     assert (lv.torch_dice, lv.torch_ml) == (1.0, pytest.approx(2.4))
-    found = join_volumes([record, compare_masks(ours, ours, volume("ES"), ACDC_LABELS)])
+    found = join_volumes([record, compare_masks(ours, ours, volume("ES"))])
     assert found.smallest_dice == pytest.approx(2 * 116 / 236)
     assert abs(found.largest_ml_delta) == pytest.approx(0.08)
     assert found.structures()["LV"].largest_ml_delta == pytest.approx(-0.08)
@@ -107,7 +107,7 @@ def test_ejection_fractions_are_compared_in_points() -> None:
     smaller = heart(4)
     smaller[0, 10, 5:9] = 2
     pairs = [(volume(), heart(), heart()), (volume("ES", columns=4), heart(4), smaller)]
-    found = join_volumes(compare_masks(ours, theirs, v, ACDC_LABELS) for v, ours, theirs in pairs)
+    found = join_volumes(compare_masks(ours, theirs, v) for v, ours, theirs in pairs)
     lv, rv = found.ejection()["LV"], found.ejection()["RV"]
     assert (lv.patients, lv.largest_delta) == (1, pytest.approx(100 * 4 / 120))
     assert (rv.patients, rv.largest_delta) == (1, 0.0)
@@ -115,7 +115,7 @@ def test_ejection_fractions_are_compared_in_points() -> None:
 
 
 def test_without_both_phases_there_is_no_ejection_fraction() -> None:
-    found = join_volumes([compare_masks(heart(), heart(), volume(), ACDC_LABELS)])
+    found = join_volumes([compare_masks(heart(), heart(), volume())])
     assert found.largest_ef_delta is None
     assert found.to_json()["ejection_fraction"]["LV"] == {"patients": 0, "largest_delta": None}
 
@@ -124,9 +124,9 @@ def test_nothing_to_compare_is_refused() -> None:
     with pytest.raises(InputError, match="at least one volume"):
         join_volumes([])
     with pytest.raises(InputError, match="p1_ED has no reference mask"):
-        compare_masks(heart(), heart(), replace(volume(), mask=None), ACDC_LABELS)
+        compare_masks(heart(), heart(), replace(volume(), mask=None))
     with pytest.raises(DataError, match="native grid"):
-        compare_masks(heart()[:2], heart()[:2], volume(), ACDC_LABELS)
+        compare_masks(heart()[:2], heart()[:2], volume())
 
 
 def test_an_export_has_parity_on_every_volume(document: ParityDocument) -> None:
@@ -199,7 +199,7 @@ def test_a_second_provider_is_held_to_its_own_bound(exported: Path, monkeypatch:
             return super().run(images) + np.float32(self.shift)  # pyright: ignore[reportAttributeAccessIssue]
 
     monkeypatch.setattr(steps, "open_session", opened)
-    cpu, cuda = measure(build(), exported, samples(), labels=ACDC_LABELS, phantom=True).measured
+    cpu, cuda = measure(build(), exported, samples(), phantom=True).measured
     assert (cpu.provider, cpu.logits.bound) == ("cpu", 1e-3) and cpu.logits.max_abs_difference < 1e-5
     assert (cuda.provider, cuda.logits.bound, cuda.ok) == ("cuda", 5e-3, True)
     assert cuda.logits.max_abs_difference == pytest.approx(4e-3, abs=1e-5)
@@ -211,7 +211,7 @@ def test_a_missing_cpu_is_no_row_but_an_error(exported: Path, monkeypatch: pytes
 
     monkeypatch.setattr(steps, "open_session", missing)
     with pytest.raises(ProviderError, match="no cpu"):
-        measure(build(), exported, samples(), labels=ACDC_LABELS, phantom=True)
+        measure(build(), exported, samples(), phantom=True)
 
 
 def test_nothing_measured_is_not_ok() -> None:

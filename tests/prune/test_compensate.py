@@ -182,8 +182,9 @@ def test_no_more_positions_are_kept_than_asked_for(monkeypatch: pytest.MonkeyPat
         return patches_at(module, arriving, places)
 
     monkeypatch.setattr(module_under_test, "patches_at", counting)
+    monkeypatch.setattr(module_under_test, "BATCH", 2)
     dense, kept = chain(bias=False), {"0": [0, 2, 4]}
-    compensate(dense, cut(dense, kept), kept, smooth_images(), batch_size=2, positions=300, seed=0)
+    compensate(dense, cut(dense, kept), kept, smooth_images(), positions=300, seed=0)
     assert counts == [100, 100, 100]
 
 

@@ -34,7 +34,11 @@ def export_stage(ws: Workspace, stage: Stage) -> ParityDocument:
         "card": digest_json(card.to_json()),
         "data": ws.validation.identity(Preprocessing.from_json(checkpoint.meta.preprocessing)),
     }
-    if (stored := Result(stage.parity, inputs).stored(lambda document: _restore(document, stage))) is not None:
+
+    def restore(document: dict[str, Any]) -> ParityDocument | None:
+        return restore_parity(document["report"]) if document["onnx"] == digest_file(stage.onnx) else None
+
+    if (stored := Result(stage.parity, inputs).stored(restore)) is not None:
         return stored
     for outdated in (stage.parity, stage.onnx):
         outdated.unlink(missing_ok=True)
@@ -80,8 +84,3 @@ def training_range(ws: Workspace) -> TrainingRange:
     counts = [file.shape[0] for file in files]
     ranges = [(round(min(v), 4), round(max(v), 4)) for v in (pixels, gaps, sides)]
     return TrainingRange(ranges[0], ranges[1], (min(counts), max(counts)), ranges[2])
-
-
-def _restore(document: dict[str, Any], stage: Stage) -> ParityDocument | None:
-    """The stored report, when it speaks of the file that lies there."""
-    return restore_parity(document["report"]) if document["onnx"] == digest_file(stage.onnx) else None

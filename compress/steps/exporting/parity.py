@@ -131,7 +131,6 @@ def measure_parity(ws: Workspace, checkpoint: Checkpoint, onnx_path: Path, *, na
         checkpoint.network,
         onnx_path,
         _samples(ws, Preprocessing.from_json(checkpoint.meta.preprocessing), name or onnx_path.name),
-        labels=checkpoint.meta.labels,
         phantom=ws.training.phantom,
         batch_size=ws.config.evaluation.batch_size,
     )
@@ -142,7 +141,6 @@ def measure(
     onnx_path: Path,
     samples: Iterable[Sample],
     *,
-    labels: Mapping[str, int],
     phantom: bool,
     batch_size: int = 16,
     providers: Sequence[str] = tuple(PROVIDERS),
@@ -160,7 +158,7 @@ def measure(
         for tally in tallies:
             theirs = _logits(tally.session.run, prepared, batch_size)
             tally.logits.append(compare_logits(ours, theirs, file=str(onnx_path)))
-            tally.volumes.append(compare_masks(mask, inverse(theirs, prepared.geometry), volume, labels))
+            tally.volumes.append(compare_masks(mask, inverse(theirs, prepared.geometry), volume))
     done = {tally.session.provider_proven: tally.report() for tally in tallies}
     return ParityDocument(
         phantom, tuple(row if isinstance(row, Unmeasured) else done[row.provider_proven] for row in opened)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from compress.errors import ConfigError, ModelFileError
@@ -10,7 +9,7 @@ from compress.evaluate.judging import check_patients
 from compress.files import digest_file, read_json
 from compress.runtime.segmenter import Segmenter
 from compress.steps.reuse import intact
-from compress.steps.workspace import Cohort, Workspace
+from compress.steps.workspace import Workspace
 
 
 def open_pair(
@@ -83,7 +82,10 @@ def _refuse_training_patients(ws: Workspace, model: Segmenter) -> None:
             cure="Set train.paths.train_dir to the data that it was trained on, or evaluation.paths.eval_dir.",
         )
     _refuse_another_split(ws)
-    if seen := sorted(set(_images(ws.evaluation)) & set(_images_of(ws, ws.split.train))):
+    ours, trained = (
+        {digest_file(case.image_path) for case in cases} for cases in (ws.evaluation.cases, ws.cases_of(ws.split.train))
+    )
+    if seen := ours & trained:
         raise ConfigError(
             f"{len(seen)} images of {ws.evaluation.folder} are among those that the networks were trained on.",
             cure="Set evaluation.paths.eval_dir to other patients.",
@@ -101,14 +103,6 @@ def _refuse_another_split(ws: Workspace) -> None:
                 "the networks were trained on would be scored.",
                 cure="Use the configuration of the training.",
             )
-
-
-def _images(cohort: Cohort) -> Iterator[str]:
-    return (digest_file(case.image_path) for case in cohort.cases)
-
-
-def _images_of(ws: Workspace, patients: tuple[str, ...]) -> Iterator[str]:
-    return (digest_file(case.image_path) for case in ws.cases_of(patients))
 
 
 def _short(digest: object) -> str:

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from compress import __version__
-from compress.data.volume import Volume
-from compress.evaluate.summary import EvaluationReport
+from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate
 from compress.evaluate.surface import hd95
 from compress.files import atomic_path, digest_json
 from compress.rundir import GateScores
 from compress.runtime.segmenter import Segmenter
 from compress.steps.reuse import Result
-from compress.steps.scoring.cohort import score_cohort
+from compress.steps.scoring.cohort import predictions
 from compress.steps.workspace import Cohort, Workspace
 
 
@@ -46,15 +45,13 @@ def score_file(ws: Workspace, model: Segmenter, cohort: Cohort, *, name: str) ->
         ws.progress.note(f"{name}: scored before, see {result.path}.")
         return Scored(stored, folder)
     shutil.rmtree(folder.root, ignore_errors=True)  # what an interrupted gate left
-    count = iter(range(len(cohort.cases)))
-
-    def keep(_: Volume, mask: np.ndarray) -> None:
-        with atomic_path(folder.mask(next(count))) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, mask=mask)
-
-    report = score_cohort(
-        ws, model.run, cohort, model.card.preprocessing, name=f"Scoring {name}", surface=hd95, watch=keep
-    )
+    found: list[VolumeScore] = []
+    rules = model.card.preprocessing
+    for each in predictions(ws, model.run, cohort, rules, name=f"Scoring {name}", surface=hd95):
+        with atomic_path(folder.mask(len(found))) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, mask=each.mask)
+        found.append(each.score)
+    report = evaluate(found)
     result.store(report.to_json())
     return Scored(report, folder)
 

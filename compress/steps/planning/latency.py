@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnxruntime
 
-from compress.bench.latency import measure_latency
+from compress.bench.latency import time_files
 from compress.bench.layer_costs import LatencyModel, measure_latency_model, sample_widths
-from compress.bench.node_profile import Layer
 from compress.bench.stats import Interval, median
 from compress.errors import ConfigError
 from compress.export.metadata import divisor_of
@@ -21,11 +19,9 @@ from compress.models.checkpoint import Checkpoint
 from compress.prune.budget import HALF, narrowed
 from compress.prune.plan import PruningPlan
 from compress.prune.rebuild import rebuild_checkpoint
-from compress.prune.shapes import LayerShape
 from compress.runtime.machine import available_cores, cpu_model
 from compress.runtime.proof import prove
 from compress.runtime.providers import find_provider
-from compress.runtime.session import open_session
 from compress.steps.reuse import Result
 from compress.steps.workspace import Workspace
 
@@ -53,11 +49,6 @@ def refuse_unmeasurable(provider: str) -> None:
             f"Latency cannot be predicted on '{provider}': ONNX Runtime does not time each layer's work there.",
             cure="Plan with --target macs=... or params=..., and measure with `cardiocompress bench`.",
         )
-
-
-def bench_layers(layers: Iterable[LayerShape]) -> list[Layer]:
-    """The same layers in the words of `compress.bench`."""
-    return [Layer(s.name, s.kind, s.inputs, s.outputs, s.kernel, s.positions, s.groups) for s in layers]
 
 
 def latency_model(ws: Workspace, dense: Checkpoint, base: PruningPlan, *, provider: str, align: int) -> LatencyModel:
@@ -132,18 +123,15 @@ def time_pruned(ws: Workspace, dense: Checkpoint, pruned: Checkpoint, *, provide
     """Export both networks and time them in turn for `bench.rounds` rounds."""
     bench = ws.config.bench
     with tempfile.TemporaryDirectory(prefix="latency-check-") as folder:
-        networks: Mapping[str, Checkpoint] = {"dense": dense, "pruned": pruned}
-        sessions = {
-            name: open_session(
-                export_to(checkpoint, Path(folder, f"{name}.onnx")),
-                provider=provider,
-                threads=bench.threads,
-                spinning="per-run",
-            )
-            for name, checkpoint in networks.items()
-        }
-        shape = (bench.batch_size, 1, *ws.config.data.size)
-        found = measure_latency(sessions, shape=shape, rounds=bench.rounds, warmup=bench.warmup)
+        networks = {"dense": dense, "pruned": pruned}
+        found = time_files(
+            {name: export_to(network, Path(folder, f"{name}.onnx")) for name, network in networks.items()},
+            shape=(bench.batch_size, 1, *ws.config.data.size),
+            provider=provider,
+            threads=bench.threads,
+            rounds=bench.rounds,
+            warmup=bench.warmup,
+        )
     speedup = found.speedup("pruned")
     share = Interval(1 / speedup.median, 1 / speedup.high, 1 / speedup.low)
     return Timing(median(found.samples["dense"]), median(found.samples["pruned"]), share, found.warnings)

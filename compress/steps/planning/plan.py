@@ -21,7 +21,7 @@ from compress.prune.ranking import alignment
 from compress.prune.rebuild import rebuild_checkpoint
 from compress.prune.shapes import Shapes
 from compress.runtime.providers import find_provider
-from compress.steps.planning.latency import Timing, bench_layers, latency_model, refuse_unmeasurable, time_pruned
+from compress.steps.planning.latency import Timing, latency_model, refuse_unmeasurable, time_pruned
 from compress.steps.planning.sensitivity import SLICES, Sensitivity, measure_sensitivity, whole_plan
 from compress.steps.planning.target import Target
 from compress.steps.pruning.ranking import rank
@@ -89,7 +89,8 @@ def plan_budget(ws: Workspace, request: BudgetRequest) -> BudgetPlan:
     check_shape(ws)
     dense = dense_checkpoint(ws)
     base = whole_plan(ws, dense)
-    shapes = Shapes(dense.network, _example(ws, dense), base.channel_groups)
+    example = torch.zeros(1, dense.meta.arguments["in_channels"], *ws.config.data.size)
+    shapes = Shapes(dense.network, example, base.channel_groups)
     cost, dense_cost = _COSTS[target.quantity](ws, dense, base, shapes, request.provider, step)
     share = target.share(dense_cost)
     choices = {g.name: allowed_counts(g, align=step) for g in base.channel_groups}
@@ -122,17 +123,13 @@ def _step(request: BudgetRequest) -> int:
     return step
 
 
-def _example(ws: Workspace, dense: Checkpoint) -> torch.Tensor:
-    return torch.zeros(1, dense.meta.arguments["in_channels"], *ws.config.data.size)
-
-
 def _latency(
     ws: Workspace, dense: Checkpoint, base: PruningPlan, shapes: Shapes, provider: str, step: int
 ) -> tuple[Cost, float]:
     model = latency_model(ws, dense, base, provider=provider, align=step)
     # The dense network's time is predicted as well: what the model gets wrong for all widths alike cancels out.
-    whole = model.predict(bench_layers(shapes.layers))
-    return lambda kept: model.predict(bench_layers(shapes.at(kept))) / whole, whole
+    whole = model.predict(shapes.layers)
+    return lambda kept: model.predict(shapes.at(kept)) / whole, whole
 
 
 def _macs(

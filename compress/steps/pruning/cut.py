@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -36,8 +35,10 @@ def realise(ws: Workspace, stage: Stage, cut: Cut, wanted: Pruning, *, title: st
         pruned = _compensated(ws, stage, cut, pruned, title)
     if ws.config.evaluation.bn_recalibration:
         pruned = recalibrated(ws, pruned)
-    early, seed = partial(load, _rewind_source(ws)), seed_of(ws, wanted)
-    start = restart(wanted.reinitialize_weights, pruned=pruned, early=early, plan=cut.plan, seed=seed)
+    early = ws.run.baseline.early if ws.config.pruning.rewind_to == "early" else ws.run.baseline.initial
+    start = restart(
+        wanted.reinitialize_weights, pruned=pruned, early=partial(load, early), plan=cut.plan, seed=seed_of(ws, wanted)
+    )
     save(stage.start, start.network, replace(start.meta, stage="start"))
     return pruned, start
 
@@ -103,8 +104,3 @@ def network_facts(ws: Workspace, dense: Checkpoint, pruned: Checkpoint) -> dict[
         "plan": pruned.meta.plan,
         "source": dense.meta.digest,
     }
-
-
-def _rewind_source(ws: Workspace) -> Path:
-    baseline = ws.run.baseline
-    return baseline.early if ws.config.pruning.rewind_to == "early" else baseline.initial

@@ -40,7 +40,8 @@ def inspect_network(ws: Workspace, checkpoint: Checkpoint, *, ratios: Ratios, na
     network, phantom = checkpoint.network, checkpoint.meta.phantom
     plan = rank(ws, checkpoint, ws.config.pruning.but(ratios=ratios))
     filters, costs = filter_statistics(network), layer_costs(network, size=ws.config.data.size)
-    activations = activation_statistics(network, _images(ws))
+    volumes = ws.prepared(ws.cases_of(ws.split.val)[:_VOLUMES])
+    activations = activation_statistics(network, np.concatenate([volume.images for volume in volumes]))
     kept = {group: np.isin(np.arange(g.width), g.kept) for group, g in plan.groups.items()}
     filter_histograms(
         folder / "filters.png",
@@ -57,12 +58,6 @@ def inspect_network(ws: Workspace, checkpoint: Checkpoint, *, ratios: Ratios, na
     write_json(folder / "masks.json", plan.masks())
     write_json(folder / "statistics.json", _document(ws, checkpoint, result, activations))
     return result
-
-
-def _images(ws: Workspace) -> np.ndarray:
-    """Slices of a few validation volumes."""
-    volumes = ws.prepared(ws.cases_of(ws.split.val)[:_VOLUMES])
-    return np.concatenate([v.images for v in volumes])
 
 
 def _document(ws: Workspace, checkpoint: Checkpoint, found: Inspection, activations: dict) -> dict[str, object]:

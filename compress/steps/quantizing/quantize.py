@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from compress.bench.latency import LatencySamples, measure_latency
+from compress.bench.latency import LatencySamples, time_files
 from compress.choices import calibration_methods
 from compress.config import Bench, Quantization
 from compress.data.cache import prepare_all
@@ -169,12 +169,15 @@ def _opened(job: _Job, path: Path) -> Run:
 
 
 def _timed(job: _Job, card: ModelCard, models: Mapping[str, Path]) -> LatencySamples:
-    sessions = {
-        name: open_session(path, provider=job.provider, threads=job.bench.threads, spinning="per-run")
-        for name, path in models.items()
-    }
-    shape = (1, card.channels, *card.preprocessing.size)
-    return measure_latency(sessions, shape=shape, rounds=job.bench.rounds, warmup=job.bench.warmup)
+    bench, shape = job.bench, (1, card.channels, *card.preprocessing.size)
+    return time_files(
+        models,
+        shape=shape,
+        provider=job.provider,
+        threads=bench.threads,
+        rounds=bench.rounds,
+        warmup=bench.warmup,
+    )
 
 
 def _about(job: _Job, source: ModelFile, found: Found | None, data: str, slices: int) -> dict[str, Any]:

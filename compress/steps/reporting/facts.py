@@ -97,7 +97,11 @@ def gather(ws: Workspace) -> RunFacts:
         networks=networks,
         benches=dict(_each(lambda path: _bench(path, present), ws.run.benchmarks(), unread)),
         verdicts=_each(lambda path: _verdict(path, present), ws.run.verdicts(), unread),
-        quantized=[pair for network in networks for pair in _quantized(network, unread)],
+        quantized=[
+            (network.name, record)
+            for network in networks
+            for record in _each(_quantize_record, network.stage.quantize_records(), unread)
+        ],
         data=ws.data_facts(),
         split=asdict(ws.split),
         environment=_soft(lambda path: dict(read_json(path)), ws.run.environment, unread) or {},
@@ -174,11 +178,6 @@ def _verdict(path: Path, present: Mapping[str, str]) -> tuple[str | None, Verdic
     page = GateFiles(path.parent).report
     link = "/".join(map(quote, page.parts[-3:])) if page.is_file() else None
     return link, verdict
-
-
-def _quantized(network: Network, unread: list[str]) -> list[tuple[str, QuantizeRecord]]:
-    paths = network.stage.quantize_records()
-    return [(network.name, record) for record in _each(_quantize_record, paths, unread)]
 
 
 def _quantize_record(path: Path) -> QuantizeRecord:

@@ -36,7 +36,8 @@ def pair_picture(ws: Workspace, dense: Network, pruned: Network) -> Path | None:
     """
     if dense.scores is None or pruned.scores is None:
         return None
-    cases = _chosen(ws, dense.scores, pruned.scores)
+    known = {case.name: case for case in ws.validation.cases}
+    cases = [known[name] for name in largest_losses(dense.scores, pruned.scores) if name in known]
     stage = pruned.stage
     inputs = {
         "schema": SCHEMA,
@@ -69,11 +70,6 @@ def largest_losses(dense: EvaluationReport, pruned: EvaluationReport) -> list[st
     rest = volumes[WORST:]
     # The middle of all patients, or the nearest to it that is not among the worst.
     return volumes[:WORST] + rest[max(0, len(volumes) // 2 - WORST) :][:1]
-
-
-def _chosen(ws: Workspace, dense: EvaluationReport, pruned: EvaluationReport) -> list[Case]:
-    cases = {case.name: case for case in ws.validation.cases}
-    return [cases[name] for name in largest_losses(dense, pruned) if name in cases]
 
 
 def _masks(

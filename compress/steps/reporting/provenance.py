@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import yaml
 
@@ -67,7 +66,7 @@ def provenance(ws: Workspace, facts: RunFacts) -> list[Markup]:
         ("digest of the data", digest(facts.data.get("digest"))),
         ("volumes", str(facts.data.get("volumes", MISSING))),
         ("split by patient", f"{len(split.get('train', ()))} train, {len(split.get('val', ()))} validate"),
-        ("identical images", _words_of_duplicates(split.get("duplicates", ()))),
+        ("identical images", "; ".join(", ".join(patients) for patients in split.get("duplicates", ())) or "none"),
         ("labels", ", ".join(f"{name} {value}" for name, value in facts.data.get("labels", {}).items())),
     ]
     configuration = without_folders(yaml.safe_dump(ws.config.model_dump(mode="json"), sort_keys=False))
@@ -79,10 +78,6 @@ def provenance(ws: Workspace, facts: RunFacts) -> list[Markup]:
         details("Configuration", el("pre", configuration)),
         *terms(phantom=facts.phantom, licence=ws.config.export.licence),
     ]
-
-
-def _words_of_duplicates(groups: Any) -> str:
-    return "; ".join(", ".join(patients) for patients in groups) or "none"
 
 
 def _digest_table(facts: RunFacts) -> Markup:

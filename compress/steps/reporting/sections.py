@@ -108,7 +108,7 @@ def _one_bench(provider: str, report: BenchReport, folder: Path) -> list[Markup]
         table(heads, rows, caption=caption, text_columns=2, phantom=report.phantom),
         el("p", BENCH_NOTE, class_="note"),
     ]
-    if points := _points(report):
+    if points := [_point(report, model, report.base) for model in report.models if model.dice]:
         path = tradeoff_plot(folder / f"tradeoff-{provider}.png", points, phantom=report.phantom)
         caption = (
             "Bars: 95% intervals of the paired speed-up and, where Dice per patient is known, of the paired difference "
@@ -122,11 +122,6 @@ def _one_bench(provider: str, report: BenchReport, folder: Path) -> list[Markup]
         warnings = bullets(without_folders(text) for text in report.warnings)
         parts.append(el("div", el("p", el("strong", "Warnings")), warnings, class_="banner warn", role="note"))
     return [*parts, details("Machine and versions", plain_facts(report.environment))]
-
-
-def _points(bench: BenchReport) -> list[TradeoffPoint]:
-    base = bench.base
-    return [_point(bench, model, base) for model in bench.models if model.dice]
 
 
 def _point(bench: BenchReport, model: ModelBench, base: ModelBench) -> TradeoffPoint:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from compress.data.preprocess import Preprocessing
-from compress.data.volume import Volume
 from compress.errors import CheckpointError
-from compress.evaluate.summary import EvaluationReport
+from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate
 from compress.evaluate.surface import hd95
 from compress.files import digest_json, read_json, write_text
 from compress.models.checkpoint import Checkpoint, Meta, load, read_meta
@@ -17,7 +14,7 @@ from compress.report.slice_pictures import save_slices
 from compress.report.slices import SlicePicture, pick_slices, slices_of
 from compress.rundir import ScoreFiles, Stage
 from compress.steps.reuse import Result, intact
-from compress.steps.scoring.cohort import score_cohort, torch_run
+from compress.steps.scoring.cohort import predictions, torch_run
 from compress.steps.workspace import Cohort, Workspace
 from compress.text import plain
 from compress.train.device import resolve_device
@@ -39,11 +36,11 @@ def evaluate_checkpoint(
     run = torch_run(checkpoint.network, resolve_device(ws.config.experiment.device))
     rules = Preprocessing.from_json(checkpoint.meta.preprocessing)
     items: list[SlicePicture] = []
-
-    def collect(volume: Volume, mask: np.ndarray) -> None:
-        items.extend(slices_of(volume, [mask]))
-
-    report = score_cohort(ws, run, cohort, rules, name=f"Evaluating {name}", surface=hd95, watch=collect)
+    scores: list[VolumeScore] = []
+    for scored in predictions(ws, run, cohort, rules, name=f"Evaluating {name}", surface=hd95):
+        items.extend(slices_of(scored.volume, [scored.mask]))
+        scores.append(scored.score)
+    report = evaluate(scores)
     _pictures(ws, items, folder, name, phantom=cohort.phantom)
     heading = f"# {plain(name)}\n\n{_data_line(ws, cohort)}\n\n"
     whole = ws.config.evaluation.num_slices_per_volume is None

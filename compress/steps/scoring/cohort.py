@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,14 +15,21 @@ from compress.data.layouts import read_volume
 from compress.data.preprocess import Prepared, Preprocessing
 from compress.data.volume import Volume
 from compress.evaluate.metrics import SurfaceDistance
-from compress.evaluate.summary import EvaluationReport, evaluate, score_volume
+from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate, score_volume
 from compress.rundir import cache_dir
 from compress.runtime.predict import Run, predict_mask
 from compress.steps.workspace import Cohort, Workspace
 from compress.train.validate import predict_slices
 
-Watcher = Callable[[Volume, np.ndarray], None]
-"""Called with every volume and its predicted mask (Z, Y, X)."""
+
+@dataclass(frozen=True)
+class Scored:
+    """One case: what it holds, what was predicted, and how well."""
+
+    volume: Volume
+    mask: np.ndarray
+    """(Z, Y, X) predicted labels."""
+    score: VolumeScore
 
 
 def torch_run(network: nn.Module, device: torch.device) -> Run:
@@ -31,7 +38,12 @@ def torch_run(network: nn.Module, device: torch.device) -> Run:
     return lambda images: predict_slices(placed, images[:, 0], device=device, batch_size=len(images))
 
 
-def score_cohort(
+def score_cohort(ws: Workspace, run: Run, cohort: Cohort, rules: Preprocessing, *, name: str) -> EvaluationReport:
+    """Predict and score every case of the cohort; `name` is what progress says."""
+    return evaluate(scored.score for scored in predictions(ws, run, cohort, rules, name=name))
+
+
+def predictions(
     ws: Workspace,
     run: Run,
     cohort: Cohort,
@@ -39,35 +51,19 @@ def score_cohort(
     *,
     name: str,
     surface: SurfaceDistance | None = None,
-    watch: Watcher | None = None,
-) -> EvaluationReport:
-    """Predict and score every case of the cohort; `surface` adds HD95, `watch` sees every prediction.
+) -> Iterator[Scored]:
+    """Predict and score case after case; `surface` adds HD95.
 
     With `evaluation.num_slices_per_volume` only that many evenly spread slices are predicted and
     scored: volumes in ml then mean those slices alone.
     """
-    scores = []
     with ws.progress.task(name, len(cohort.cases)) as task:
         for case in cohort.cases:
             volume, prepared = _thinned(ws, read_volume(case), prepare(case, rules, cache=cache_dir(ws.config)))
-            assert volume.mask is not None
             mask = predict_mask(run, prepared, batch_size=ws.config.evaluation.batch_size)
-            scores.append(
-                score_volume(
-                    mask,
-                    volume.mask,
-                    spacing_mm=volume.spacing,
-                    labels=ws.labels,
-                    patient=case.patient,
-                    phase=case.phase,
-                    group=case.group,
-                    surface=surface,
-                )
-            )
-            if watch is not None:
-                watch(volume, mask)
-            task.advance(info=f"{case.name} {scores[-1].mean_dice:.3f}")
-    return evaluate(scores)
+            score = score_volume(mask, volume, labels=ws.labels, surface=surface)
+            yield Scored(volume, mask, score)
+            task.advance(info=f"{case.name} {score.mean_dice:.3f}")
 
 
 def _thinned(ws: Workspace, volume: Volume, prepared: Prepared) -> tuple[Volume, Prepared]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from planning_kit import workspace
 
+from compress.bench.latency import measure_latency
 from compress.files import read_json, write_json
 from compress.prune.shapes import layers_of
 from compress.steps.planning import latency
-from compress.steps.planning.latency import bench_layers, latency_model, time_pruned
-from compress.steps.planning.plan import _example
+from compress.steps.planning.latency import latency_model, time_pruned
 from compress.steps.planning.sensitivity import whole_plan
 from compress.steps.training.dense import dense_checkpoint
 
@@ -26,7 +27,7 @@ def test_samples_are_measured_once_and_predict_the_network_s_own_layers(ws, monk
     monkeypatch.setattr(latency, "sample_widths", lambda *args, **kwargs: real(*args, **kwargs)[:4])
     monkeypatch.setattr(latency, "TRUSTED", 1e9)
     model = latency_model(ws, dense, base, provider="cpu", align=8)
-    layers = bench_layers(layers_of(dense.network, _example(ws, dense)))
+    layers = layers_of(dense.network, torch.zeros(1, 1, *ws.config.data.size))
     assert [layer.name for layer in layers] == [layer.name for layer in model.layers]
     assert model.predict(layers) > 0
     assert model.samples[0].outputs == tuple(layer.outputs for layer in layers)
@@ -59,18 +60,19 @@ def test_counts_of_samples_cover_every_aligned_width(ws):
 def test_timing_compares_round_by_round(ws, monkeypatch):
     dense = dense_checkpoint(ws)
     asked = []
-    real = latency.measure_latency
 
-    def measure(sessions, **kwargs):
-        asked.append((list(sessions), kwargs["shape"], kwargs["rounds"]))
+    class Echo:
+        def run(self, images):
+            return images
+
+    def measure(models, *, shape, rounds, **_):
+        asked.append((list(models), shape, rounds))
         ticks = iter(range(10**6))
-        return real(sessions, **kwargs, clock=lambda: next(ticks) ** 2 * 1.0)
+        runners = {name: Echo() for name in models}
+        return measure_latency(runners, shape=shape, rounds=rounds, clock=lambda: next(ticks) ** 2 * 1.0)
 
-    monkeypatch.setattr(latency, "measure_latency", measure)
+    monkeypatch.setattr(latency, "time_files", measure)
     monkeypatch.setattr(latency, "export_to", lambda checkpoint, path: path)
-    monkeypatch.setattr(
-        latency, "open_session", lambda *_, **__: type("Fake", (), {"run": lambda self, images: images})()
-    )
     found = time_pruned(ws, dense, dense, provider="cpu")
     assert asked == [(["dense", "pruned"], (1, 1, 32, 32), 3)]
     assert found.share.low <= found.share.median <= found.share.high

@@ -58,13 +58,13 @@ def model(ws: Workspace, tmp_path: Path) -> Path:
 def pretend(monkeypatch: pytest.MonkeyPatch, times_as_fast: float) -> None:
     """Timing is the machine's; what follows from it is ours."""
 
-    def measured(sessions, *, shape, rounds, warmup):
+    def measured(models, *, shape, **_):
         base = tuple(1.0 + 0.001 * i for i in range(9))
-        names = list(sessions)
+        names = list(models)
         samples = {names[0]: base, names[1]: tuple(t / times_as_fast for t in base)}
         return LatencySamples(shape, names[0], samples, base)
 
-    monkeypatch.setattr(quantizing, "measure_latency", measured)
+    monkeypatch.setattr(quantizing, "time_files", measured)
 
 
 def beside(model: Path) -> list[str]:
