@@ -137,6 +137,19 @@ class TrainPaths(Section):
     save_root: str = "artifacts"
 
 
+class Cycle(Section):
+    epochs: PositiveInt
+    learning_rate: Positive | None = None
+    """null: parameters.learning_rate"""
+
+
+class Start(Section):
+    checkpoint: str | None = None
+    """weights of this program with the same features to begin from; null: random ones"""
+    epochs: Annotated[int, Field(ge=0)] | None = None
+    """how many it has been trained for; null: as its file says"""
+
+
 class Train(Section):
     phase: Literal["training"] = "training"
     val_ratio: Fraction = 0.2
@@ -146,6 +159,9 @@ class Train(Section):
     """null: all; N: evenly spread ones"""
     model: Network = Network()
     parameters: Parameters = Parameters()
+    start: Start = Start()
+    cycles: list[Cycle] = []
+    """further rounds of the schedule after num_epochs, as `train --extend` adds them"""
     paths: TrainPaths = TrainPaths()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from compress.config import Config
 from compress.config.read import load_whole, save_config
+from compress.config.schema import Cycle
 from compress.data.cache import prepare_all
 from compress.data.layouts import find_cases
 from compress.data.phantom import is_phantom, is_phantom_image, write_phantom
@@ -114,6 +115,13 @@ class Workspace:
         """The cases on the network's grid, through the cache."""
         return prepare_all(cases, self.rules, cache=cache_dir(self.config), progress=self.progress)
 
+    @property
+    def cycles(self) -> list[Cycle]:
+        """The configuration's further cycles of training, and those that `train --extend` has added to the run."""
+        own = self.config.train.cycles
+        earlier = intact(lambda: load_whole(self.run.config).train.cycles) or []
+        return earlier if earlier[: len(own)] == own else own
+
     def describe(self, *used: str) -> None:
         """Write the configuration, the environment and the data's digest into the run folder; see `record_config`."""
         facts = self.data_facts()  # first of all: bad data must leave nothing behind
@@ -127,7 +135,17 @@ class Workspace:
         The others stay as the command that used them last has left them.
         """
         earlier = intact(lambda: load_whole(self.run.config)) or self.config
-        save_config(earlier.model_copy(update={name: getattr(self.config, name) for name in used}), self.run.config)
+        values = {name: getattr(self.config, name) for name in used}
+        if "train" in values:
+            values["train"] = self.config.train.model_copy(update={"cycles": self.cycles})
+        save_config(earlier.model_copy(update=values), self.run.config)
+
+    def forget_cycles(self) -> None:
+        """Leave of the further cycles those that the configuration itself has."""
+        earlier = intact(lambda: load_whole(self.run.config))
+        if earlier is not None:
+            train = earlier.train.model_copy(update={"cycles": self.config.train.cycles})
+            save_config(earlier.model_copy(update={"train": train}), self.run.config)
 
     def data_facts(self) -> dict[str, Any]:
         """What data.json says: the training data's digest, size and labels, and how it is prepared."""

@@ -28,7 +28,7 @@ class Checkpoints:
         self.best = -1.0
 
     def __call__(self, trainer: Trainer, record: Record) -> None:
-        meta = replace(self.meta, epoch=trainer.epoch)
+        meta = replace(self.meta, epoch=trainer.recipe.seen + trainer.epoch)
         if trainer.epoch == self.early_epoch:
             save(self.stage.early, trainer.network, replace(meta, stage="early"))
         if trainer.epoch % self.save_interval == 0:
@@ -95,7 +95,7 @@ def _wandb(folder: Path, name: str, config: dict[str, Any]) -> Callback:
 
     def log(trainer: Trainer, record: Record) -> None:
         run.log(_numbers(record), step=trainer.epoch)
-        if trainer.epoch == trainer.recipe.epochs:
+        if trainer.epoch == trainer.recipe.total:
             run.finish()
 
     return log

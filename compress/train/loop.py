@@ -48,19 +48,20 @@ def fit(
     """
     recipe = trainer.recipe
     steps = data.steps_per_epoch(recipe.batch_size)
-    with progress.task(name, recipe.epochs * steps) as task:
+    with progress.task(name, recipe.total * steps) as task:
         task.advance(trainer.epoch * steps)
-        while trainer.epoch < recipe.epochs:
+        while trainer.epoch < recipe.total:
             record = _epoch(trainer, data, workers, task)
             for callback in callbacks:
                 callback(trainer, record)
-            task.advance(0, info=f"epoch {trainer.epoch}/{recipe.epochs}  Dice {record['val_dice']:.4f}")
+            task.advance(0, info=f"epoch {trainer.epoch}/{recipe.total}  Dice {record['val_dice']:.4f}")
 
 
 def _epoch(trainer: Trainer, data: TrainingData, workers: int, task: Task) -> Record:
     began = time.perf_counter()
     recipe = trainer.recipe
-    loader = epoch_loader(data.train, batch_size=recipe.batch_size, epoch=trainer.epoch + 1, workers=workers)
+    epoch = recipe.seen + trainer.epoch + 1
+    loader = epoch_loader(data.train, batch_size=recipe.batch_size, epoch=epoch, workers=workers)
     rate = trainer.learning_rate
     loss = trainer.run_epoch(loader, task)
     if not math.isfinite(loss):

@@ -23,10 +23,19 @@ from compress.train.losses import build_loss
 
 
 @dataclass(frozen=True)
+class Cycle:
+    """One round of the learning-rate schedule, with an optimiser that knows nothing of the rounds before."""
+
+    epochs: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides what training does, besides the data and the starting weights."""
 
     epochs: int
+    """Of the first cycle; `total` counts all."""
     batch_size: int
     learning_rate: float
     weight_decay: float
@@ -41,10 +50,29 @@ class Recipe:
     temperature: float = 2.0
     teacher: str = ""
     """The teacher's digest: another teacher is another recipe."""
+    cycles: tuple[Cycle, ...] = ()
+    """Those that follow the first."""
+    seen: int = 0
+    """Epochs that the starting weights were trained for: their draws of order and augmentation are not repeated."""
+
+    @property
+    def total(self) -> int:
+        """Epochs of all cycles."""
+        return self.epochs + sum(cycle.epochs for cycle in self.cycles)
+
+    def cycle_at(self, epoch: int) -> tuple[Cycle, int]:
+        """The cycle that the epoch after `epoch` done ones belongs to, and how many were done when it began."""
+        cycle, began = Cycle(self.epochs, self.learning_rate), 0
+        for following in self.cycles:
+            if epoch < began + cycle.epochs:
+                break
+            cycle, began = following, began + cycle.epochs
+        return cycle, began
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; without distillation its keys are left out, as before it existed."""
-        left_out = () if self.distill else ("distill", "temperature", "teacher")
+        """Plain values; keys that say nothing are left out, so that recipes of before they existed stay equal."""
+        left_out = set() if self.distill else {"distill", "temperature", "teacher"}
+        left_out |= {key for key in ("cycles", "seen") if not getattr(self, key)}
         return {key: value for key, value in asdict(self).items() if key not in left_out}
 
 
@@ -63,14 +91,21 @@ class Trainer:
         """`teacher` is copied, never changed. `ConfigError` when the recipe distills and there is none."""
         self.recipe = recipe
         self.device = device
+        self.steps_per_epoch = steps_per_epoch
         self.epoch = 0
         self.network = network.to(device=device, memory_format=torch.channels_last)  # pyright: ignore
         self.teacher = _teacher(recipe, teacher, device)
         self.loss = build_loss(recipe.loss)
+        self.begin_at(0)
+
+    def begin_at(self, epoch: int) -> None:
+        """Stand after `epoch` done epochs, with a new optimiser for the cycle that comes."""
+        self.epoch = epoch
+        cycle = self.recipe.cycle_at(epoch)[0]
         self.optimizer = torch.optim.AdamW(
-            network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+            self.network.parameters(), lr=cycle.learning_rate, weight_decay=self.recipe.weight_decay
         )
-        self.scheduler = build_schedule(self.optimizer, recipe, steps_per_epoch)
+        self.scheduler = build_schedule(self.recipe.schedule, self.optimizer, cycle, self.steps_per_epoch)
 
     def run_epoch(self, loader: DataLoader, task: Task) -> float:
         """Train on every batch once; the mean loss of the epoch."""
@@ -81,6 +116,8 @@ class Trainer:
             total += loss
             task.advance(info=f"loss {loss:.3f}")
         self.epoch += 1
+        if self.recipe.cycle_at(self.epoch)[1] == self.epoch < self.recipe.total:
+            self.begin_at(self.epoch)
         return float(total) / len(loader)
 
     def _step(self, batch: Batch) -> torch.Tensor:
@@ -137,9 +174,9 @@ class Trainer:
             self.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
         except RuntimeError as fault:
             raise CheckpointError(f"{path} belongs to a network of another shape.") from fault
+        self.begin_at(int(document["epoch"]))
         self.optimizer.load_state_dict({"state": _slots(tensors), "param_groups": document["groups"]})
         self.scheduler.load_state_dict(document["schedule"])
-        self.epoch = int(document["epoch"])
         return document["extra"]
 
 
@@ -154,14 +191,14 @@ def _teacher(recipe: Recipe, teacher: nn.Module | None, device: torch.device) ->
     return frozen_copy(teacher, device=device)
 
 
-def _one_cycle(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: int) -> LRScheduler:
+def _one_cycle(optimizer: torch.optim.Optimizer, cycle: Cycle, steps_per_epoch: int) -> LRScheduler:
     """Smith 2018 (arXiv:1708.07120): linear-cosine warm-up over the first 20%, then down to almost nothing."""
-    steps = recipe.epochs * steps_per_epoch
+    steps = cycle.epochs * steps_per_epoch
     # At total_steps 5 the warm-up ends on step 0, and torch divides by its length.
-    return OneCycleLR(optimizer, max_lr=recipe.learning_rate, total_steps=max(steps + 1, 6), pct_start=0.2)
+    return OneCycleLR(optimizer, max_lr=cycle.learning_rate, total_steps=max(steps + 1, 6), pct_start=0.2)
 
 
-def _constant(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: int) -> LRScheduler:
+def _constant(optimizer: torch.optim.Optimizer, cycle: Cycle, steps_per_epoch: int) -> LRScheduler:
     return LambdaLR(optimizer, _one)
 
 
@@ -169,15 +206,15 @@ def _one(_: int) -> float:
     return 1.0
 
 
-RATES: dict[str, Callable[[torch.optim.Optimizer, Recipe, int], LRScheduler]] = {
+RATES: dict[str, Callable[[torch.optim.Optimizer, Cycle, int], LRScheduler]] = {
     "one_cycle": _one_cycle,
     "constant": _constant,
 }
 
 
-def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: int) -> LRScheduler:
-    """One learning rate per step; `ConfigError` when the recipe's schedule is unknown."""
-    return pick("schedule", RATES, recipe.schedule)(optimizer, recipe, steps_per_epoch)
+def build_schedule(name: str, optimizer: torch.optim.Optimizer, cycle: Cycle, steps_per_epoch: int) -> LRScheduler:
+    """One learning rate per step of a cycle; `ConfigError` when the schedule is unknown."""
+    return pick("schedule", RATES, name)(optimizer, cycle, steps_per_epoch)
 
 
 def _schedule_state(scheduler: LRScheduler) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+from compress.config.schema import Cycle as AddedCycle
 from compress.errors import ConfigError
 from compress.evaluate.summary import EvaluationReport
 from compress.models.checkpoint import Checkpoint, Meta, load, read_meta
@@ -10,16 +14,56 @@ from compress.steps.scoring.checkpoint import evaluate_checkpoint
 from compress.steps.training.network import train_stage
 from compress.steps.training.request import Policy, Training
 from compress.steps.workspace import Workspace
+from compress.train.trainer import Cycle
+
+HEAD = "head."
+"""The parameters whose number is that of the labels."""
 
 
-def train_dense(ws: Workspace, *, policy: Policy) -> EvaluationReport:
-    """Train the network that `train.model` describes, and score it on the validation patients."""
+def train_dense(ws: Workspace, *, policy: Policy, extend: AddedCycle | None = None) -> EvaluationReport:
+    """Train the network that `train.model` describes, and score it on the validation patients.
+
+    `extend` trains a finished run on by one cycle. Cycles that a run was given before are kept, until it is begun
+    anew. Raises `ConfigError` for a `train.start` that does not fit and for a run that has not finished and cannot be
+    extended, and what `train_stage` raises.
+    """
+    if policy.force:
+        ws.forget_cycles()
+    ws = _with_cycles(ws, [*ws.cycles, *([extend] if extend else [])])
+    if extend and (ws.run.baseline.resume.is_file() or not ws.run.baseline.final.is_file()):
+        raise ConfigError(
+            f"{ws.run.baseline.root} holds no finished training to extend.",
+            cure="Finish it with `cardiocompress train --resume` first; extend then.",
+        )
     ws.describe()
-    widths = dense_widths(ws.config.train.model.features)
-    start = Checkpoint(*new_network(ws, widths, seed=ws.config.experiment.seed))
-    epochs = ws.config.train.parameters.num_epochs
-    final = train_stage(ws, Training(ws.run.baseline, start, epochs, "Training dense", policy))
-    return evaluate_checkpoint(ws, final, ws.run.baseline.evaluation, name="dense")
+    wanted, rate = ws.config.train, ws.config.train.parameters.learning_rate
+    start, seen = _start(ws)
+    cycles = tuple(Cycle(cycle.epochs, cycle.learning_rate or rate) for cycle in wanted.cycles)
+    epochs = wanted.parameters.num_epochs
+    training = Training(ws.run.baseline, start, epochs, "Training dense", policy, cycles=cycles, seen=seen)
+    return evaluate_checkpoint(ws, train_stage(ws, training), ws.run.baseline.evaluation, name="dense")
+
+
+def _with_cycles(ws: Workspace, cycles: list[AddedCycle]) -> Workspace:
+    train = ws.config.train.model_copy(update={"cycles": cycles})
+    return replace(ws, config=ws.config.model_copy(update={"train": train}))
+
+
+def _start(ws: Workspace) -> tuple[Checkpoint, int]:
+    """What training begins from, and for how many epochs it has been trained."""
+    wanted, widths = ws.config.train.start, dense_widths(ws.config.train.model.features)
+    network, meta = new_network(ws, widths, seed=ws.config.experiment.seed)
+    if wanted.checkpoint is None:
+        return Checkpoint(network, meta), 0
+    source = load(Path(wanted.checkpoint))
+    _refuse_other_widths(Path(wanted.checkpoint), source.meta, widths)
+    weights = source.network.state_dict()
+    if source.meta.labels != meta.labels:  # the trunk serves any labels, the head only its own
+        ws.progress.note(f"{wanted.checkpoint} segments {', '.join(source.meta.labels)}: its head is made anew.")
+        weights = {name: value for name, value in weights.items() if not name.startswith(HEAD)}
+    network.load_state_dict(weights, strict=False)
+    seen = source.meta.epoch if wanted.epochs is None else wanted.epochs
+    return Checkpoint(network, replace(meta, parent=source.meta.digest)), seen
 
 
 def new_network(ws: Workspace, widths: dict[str, list[int]], *, seed: int) -> tuple[UNet, Meta]:
@@ -47,11 +91,15 @@ def dense_checkpoint(ws: Workspace) -> Checkpoint:
 
 def check_shape(ws: Workspace) -> None:
     """Raise `ConfigError` when the configuration's features are not the trained network's."""
-    stored = read_meta(ws.run.baseline.final).arguments["widths"]
-    wanted = dense_widths(ws.config.train.model.features)
+    final = ws.run.baseline.final
+    _refuse_other_widths(final, read_meta(final), dense_widths(ws.config.train.model.features))
+
+
+def _refuse_other_widths(path: Path, meta: Meta, wanted: dict[str, list[int]]) -> None:
+    stored = meta.arguments["widths"]
     if stored != wanted:
+        features, found = ([w[1] for b, w in each.items() if b.startswith("encoders")] for each in (wanted, stored))
         raise ConfigError(
-            f"train.model.features is {ws.config.train.model.features}, but {ws.run.baseline.final} "
-            f"has encoder widths {[w[1] for b, w in stored.items() if b.startswith('encoders')]}.",
+            f"train.model.features is {features}, but {path} has encoder widths {found}.",
             cure="Set the features that it was trained with, or another experiment_name.",
         )

@@ -59,6 +59,17 @@ def is_current(stage: Stage, inputs: dict[str, Any]) -> bool:
     return stage.final.is_file() and Result(stage.record, inputs).stored() is not None
 
 
+def finished_part(stage: Stage, inputs: dict[str, Any]) -> int:
+    """Epochs of a finished training that lacks nothing but the last cycles of `inputs`; 0 where there is none."""
+    cycles = inputs["recipe"].get("cycles", ())
+    for count in range(len(cycles)):
+        recipe = {key: value for key, value in inputs["recipe"].items() if key != "cycles"}
+        recipe |= {"cycles": cycles[:count]} if count else {}
+        if is_current(stage, {**inputs, "recipe": recipe}):
+            return recipe["epochs"] + sum(cycle["epochs"] for cycle in cycles[:count])
+    return 0
+
+
 def effort_of(stage: Stage) -> Effort:
     """What a finished training has cost, earlier rounds included. Raises `OSError` where none has finished."""
     record = read_json(stage.record)
@@ -73,32 +84,35 @@ def train_stage(ws: Workspace, training: Training) -> Checkpoint:
     """
     stage, policy = training.stage, training.policy
     recipe = build_recipe(ws, epochs=training.epochs, seed=training.seed, recovery=training.recovery)
+    recipe = replace(recipe, cycles=training.cycles, seen=training.seen)
     inputs = inputs_of(ws, training.start, recipe)
     if not policy.force and is_current(stage, inputs):
         ws.progress.note(f"{training.title}: already done in {stage.root}; nothing to do (--restart trains again).")
         return load(stage.final)
-    _guard(ws, stage, policy, recipe)
-    if not (policy.unfinished == "resume" and stage.resume.is_file()) or stage.final.is_file():
+    continued = 0 if policy.force else finished_part(stage, inputs)
+    _guard(ws, stage, policy, recipe, continued)
+    resumed = policy.unfinished == "resume" and stage.resume.is_file()
+    if not continued and (stage.final.is_file() or not resumed):
         _clear(stage)
-    trainer = _train(ws, training, recipe)
-    saved = save(stage.final, trainer.network, replace(training.start.meta, epoch=trainer.epoch))
+    trainer = _train(ws, training, recipe, continued)
+    saved = save(stage.final, trainer.network, replace(training.start.meta, epoch=recipe.seen + trainer.epoch))
     records = read_metrics(stage.metrics)
     seconds = training.spent.seconds + sum(r.get("seconds", 0.0) for r in records)
     training_curves(stage.curves, records, phantom=ws.training.phantom)
-    effort = {"epochs": training.spent.epochs + training.epochs, "seconds": seconds}
+    effort = {"epochs": training.spent.epochs + recipe.seen + recipe.total, "seconds": seconds}
     Result(stage.record, inputs).store({"digest": saved.digest, **effort})
     stage.resume.unlink(missing_ok=True)
     return load(stage.final)
 
 
-def _train(ws: Workspace, training: Training, recipe: Recipe) -> Trainer:
+def _train(ws: Workspace, training: Training, recipe: Recipe, continued: int) -> Trainer:
     config, parameters = ws.config, ws.config.train.parameters
     stage, title, teacher = training.stage, training.title, training.recovery.teacher
     network, meta = training.start.network, training.start.meta
     device = resolve_device(config.experiment.device)
     if config.experiment.deterministic:
         make_deterministic(device)
-    ws.progress.note(f"{title}: device {device}, {'bfloat16' if recipe.bf16 else 'float32'}, {recipe.epochs} epochs.")
+    ws.progress.note(f"{title}: device {device}, {'bfloat16' if recipe.bf16 else 'float32'}, {recipe.total} epochs.")
     data = _data(ws, recipe)
     start = weights_digest(network, meta)
     trainer = Trainer(
@@ -119,6 +133,11 @@ def _train(ws: Workspace, training: Training, recipe: Recipe) -> Trainer:
         _same_start(stage, extra["start"], start)
         keeper.best = extra["best"]
         ws.progress.note(f"{title}: resuming after epoch {trainer.epoch}.")
+    elif continued:
+        trainer.network.load_state_dict(load(stage.final).network.state_dict())
+        trainer.begin_at(continued)
+        keeper.best = max(record["val_dice"] for record in read_metrics(stage.metrics))
+        ws.progress.note(f"{title}: going on after epoch {continued}.")
     else:
         save(stage.initial, trainer.network, replace(meta, stage="initial"))
     callbacks = [MetricsFile(stage.metrics, from_epoch=trainer.epoch), *_loggers(config, stage), keeper]
@@ -140,8 +159,8 @@ def _loggers(config: Config, stage: Stage) -> list[Any]:
     return [build_logger(k, folder=stage.tensorboard, name=title, config=config.to_json()) for k in asked]
 
 
-def _guard(ws: Workspace, stage: Stage, policy: Policy, recipe: Recipe) -> None:
-    if intact(lambda: read_json(stage.record)["inputs"]) is not None:
+def _guard(ws: Workspace, stage: Stage, policy: Policy, recipe: Recipe, continued: int) -> None:
+    if not continued and intact(lambda: read_json(stage.record)["inputs"]) is not None:
         if policy.finished == "refuse":
             raise ConfigError(
                 f"{stage.root} holds a network trained with other settings or data.",
@@ -150,7 +169,7 @@ def _guard(ws: Workspace, stage: Stage, policy: Policy, recipe: Recipe) -> None:
         ws.progress.warn(f"{stage.root} held a network made with other settings; it is replaced.")
     elif stage.resume.is_file() and policy.unfinished == "refuse":
         raise ConfigError(
-            f"{stage.root} holds an unfinished run ({len(read_metrics(stage.metrics))} of {recipe.epochs} epochs).",
+            f"{stage.root} holds an unfinished run ({len(read_metrics(stage.metrics))} of {recipe.total} epochs).",
             cure="Continue it with --resume, or start over with --restart.",
         )
 

@@ -8,6 +8,7 @@ from typing import Literal
 from compress.config import Schedule
 from compress.models.checkpoint import Checkpoint
 from compress.rundir import Stage
+from compress.train.trainer import Cycle
 
 
 @dataclass(frozen=True)
@@ -64,5 +65,9 @@ class Training:
     seed: int | None = None
     """The seed of the order of slices and of augmentation; null: experiment.seed."""
     recovery: Recovery = AS_DENSE
+    cycles: tuple[Cycle, ...] = ()
+    """Cycles that follow the `epochs`; a finished training that lacks only the last ones is continued."""
+    seen: int = 0
+    """Epochs that `start` was trained for, by the same draws."""
     spent: Effort = NO_EFFORT
     """Added to the epochs and seconds that the stage's record tells."""
