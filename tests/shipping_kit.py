@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from compress.bundle.ship import ShipRequest
+from compress.data.volume import ACDC_LABELS
 from compress.evaluate.summary import EvaluationReport, evaluate, score_volume
 from compress.evaluate.verdict import SCHEMA, Endpoint, LimitCheck, Named, Verdict
 from compress.evaluate.verdict_table import markdown
 from compress.files import digest_file, write_json, write_text
 
-LABELS = {"RV": 1, "MYO": 2, "LV": 3}
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -26,7 +26,7 @@ def scores(*, lost: int = 0) -> EvaluationReport:
         reference[:, 4:20, column : column + 6] = value
     prediction = reference.copy()
     prediction[:, 20 - lost : 20] = 0
-    spacing = {"spacing_mm": (8.0, 1.5, 1.5), "labels": LABELS, "group": "NOR"}
+    spacing = {"spacing_mm": (8.0, 1.5, 1.5), "labels": ACDC_LABELS, "group": "NOR"}
     return evaluate(
         score_volume(prediction, reference, patient=name, phase=phase, **spacing)
         for name in ("patient001", "patient002")

@@ -183,24 +183,20 @@ def card_text(text: str) -> Maker:
 
 def card(place: str, value: object) -> Maker:
     """Set the card's value at a place such as "input.size"."""
-    return _document(KEY, place, lambda inner, key: inner.__setitem__(key, value))
-
-
-def card_without(place: str) -> Maker:
-    return _document(KEY, place, lambda inner, key: inner.__delitem__(key))
+    return _document(KEY, place, value)
 
 
 def golden(place: str, value: object) -> Maker:
-    return _document(GOLDEN_KEY, place, lambda inner, key: inner.__setitem__(key, value))
+    return _document(GOLDEN_KEY, place, value)
 
 
-def _document(key: str, place: str, change: Callable[[Any, str], object]) -> Maker:
+def _document(key: str, place: str, value: object) -> Maker:
     def apply(text: str) -> str:
         document = inner = json.loads(text)
         *above, last = place.split(".")
         for name in above:
             inner = inner[name]
-        change(inner, last)
+        inner[last] = value
         return json.dumps(document, sort_keys=True)
 
     return metadata(key, apply)

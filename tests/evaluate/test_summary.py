@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 
+from compress.data.volume import ACDC_LABELS
 from compress.errors import DataError
 from compress.evaluate.summary import ALL_PHASES, MEAN, EvaluationReport, evaluate, score_volume
 
-LABELS = {"RV": 1, "MYO": 2, "LV": 3}
 SPACING = (10.0, 1.0, 2.0)
 
 
@@ -30,7 +30,7 @@ def score(patient="p1", phase="ED", *, shift=0, group="NOR", surface=None, lose=
         prediction,
         reference,
         spacing_mm=SPACING,
-        labels=LABELS,
+        labels=ACDC_LABELS,
         patient=patient,
         phase=phase,
         group=group,
@@ -70,7 +70,7 @@ def test_mean_dice_averages_volumes_and_structures():
 
 def test_table_rows():
     rows = {(row.phase, row.structure): row for row in report().table()}
-    assert list(rows) == [(phase, name) for phase in ("ED", "ES", ALL_PHASES) for name in (*LABELS, MEAN)]
+    assert list(rows) == [(phase, name) for phase in ("ED", "ES", ALL_PHASES) for name in (*ACDC_LABELS, MEAN)]
     lv = rows["ED", "LV"]
     assert (lv.n, lv.mean["dice"]) == (2, pytest.approx(0.875))
     assert lv.sd["dice"] == pytest.approx(np.std([1.0, 0.75], ddof=1))
@@ -126,7 +126,7 @@ def test_unfit_score_lists_are_refused(scores, message):
 
 def test_slices_are_not_volumes():
     with pytest.raises(DataError, match=r"need \(Z, Y, X\)"):
-        score_volume(heart()[0], heart()[0], spacing_mm=SPACING, labels=LABELS, patient="p", phase="")
+        score_volume(heart()[0], heart()[0], spacing_mm=SPACING, labels=ACDC_LABELS, patient="p", phase="")
 
 
 @pytest.mark.parametrize("value", [{}, {"volumes": [{"patient": "p"}]}, {"volumes": [3]}, {"volumes": None}])

@@ -6,17 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+from workspace_kit import tiny_workspace
 
-from compress.config.read import from_document
 from compress.errors import GateError, InputError
 from compress.files import write_json
-from compress.models.checkpoint import Checkpoint, save
-from compress.models.unet import dense_widths
+from compress.models.checkpoint import Checkpoint
 from compress.rundir import Stage
 from compress.steps.exporting import export as exporting
 from compress.steps.exporting.export import export_stage
 from compress.steps.exporting.parity import ParityDocument, measure_parity
-from compress.steps.training.dense import new_network
 from compress.steps.workspace import Workspace
 
 Place = tuple[Workspace, Stage]
@@ -24,14 +22,9 @@ Place = tuple[Workspace, Stage]
 
 @pytest.fixture
 def place(tiny_phantom: Path, tmp_path: Path) -> Place:
-    """A workspace and a stage with a tiny untrained network in it."""
-    paths = {"train_dir": str(tiny_phantom), "save_root": str(tmp_path)}
-    data = {"size": [32, 32], "spacing_mm": [4.0, 4.0]}
-    ws = Workspace(from_document({"data": data, "train": {"val_ratio": 0.2, "paths": paths}}))
-    stage = Stage(tmp_path / "stage", "final_model.safetensors")
-    stage.root.mkdir()
-    save(stage.final, *new_network(ws, dense_widths((4,)), seed=0))
-    return ws, stage
+    """A workspace and the stage of its untrained network."""
+    ws = tiny_workspace(tmp_path, tiny_phantom)
+    return ws, ws.run.baseline
 
 
 def names(stage: Stage) -> list[str]:

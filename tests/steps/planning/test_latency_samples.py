@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from planning_kit import workspace
+from workspace_kit import tiny_workspace
 
 from compress.files import read_json, write_json
 from compress.prune.shapes import layers_of
@@ -16,7 +16,7 @@ from compress.steps.training.dense import dense_checkpoint
 
 @pytest.fixture
 def ws(tmp_path, tiny_phantom):
-    return workspace(tmp_path, tiny_phantom, features=(16,))
+    return tiny_workspace(tmp_path, tiny_phantom, features=(16,))
 
 
 def test_samples_are_measured_once_and_predict_the_network_s_own_layers(ws, monkeypatch):

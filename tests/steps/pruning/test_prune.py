@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from planning_kit import workspace
+from workspace_kit import tiny_workspace
 
 from compress.config import Pruning, Ratios
 from compress.progress import Progress
@@ -37,7 +37,7 @@ def heard() -> Heard:
 @pytest.fixture
 def ws(tmp_path: Path, tiny_phantom: Path, heard: Heard) -> Workspace:
     """With one pruned network in the folder that versions up to 0.4 gave it."""
-    made = workspace(tmp_path, tiny_phantom)
+    made = tiny_workspace(tmp_path, tiny_phantom)
     prune_and_retrain(made, WANTED)
     made.run.pruned("keep").root.rename(made.run.pruned("none").root)
     return Workspace(made.config, heard)
