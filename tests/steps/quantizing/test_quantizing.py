@@ -32,10 +32,11 @@ from compress.steps.training.dense import dense_checkpoint
 from compress.steps.workspace import Workspace
 
 
-@pytest.fixture
-def ws(tiny_phantom: Path, tmp_path: Path) -> Workspace:
+@pytest.fixture(scope="module")
+def ws(tiny_phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Shared: its volumes are prepared once."""
     chosen = ("quantization.method=minmax", "quantization.budget=0.9", "quantization.slices=6")
-    return tiny_workspace(tmp_path / "runs", tiny_phantom, *chosen, features=(8, 8))
+    return tiny_workspace(tmp_path_factory.mktemp("runs"), tiny_phantom, *chosen, features=(8, 8))
 
 
 def told(ws: Workspace, **changed: object) -> Workspace:
@@ -44,10 +45,18 @@ def told(ws: Workspace, **changed: object) -> Workspace:
     return Workspace(ws.config.model_copy(update={"quantization": chosen}))
 
 
-@pytest.fixture
-def model(ws: Workspace, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def exported(ws: Workspace) -> bytes:
     dense = dense_checkpoint(ws)
-    return seal(export_onnx(dense.network, tmp_path / "model" / "model.onnx", divisor=4), card_of(ws, dense))
+    return seal(export_onnx(dense.network, ws.run.root / "m.onnx", divisor=4), card_of(ws, dense)).read_bytes()
+
+
+@pytest.fixture
+def model(exported: bytes, tmp_path: Path) -> Path:
+    path = tmp_path / "model" / "model.onnx"
+    path.parent.mkdir()
+    path.write_bytes(exported)
+    return path
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, times_as_fast: float) -> None:
