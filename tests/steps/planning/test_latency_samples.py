@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from workspace_kit import tiny_workspace
 
 from compress.files import read_json, write_json
 from compress.prune.shapes import layers_of
 from compress.steps.planning import latency
 from compress.steps.planning.latency import bench_layers, latency_model, time_pruned
-from compress.steps.planning.plan import _example
 from compress.steps.planning.sensitivity import whole_plan
 from compress.steps.training.dense import dense_checkpoint
 
@@ -26,7 +26,7 @@ def test_samples_are_measured_once_and_predict_the_network_s_own_layers(ws, monk
     monkeypatch.setattr(latency, "sample_widths", lambda *args, **kwargs: real(*args, **kwargs)[:4])
     monkeypatch.setattr(latency, "TRUSTED", 1e9)
     model = latency_model(ws, dense, base, provider="cpu", align=8)
-    layers = bench_layers(layers_of(dense.network, _example(ws, dense)))
+    layers = bench_layers(layers_of(dense.network, torch.zeros(1, 1, 32, 32)))
     assert [layer.name for layer in layers] == [layer.name for layer in model.layers]
     assert model.predict(layers) > 0
     assert model.samples[0].outputs == tuple(layer.outputs for layer in layers)
@@ -43,17 +43,19 @@ def test_samples_are_measured_once_and_predict_the_network_s_own_layers(ws, monk
         latency_model(ws, dense, base, provider="cpu", align=8)
 
 
-def test_counts_of_samples_cover_every_aligned_width(ws):
-    dense = dense_checkpoint(ws)
-    counts = latency._sample_counts(whole_plan(ws, dense), 16)
-    assert counts[0] == {"encoders.0.conv1": 16, "encoders.0.conv2": 16, "bottleneck.conv1": 32} | {
-        "bottleneck.conv2": 32,
-        "decoders.0": 16,
-        "decoders.1.conv1": 16,
-        "decoders.1.conv2": 16,
-    }
-    assert {c["encoders.0.conv1"] for c in counts} == {8, 16}
-    assert {c["bottleneck.conv1"] for c in counts} <= {8, 16, 32}
+def test_samples_cover_every_aligned_width(ws, monkeypatch):
+    dense, widths = dense_checkpoint(ws), []
+
+    def measure(paths, **_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(latency, "export_to", lambda sample, path: widths.append(sample.meta.arguments["widths"]))
+    monkeypatch.setattr(latency, "measure_latency_model", measure)
+    with pytest.raises(KeyboardInterrupt):
+        latency_model(ws, dense, whole_plan(ws, dense), provider="cpu", align=16)
+    assert widths[0] == dense.meta.arguments["widths"]
+    assert {sample["encoders.0"][0] for sample in widths} == {8, 16}
+    assert {sample["bottleneck"][0] for sample in widths} <= {8, 16, 32}
 
 
 def test_timing_compares_round_by_round(ws, monkeypatch):
