@@ -77,3 +77,11 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory, tiny_phantom: Path) -
 def trained(experiment: Path, trained_once: Path) -> Path:
     """The run folder of an experiment whose dense network is trained."""
     return Path(shutil.copytree(trained_once, experiment / "artifacts")) / "cardiac"
+
+
+@pytest.fixture
+def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands do not write the run's pages, which takes longer than what most of them do."""
+    from compress.steps.reporting import refresh
+
+    monkeypatch.setattr(refresh, "write_pages", lambda ws: None)

@@ -60,6 +60,7 @@ def test_the_three_commands_and_everything_around_them(trained, command):
     assert page.count("data:image/png") == 5 and "PHANTOM DATA" in page and str(run) not in page
 
 
+@pytest.mark.usefixtures("without_pages")
 def test_inspect_export_eval_and_finetune(trained, command):
     run = trained
     assert command("prune", "--finetune", "none", "--init", "random", *settings()).code == 0
@@ -104,6 +105,7 @@ def _fail_after(epochs: int, original):
     return interrupted
 
 
+@pytest.mark.usefixtures("without_pages")
 def test_an_interrupted_training_resumes_to_the_same_bits(trained, command, monkeypatch):
     from compress.train import trainer
 
@@ -149,6 +151,7 @@ def test_sweep_writes_one_table_and_repeats_nothing(trained, command):
     assert again.out.count("already done") == 3
 
 
+@pytest.mark.usefixtures("without_pages")
 def test_a_changed_configuration_never_overwrites_a_trained_network(trained, command, monkeypatch):
     other = settings("train.parameters.num_epochs=1")
     refused = command("train", *other)

@@ -43,6 +43,7 @@ def check_masks(command, folder: Path, data: Path, out: Path) -> None:
             assert (written != training_side(network, rules, case)).mean() <= NEAR_TIES
 
 
+@pytest.mark.usefixtures("without_pages")
 def test_from_training_to_masks(trained, tiny_phantom, tmp_path, command):
     run = trained
     assert command("prune", "--ratios", "ratios.yaml", *settings()).code == 0
@@ -67,6 +68,7 @@ def test_from_training_to_masks(trained, tiny_phantom, tmp_path, command):
     assert json.loads(command("verify", model, "--json").out)["verdict"] == "bit-equal"
 
 
+@pytest.mark.usefixtures("without_pages")
 def test_an_export_is_made_again_when_its_card_would_change(trained, command):
     assert command("export", *settings()).code == 0
     model = trained / "baseline/final_model.onnx"

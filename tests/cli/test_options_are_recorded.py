@@ -73,7 +73,7 @@ def test_every_option_is_a_key(name: str, option: str, command, monkeypatch: pyt
     assert config != Config()
 
 
-@pytest.mark.usefixtures("trained")
+@pytest.mark.usefixtures("trained", "without_pages")
 def test_a_pruning_is_repeated_from_its_config_to_the_byte(command) -> None:
     asked = ["--method", "l2", "--scope", "global", "--finetune", "2", "--rounds", "2", "--align", "2"]
     assert (

@@ -40,6 +40,7 @@ def test_too_early_or_misspelt(arguments, code, word, experiment, command):
     assert not Path("artifacts/cardiac/planning").exists()
 
 
+@pytest.mark.usefixtures("without_pages")
 def test_from_training_to_the_network_that_fits_the_budget(trained, command):
     run = trained
     done = command("sensitivity", "--slices", "6", *settings())

@@ -164,7 +164,8 @@ LIMITS = (
     *("train.batch_size=2.5", "train.val_ratio=1.0", "train.parameters.learning_rate=.inf", "sweep.seeds=[1, -1]"),
     *("train.model.features=[16, -1]", "pruning.floor=1.0", "pruning.rounds=0", "pruning.distill_temperature=0"),
     *("pruning.ratios.default=.nan", "pruning.ratios.default=-0.1", "pruning.ratios.block_ratios=[0.5]"),
-    "pruning.ratios.block_ratios.bottleneck=1.0",
+    *("gate.margins.dice=0", "gate.margins.dice=-1", "gate.margins.dice=.nan", "gate.min_patients=3"),
+    *("gate.resamples=10", "quantization.budget=2", "pruning.ratios.block_ratios.bottleneck=1.0"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,12 +35,19 @@ def heard() -> Heard:
     return Heard()
 
 
+@pytest.fixture(scope="module")
+def pruned(tmp_path_factory: pytest.TempPathFactory, tiny_phantom: Path) -> Path:
+    """The folder of a pruned network; tests must not write into it."""
+    made = tiny_workspace(tmp_path_factory.mktemp("pruned"), tiny_phantom)
+    prune_and_retrain(made, WANTED)
+    return made.run.pruned("keep").root
+
+
 @pytest.fixture
-def ws(tmp_path: Path, tiny_phantom: Path, heard: Heard) -> Workspace:
+def ws(tmp_path: Path, tiny_phantom: Path, pruned: Path, heard: Heard) -> Workspace:
     """With one pruned network in the folder that versions up to 0.4 gave it."""
     made = tiny_workspace(tmp_path, tiny_phantom)
-    prune_and_retrain(made, WANTED)
-    made.run.pruned("keep").root.rename(made.run.pruned("none").root)
+    shutil.copytree(pruned, made.run.pruned("none").root)
     return Workspace(made.config, heard)
 
 
