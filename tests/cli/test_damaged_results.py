@@ -15,7 +15,7 @@ from compress.data.phantom import write_phantom
 from compress.steps.reporting import refresh
 
 DAMAGES = (lambda text: "[]", lambda text: "{}", lambda text: text[: len(text) // 2], lambda text: "")
-OPTIONS = settings("gate.min_patients=6", "gate.resamples=1000", "pruning.compensate=true")
+OPTIONS = settings("gate.min_patients=6", "gate.resamples=1000", "pruning.compensate=true", "evaluation.num_visuals=0")
 SHIFT = int(os.environ.get("DAMAGE_SHIFT", "0"))
 """Which file gets which damage; tests/steps/test_reuse.py holds every kind against the one rule."""
 

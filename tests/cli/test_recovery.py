@@ -13,7 +13,6 @@ from compress.models.checkpoint import load, read_meta
 
 ONE_EPOCH = settings(
     "train.parameters.num_epochs=1",
-    "train.parameters.augmentation=none",
     "train.num_slices_per_volume=4",
     "evaluation.num_slices_per_volume=2",
     "evaluation.num_visuals=0",
