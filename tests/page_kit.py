@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from planning_kit import workspace
+from workspace_kit import tiny_workspace
 
 from compress.bench.latency import LatencySamples
 from compress.bench.memory import MemoryReport
@@ -35,7 +35,7 @@ TWELVE = tuple(f"p{number:02d}" for number in range(12))
 
 def finished_run(root: Path, data: Path, model: Path) -> Workspace:
     """Dense and pruned-none with made-up scores; a benchmark of them and of a network with a hostile name."""
-    ws = workspace(root, data, features=(4, 8))
+    ws = tiny_workspace(root, data, features=(4, 8))
     ws.describe()
     dense, stage = dense_checkpoint(ws), ws.run.pruned("none")
     pruned = rebuild_checkpoint(dense, rank(ws, dense, Pruning(ratios=Ratios(default=0.5, align="none"))))

@@ -73,7 +73,8 @@ class Recipe:
         """Plain values; keys that say nothing are left out, so that recipes of before they existed stay equal."""
         left_out = set() if self.distill else {"distill", "temperature", "teacher"}
         left_out |= {key for key in ("cycles", "seen") if not getattr(self, key)}
-        return {key: value for key, value in asdict(self).items() if key not in left_out}
+        document = {**asdict(self), "cycles": [asdict(cycle) for cycle in self.cycles]}
+        return {key: value for key, value in document.items() if key not in left_out}
 
 
 class Trainer:

@@ -11,7 +11,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from compress.bench import gpu_memory, memory
+from compress.bench import memory
 from compress.bench.gpu_memory import MemoryUnknown, parse_smi, process_bytes
 from compress.bench.memory import measure_memory
 
@@ -57,7 +57,8 @@ def test_the_command_is_asked_and_its_failure_told() -> None:
 
 
 def test_a_driver_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch, no_nvml: None) -> None:
-    monkeypatch.setattr(gpu_memory, "_SECONDS", 0.01)
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda command, **more: run(command, **{**more, "timeout": 0.01}))
     with pytest.raises(MemoryUnknown, match="TimeoutExpired"):
         process_bytes(1, command=[sys.executable, "-c", "import time; time.sleep(9)"])
 

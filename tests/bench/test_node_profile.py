@@ -4,16 +4,17 @@ import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
 
+from compress.bench import node_profile
 from compress.bench.model_facts import network_layers
 from compress.bench.node_profile import (
     NodeTime,
-    _run_in_turn,
     match_layers,
     profile_nodes,
     read_profile,
@@ -76,20 +77,18 @@ def test_every_layer_finds_its_node_in_a_real_profile(
     assert [node.operator for node in found[0].nodes] == [node.operator for node in found[1].nodes]
 
 
-class Runner:
-    def __init__(self, name: str, calls: list[str]) -> None:
-        self.name, self.calls = name, calls
-
-    def run(self, images: np.ndarray) -> np.ndarray:
-        self.calls.append(self.name)
-        return images
-
-
-def test_every_timed_run_follows_the_first_network() -> None:
+def test_every_timed_run_follows_the_first_network(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    first, *rest = [Runner(name, calls) for name in ("first", "a", "b", "A", "B")]
-    walls = _run_in_turn(first, rest[:2], rest[2:], np.zeros(1), 2)
-    assert [len(wall) for wall in walls] == [2, 2], "warm-up runs are not timed"
+    opened = iter(("first", "a", "b", "A", "B"))
+
+    def opens(path: Path, **_: object) -> SimpleNamespace:
+        name, inner = next(opened), SimpleNamespace(end_profiling=lambda: "unused.json")
+        return SimpleNamespace(channels=1, inner=inner, run=lambda images: calls.append(name))
+
+    monkeypatch.setattr(node_profile, "open_session", opens)
+    monkeypatch.setattr(node_profile, "read_profile", lambda file, rounds: ())
+    found = profile_nodes([Path("a.onnx"), Path("b.onnx")], size=(8, 8), rounds=2)
+    assert [len(profile.wall) for profile in found] == [2, 2], "warm-up runs are not timed"
     assert calls[:12] == ["first", "a", "A", "first", "b", "B", "first", "b", "B", "first", "a", "A"]
 
 

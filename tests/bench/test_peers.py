@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,30 +70,8 @@ def test_another_network_under_the_same_name_is_refused(
         _measure(Row("dense", "ONNX Runtime", tiny_path), Row("dense", "ONNX Runtime", other))
 
 
-def test_a_worker_that_dies_is_told(tmp_path: Path, capfd) -> None:
-    with pytest.raises(SystemExit, match="The process of dense, ONNX Runtime ended with 1"):
-        _measure(Row("dense", "ONNX Runtime", tmp_path / "absent.onnx"))
-    assert "Cannot read the ONNX file" in capfd.readouterr().err
-
-
 def test_no_library_gets_more_threads_or_waits_actively(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "64")
     found = peers.environment(3)
     assert found["OMP_NUM_THREADS"] == found["MKL_NUM_THREADS"] == "3"
     assert found["OMP_WAIT_POLICY"] == "PASSIVE"
-
-
-def test_files_need_a_name(tiny_path: Path) -> None:
-    assert peers.named_file(f"a=b={tiny_path}") == ("a=b", tiny_path)
-    for wrong in (str(tiny_path), "a=nowhere.onnx"):
-        with pytest.raises(argparse.ArgumentTypeError, match="no NAME=FILE"):
-            peers.named_file(wrong)
-
-
-def test_rows_hold_every_engine_and_their_networks(tiny_path: Path) -> None:
-    words = [f"dense={tiny_path}", f"small={tiny_path}", "--checkpoint", "c.safetensors", "--compile"]
-    rows = peers.rows_of(peers.parse(words), {"dense": tiny_path, "small": tiny_path}, {"theirs": tiny_path})
-    assert [row.engine for row in rows[:3]] == ["torch", "torch, channels_last", "torch.compile"]
-    assert {row.file for row in rows[:3]} == {Path("c.safetensors")}
-    assert [row.name for row in rows[-2:]] == ["small, OpenVINO", "theirs, ONNX Runtime"]
-    assert len({row.name for row in rows}) == len(rows) == 10

@@ -21,6 +21,7 @@ from compress.bundle.ship import ShipRequest, ship
 from compress.bundle.verify import verify_bundle
 from compress.data.frames import open_image
 from compress.errors import CardioCompressError, ConfigError, DataError, GateError, InputError, ModelFileError
+from compress.export.seal import seal
 from compress.files import digest_file, write_json
 from compress.runtime.card import read_card
 from compress.runtime.concerns import check_image
@@ -123,12 +124,13 @@ def test_an_accepted_verdict_stands_whatever_is_asked(request_: ShipRequest) -> 
     assert shipped.manifest.gated and "NOT GATED" not in (shipped.folder / "README.md").read_text()
 
 
-def test_figures_of_phantoms_do_not_gate_a_model_of_patients(request_: ShipRequest) -> None:
-    evidence = shipping.gather(
-        read_model_file(request_.candidate), baseline=None, verdict=request_.verdict, given=(), benchmarks=()
-    )
-    assert shipping._why_not_gated(evidence, phantom=True) == ""
-    assert "phantom" in shipping._why_not_gated(evidence, phantom=False)
+def test_figures_of_phantoms_do_not_gate_a_model_of_patients(model: Path, tmp_path: Path) -> None:
+    card = read_card(read_model_file(model).metadata, model)
+    seal(model, replace(card, training={**card.training, "phantom": False}))
+    request = accepted_request(tmp_path, model)
+    refuse(request, GateError, "its verdict was measured on generated images")
+    real = write_gate(tmp_path / "real", make_verdict(model, model, phantom=False))
+    assert ship(replace(request, verdict=real)).manifest.gated
 
 
 def test_the_run_folder_is_searched_for_the_verdict_on_this_file(request_: ShipRequest, sealed_path: Path) -> None:
@@ -151,9 +153,14 @@ def test_a_verdict_on_another_file_is_refused(request_: ShipRequest, tmp_path: P
 
 
 def test_a_verdict_that_contradicts_itself_is_refused(request_: ShipRequest, tmp_path: Path) -> None:
-    verdict = make_verdict(request_.candidate, request_.candidate, accepted=False)
-    forged = write_gate(tmp_path / "x", replace(verdict, accepted=True))
-    refuse(replace(request_, verdict=forged), DataError, "contradicts itself")
+    refused, accepted = (make_verdict(request_.candidate, request_.candidate, accepted=yes) for yes in (False, True))
+    for verdict in (
+        replace(refused, accepted=True),
+        replace(accepted, reasons=("x",)),
+        replace(accepted, endpoints=()),
+    ):
+        forged = write_gate(tmp_path / "x", verdict)
+        refuse(replace(request_, verdict=forged), DataError, "contradicts itself")
 
 
 def test_records_beside_the_model_are_taken_along_when_they_are_its_own(request_: ShipRequest) -> None:
@@ -206,7 +213,7 @@ def test_only_a_bundle_is_replaced_and_only_on_demand(request_: ShipRequest) -> 
     refuse(again, ConfigError, "is not replaced")
 
 
-@pytest.mark.parametrize("step", ["documents", "write_example", "_manifest_of", "_fix_modes", "_swap"])
+@pytest.mark.parametrize("step", ["documents", "write_example", "Manifest", "chmod", "rename"])
 @pytest.mark.parametrize("earlier", [False, True])
 def test_interrupted_anywhere_it_leaves_what_was_there(step, earlier, request_, tmp_path, monkeypatch) -> None:
     if earlier:
@@ -216,8 +223,8 @@ def test_interrupted_anywhere_it_leaves_what_was_there(step, earlier, request_, 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(shipping, step, interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path if hasattr(Path, step) else shipping, step, interrupt)
         ship(replace(request_, restart=earlier, out=request_.out if earlier else tmp_path / "deep" / "bundle"))
     assert contents(tmp_path) == before
     assert not (tmp_path / "deep").exists() and not list(tmp_path.glob(".*"))

@@ -10,6 +10,7 @@ TINY = (
     "train.model.features=[4, 8]",
     "train.parameters.num_epochs=2",
     "train.parameters.precision=fp32",
+    "train.parameters.augmentation=none",  # it would take most of the time
     "experiment.device=cpu",
     "evaluation.num_visuals=1",
     "pruning.ratios.align=none",

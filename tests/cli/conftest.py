@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cli_kit import settings
 
 from cli.app import main
 
@@ -27,16 +31,20 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     """command("train", "--set", ...) -> exit code and what was printed."""
 
     def call(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["cardiocompress", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
+        code = _exit_code(monkeypatch, *arguments)
         printed = capsys.readouterr()
         return Result(code, printed.out, printed.err)
 
     return call
+
+
+def _exit_code(patch: pytest.MonkeyPatch, *arguments: object) -> int:
+    patch.setattr(sys, "argv", ["cardiocompress", *map(str, arguments)])
+    try:
+        main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
 
 
 @pytest.fixture
@@ -51,3 +59,29 @@ def experiment(tmp_path: Path, tiny_phantom: Path, monkeypatch: pytest.MonkeyPat
     kept[kept.index("align: auto")] = "align: none"  # these networks are narrower than any vector
     (tmp_path / "ratios.yaml").write_text("\n".join(kept) + "\n")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory, tiny_phantom: Path) -> Path:
+    """What `train` with the tiny configuration leaves; tests must not write into it."""
+    folder, said = tmp_path_factory.mktemp("trained"), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.chdir(folder)
+        assert _exit_code(patch, "init", "--data", tiny_phantom) == 0
+        assert _exit_code(patch, "train", *settings()) == 0
+    assert "(phantom)" in said.getvalue()
+    return folder / "artifacts"
+
+
+@pytest.fixture
+def trained(experiment: Path, trained_once: Path) -> Path:
+    """The run folder of an experiment whose dense network is trained."""
+    return Path(shutil.copytree(trained_once, experiment / "artifacts")) / "cardiac"
+
+
+@pytest.fixture
+def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands do not write the run's pages, which takes longer than what most of them do."""
+    from compress.steps.reporting import refresh
+
+    monkeypatch.setattr(refresh, "write_pages", lambda ws: None)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from hostile_kit import Maker, Place, Row
-from hostile_ships import endless, loop, text
+from hostile_ships import text
 from shipping_kit import accepted_request
 
 from compress.bundle.ship import ship
@@ -104,28 +104,14 @@ def _many(folder: Path) -> None:
 _NONE = "is no manifest of a bundle"
 BUNDLES = [
     Row("an empty folder as bundle", _empty, 2, "it is a folder without manifest.json", VERIFY),
-    Row("a bundle without manifest", _broken("manifest.json", Path.unlink), 2, "without manifest.json", VERIFY),
     Row("a pipe as manifest", _broken("manifest.json", os.mkfifo, instead=True), 2, "no regular", VERIFY),
-    Row("an endless manifest", _broken("manifest.json", endless, instead=True), 2, "no regular", VERIFY),
-    Row("a huge manifest", _broken("manifest.json", lambda p: os.truncate(p, 2**21)), 2, "at most", VERIFY),
-    Row("a manifest of zero bytes", lambda p: _forged("")(_bundle(p)), 2, _NONE, VERIFY),
     Row("a manifest without end", lambda p: _forged("[" * 10**6)(_bundle(p)), 2, _NONE, VERIFY),
-    Row("a manifest with a key twice", lambda p: _forged('{"a": 1, "a": 2}')(_bundle(p)), 2, "twice", VERIFY),
     Row("a manifest of the future", _manifest(lambda d: d.update(schema=2)), 2, "reads schema 1", VERIFY),
     Row("a manifest that leads up", _listed("../heart.nii.gz"), 2, "no '..'", VERIFY),
-    Row("a manifest that leads to the root", _listed("/etc/passwd"), 2, "no root", VERIFY),
     Row("a manifest with an escape", _listed("\x1b[2J"), 2, "\\x1b[2J", VERIFY),
-    Row("a manifest of itself", _listed("manifest.json"), 2, "it lists manifest.json", VERIFY),
-    Row("a manifest with a file twice", _listed("README.md"), 2, "stands there twice", VERIFY),
-    Row("a manifest of a huge file", _manifest(lambda d: d["files"][0].update(size=2**60)), 2, "a size of", VERIFY),
     Row("a manifest of files that are not there", _listed("more"), 4, "more is missing", VERIFY),
-    Row("another model than the manifest's", _broken("model.onnx", Path.touch, instead=True), 4, "0 bytes", VERIFY),
-    Row("a link as model of a bundle", _broken("model.onnx", loop, instead=True), 4, "is a link", VERIFY),
-    Row("a pipe as model of a bundle", _broken("model.onnx", os.mkfifo, instead=True), 4, "no regular", VERIFY),
     Row("a pipe as sums", _broken("SHA256SUMS", os.mkfifo, instead=True), 4, "no regular", VERIFY),
     Row("a stranger in a bundle", _broken("virus.py", text("x")), 4, "virus.py does not belong", VERIFY),
-    Row("a hidden stranger", _broken(".git", text("x")), 4, ".git does not belong", VERIFY),
-    Row("a device in a bundle", _broken("zero", endless), 4, "zero does not belong", VERIFY),
     Row("a thousand strangers", lambda p: _many(_bundle(p)), 4, "and 196 more", VERIFY),
     Row("a public key for a file", _public_key_for_a_file, 2, "is a file", VERIFY),
     Row("a public key that is missing", _no_public_key, 2, "Cannot read the key", VERIFY),

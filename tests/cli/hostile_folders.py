@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,12 +75,7 @@ _ONE_OF_TWO = "1 of 2 could not be segmented"
 FOLDERS = [
     Row("a cine whose second frame is NaN", _cine(np.nan), 2, "Frame 2 of"),
     Row("a cine that ends in its last frame", both(_cine(0), repacked(lambda b: b[:-9])), 2, "9 bytes are missing"),
-    Row("an empty folder", both(studies(), _inside(Path.mkdir)), 2, "it holds nothing"),
-    Row("a folder without images", both(studies(a=None), _inside(lambda f: _rename_all(f))), 2, "no images"),
-    Row("a folder with masks among the images", studies(a=None, a_gt=None), 2, "is a mask by its name"),
-    Row("two images of one name", both(studies(a=None), _inside(lambda f: _unpack(f))), 2, "would both give a.nii.gz"),
     Row("one bad image among two", studies(a=None, b=b"x"), 2, _ONE_OF_TWO, leaves=_A),
-    Row("one empty image among two", studies(a=b"", b=None), 2, _ONE_OF_TWO, leaves=_B),
     Row("all images bad", studies(a=b"", b=b""), 2, "2 of 2 could not be segmented", leaves=_TABLE),
     Row(
         "a folder among images",
@@ -98,7 +91,6 @@ FOLDERS = [
     Row(
         "ACDC with a broken Info.cfg", _acdc(lambda f: (f / "Info.cfg").write_text("ED: one")), 2, "1 of", leaves=_FIRST
     ),
-    Row("ACDC without an Info.cfg", _acdc(lambda f: (f / "Info.cfg").unlink()), 2, "1 of", leaves=_FIRST),
     Row(
         "ACDC with Info.cfg in no UTF-8",
         _acdc(lambda f: (f / "Info.cfg").write_bytes(b"\xff")),
@@ -109,21 +101,9 @@ FOLDERS = [
     Row("ACDC with a folder as Info.cfg", _acdc(lambda f: _as_folder(f)), 2, "1 of", leaves=_FIRST),
     Row("ACDC with a frame missing", _acdc(lambda f: next(f.glob("*09.nii.gz")).unlink()), 2, "1 of 3", leaves=_HALF),
     Row("nnU-Net with a second channel", _nnunet("a_0000.nii.gz", "a_0001.nii.gz"), 2, "1 of 2", leaves=_A),
-    Row("nnU-Net without a channel", _nnunet("a_0000.nii.gz", "b.nii.gz"), 2, "1 of 2", leaves=_A),
     Row("nnU-Net with a folder as image", _only("b_0000.nii.gz", Path.mkdir), 2, "1 of 2", leaves=_A),
     Row("nnU-Net with a FIFO as image", _only("b_0000.nii.gz", os.mkfifo), 2, "1 of 2", leaves=_A),
-    Row("nnU-Net without images", both(_nnunet("a_0000.nii.gz"), _inside(lambda f: _empty(f))), 2, "holds no images"),
-    Row("an image beside a broken Info.cfg", lambda p: _beside_info(p), 2, "as ED frame"),
 ]
-
-
-def _rename_all(folder: Path) -> None:
-    for path in list(folder.iterdir()):
-        path.rename(path.with_name(f"{path.name}.txt"))
-
-
-def _unpack(folder: Path) -> None:
-    (folder / "a.nii").write_bytes(gzip.decompress((folder / "a.nii.gz").read_bytes()))
 
 
 def _lie(folder: Path) -> None:
@@ -133,13 +113,3 @@ def _lie(folder: Path) -> None:
 def _as_folder(patient: Path) -> None:
     (patient / "Info.cfg").unlink()
     (patient / "Info.cfg").mkdir()
-
-
-def _empty(folder: Path) -> None:
-    shutil.rmtree(folder / "imagesTs")
-    (folder / "imagesTs").mkdir()
-
-
-def _beside_info(place: Place) -> None:
-    place.source = place.source.rename(place.root / "patient001_frame01.nii.gz")
-    (place.root / "Info.cfg").write_text("ED: one\nES: 9\n")

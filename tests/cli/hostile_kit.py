@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from nibabel.nifti1 import Nifti1Header
+from nifti_kit import raw_file
 
 from compress.runtime.card import KEY
 from compress.runtime.golden import GOLDEN_KEY
@@ -101,19 +102,10 @@ def voxels(shape: tuple[int, ...] = SHAPE, seed: int = 0) -> np.ndarray:
 def write_image(
     path: Path, array: np.ndarray | None = None, *, spacing: tuple[float, ...] = SPACING, **fields: object
 ) -> Path:
-    """(..., Z, Y, X) as NIfTI-1 with any header fields, wrong ones too; packed when the name says .gz."""
+    """A scan of the heart as `raw_file` writes it."""
+    pixdim = [1.0, *spacing[::-1], *[1.0] * (7 - len(spacing))]
     array = voxels() if array is None else array
-    header = Nifti1Header()
-    header.set_data_dtype(array.dtype)
-    header.set_data_shape(array.T.shape)
-    header["pixdim"][1 : 1 + len(spacing)] = spacing[::-1]
-    header["xyzt_units"], header["vox_offset"] = 2, 352
-    for name, value in fields.items():
-        header[name] = value
-    content = header.binaryblock + b"\0\0\0\0" + array.tobytes()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
-    return path
+    return raw_file(path, array, **{"pixdim": pixdim, "xyzt_units": 2, **fields})
 
 
 def options(*words: str) -> Maker:
@@ -183,24 +175,20 @@ def card_text(text: str) -> Maker:
 
 def card(place: str, value: object) -> Maker:
     """Set the card's value at a place such as "input.size"."""
-    return _document(KEY, place, lambda inner, key: inner.__setitem__(key, value))
-
-
-def card_without(place: str) -> Maker:
-    return _document(KEY, place, lambda inner, key: inner.__delitem__(key))
+    return _document(KEY, place, value)
 
 
 def golden(place: str, value: object) -> Maker:
-    return _document(GOLDEN_KEY, place, lambda inner, key: inner.__setitem__(key, value))
+    return _document(GOLDEN_KEY, place, value)
 
 
-def _document(key: str, place: str, change: Callable[[Any, str], object]) -> Maker:
+def _document(key: str, place: str, value: object) -> Maker:
     def apply(text: str) -> str:
         document = inner = json.loads(text)
         *above, last = place.split(".")
         for name in above:
             inner = inner[name]
-        change(inner, last)
+        inner[last] = value
         return json.dumps(document, sort_keys=True)
 
     return metadata(key, apply)
@@ -225,6 +213,55 @@ def mounted(place: Place, path: Path, size: str) -> None:
     place.undo.callback(subprocess.run, ["umount", str(path)], check=True)
 
 
-def repeated(names: tuple[str, ...]) -> Iterator[str]:
-    """Names that stand there more than once."""
-    return (name for name in set(names) if names.count(name) > 1)
+SECONDS = 20
+"""Nothing here takes one; a command that waits for a pipe or a device would take for ever."""
+
+
+@contextmanager
+def no_longer_than(seconds: int) -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise AssertionError(f"still running after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def native_stderr() -> Iterator[list[str]]:
+    """What libraries write past Python to file descriptor 2."""
+    said: list[str] = []
+    with tempfile.TemporaryFile() as caught:
+        kept = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield said
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            said.append(caught.read().decode(errors="replace"))
+
+
+def check(row: Row, place: Place, command: Callable[..., Any]) -> None:
+    """Every command of `row` ends in one line and the right code; inputs stay, and nothing but `leaves` is added."""
+    with place.undo:
+        row.make(place)
+        before = snapshot(place.root)
+        for name in row.commands:
+            with no_longer_than(SECONDS), native_stderr() as said:
+                result = command(*place.arguments(name))
+            assert (said, result.code) == ([""], row.code), (name, result)
+            *warnings, error = result.err.splitlines()
+            assert error.startswith("error: ") and row.says in error, (name, result)
+            assert all(line.startswith("warning: ") for line in warnings), (name, result)
+            assert place.many or not warnings, (name, result)
+            assert error.isprintable() and "Traceback" not in result.err + result.out
+        after = snapshot(place.root)
+        assert {path: after.get(path) for path in before} == before, "inputs are left alone"
+        added = {str(Path(path).relative_to(place.out.relative_to(place.root))) for path in after.keys() - before}
+        assert added == ({".", *row.leaves} if row.leaves else set())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,6 @@ from hostile_kit import (
     model,
     model_bytes,
     resealed,
-    write_image,
 )
 from onnx import TensorProto, helper, numpy_helper
 
@@ -45,26 +42,14 @@ def _named(name: str | bytes) -> Maker:
     return rename
 
 
-def _safetensors(_: bytes) -> bytes:
-    head = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
-    return len(head).to_bytes(8, "little") + head + b"\0\0\0\0"
-
-
 FILES = [
     Row("model missing", lambda p: p.model.unlink(), 2, "no such file", ALL),
     Row("model is a folder", _instead(Path.mkdir), 2, "it is a folder", ALL),
     Row("model of zero bytes", model_bytes(lambda _: b""), 2, "is empty (0 bytes)", ALL),
     Row("model is a text", model_bytes(lambda _: b"a model, honestly\n" * 50), 2, "is not an ONNX file", ALL),
-    Row("model is one byte", model_bytes(lambda b: b[:1]), 2, "truncated", ALL),
-    Row("model cut in its graph", model_bytes(lambda b: b[:5000]), 2, "truncated", ALL),
     Row("model cut in the middle", model_bytes(lambda b: b[: len(b) // 2]), 2, "truncated", ALL),
-    Row("model without its last byte", model_bytes(lambda b: b[:-1]), 2, "truncated", ALL),
-    Row("model of zeros", model_bytes(lambda b: bytes(len(b))), 2, "is not an ONNX file", ALL),
-    Row("model packed", model_bytes(lambda b: gzip.compress(b, mtime=0)), 2, "is not an ONNX file", ALL),
     Row("model twice in one file", model_bytes(lambda b: b + b), 2, "stands there twice", ALL),
     Row("model with a tail", model_bytes(lambda b: b + b"\xff" * 9), 2, "is not an ONNX file", ALL),
-    Row("NIfTI as model", _instead(lambda p: write_image(p)), 2, "is not an ONNX file", ALL),
-    Row("safetensors as model", model_bytes(_safetensors), 2, "ONNX", ALL),
     Row("model and image swapped", lambda p: _swap(p), 2, "no NIfTI file by its name"),
     Row("FIFO as model", _instead(os.mkfifo), 2, "it is no regular file", ALL),
     Row("endless device as model", _instead(lambda p: p.symlink_to("/dev/zero")), 2, "it is no regular file", ALL),
@@ -136,12 +121,9 @@ def _overlong_tag(content: bytes) -> bytes:
 
 
 _INNER = helper.make_graph([helper.make_node("Identity", ["image"], ["i"])], "inner", [], [])
-_OUTSIDE_INNER = helper.make_graph([], "inner", [], [], [_external(external_data=_entry("../beside.bin"))])
 _EXTERNAL = "in other files; only self-contained models are opened"
 EXTERNAL = [
     Row("weights in a file beside", _outside("../beside.bin"), 2, _EXTERNAL, ALL),
-    Row("weights at an absolute path", _outside("{root}/beside.bin"), 2, _EXTERNAL, ALL),
-    Row("weights far above", _outside("../../../../../../etc/hostname"), 2, _EXTERNAL, ALL),
     Row("external data by its place alone", _with_initializer(_external(data_location=1)), 2, _EXTERNAL, ALL),
     Row("external data by its entries alone", _with_initializer(_external(external_data=_entry("x"))), 2, _EXTERNAL),
     Row("external data in a function", model(_in_function), 2, _EXTERNAL, ALL),
@@ -149,13 +131,6 @@ EXTERNAL = [
     Row(
         "external data in an attribute",
         _with_node(helper.make_node("Constant", [], ["c"], value=_external(data_location=1))),
-        2,
-        _EXTERNAL,
-        ALL,
-    ),
-    Row(
-        "external data in a branch",
-        _with_node(helper.make_node("If", ["image"], ["y"], then_branch=_OUTSIDE_INNER, else_branch=_INNER)),
         2,
         _EXTERNAL,
         ALL,

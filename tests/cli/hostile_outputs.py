@@ -61,7 +61,6 @@ COMMAND_LINES = [
     Row("no threads", options("--threads", "0"), 2, "'--threads'", RUN),
     Row("threads that are no number", options("--threads", "many"), 2, "'--threads'", RUN),
     Row("slices by none", options("--batch-size", "0"), 2, "'--batch-size'"),
-    Row("the model twice", lambda p: setattr(p, "source", p.model), 2, "no NIfTI file by its name"),
     Row("an argument too many", options("more.onnx"), 2, "more.onnx", ALL),
     Row("an option that is none", options("--tta"), 2, "Try 'cardiocompress ", ALL),
     Row("no output named", _no_output, 2, "--out"),
@@ -144,10 +143,8 @@ PLACES = [
     Row("a file where the folder should be", _file_in_the_way, 2, "is a file, not a folder"),
     Row("a folder inside a file", _out("{root}/model.onnx/deep/out"), 2, "is a file, not a folder"),
     Row("a device as folder", _out("/dev/null"), 2, "is a file, not a folder"),
-    Row("the image as mask", lambda p: setattr(p, "out", p.source), 2, "would overwrite its image"),
     Row("the image's own folder", _folder_as_out("heart.nii.gz"), 2, "would overwrite its image"),
     Row("a mask that would overwrite another image", _mask_of_another, 2, "would overwrite"),
-    Row("one mask's name for two images", both(studies(a=None, b=None), _out("{root}/m.nii.gz")), 2, "holds 2 images"),
     Row("an output name too long", _out("{root}/" + "o" * 300), 2, "File name too long"),
     Row("an output that is a symlink loop", _loop, 2, "Cannot write"),
     Row("a read-only disk", _read_only, 3, "Read-only file system"),
@@ -180,8 +177,6 @@ def _told(key: str, value: object) -> Callable[[dict], object]:
 
 EARLIER = [
     Row("results without a word", _earlier(), 2, "--resume to keep what is finished, --restart to replace it"),
-    Row("results of another model", _earlier(change=_told("model", "0"), words=("--resume",)), 2, "made with model 0"),
-    Row("results of another provider", _earlier(change=_told("provider", "x"), words=("--resume",)), 2, "provider"),
     Row("results of another version", _earlier(change=_told("versions", {}), words=("--resume",)), 2, "versions"),
     Row("a mask alone", lambda p: write_image(p.out / "heart.nii.gz") and None, 2, "was not written by predict"),
 ]

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import pytest
 from hostile_kit import Maker, Place, Row, both, metadata, model_bytes, mounted, options
-from shipping_kit import accepted_request, make_verdict, quantize_record, write_gate
+from shipping_kit import make_verdict, write_gate
 
-from compress.bundle.ship import ship
 from compress.evaluate.verdict import Verdict
 from compress.files import write_json
 from compress.runtime.golden import GOLDEN_KEY
@@ -54,15 +50,6 @@ def text(content: str) -> Callable[[Path], object]:
     return lambda path: path.write_text(content)
 
 
-def _edited(**fields: Any) -> Maker:
-    def make(place: Place) -> None:
-        _gated()(place)
-        path = place.root / "gate" / "verdict.json"
-        write_json(path, {**json.loads(path.read_text()), **fields})
-
-    return make
-
-
 def loop(path: Path) -> None:
     path.symlink_to(path)
 
@@ -76,50 +63,15 @@ def _sparse(path: Path) -> None:
     os.truncate(path, 2**26 + 1)
 
 
-def _stranger(verdict: Verdict) -> Verdict:
-    return replace(verdict, candidate=replace(verdict.candidate, sha256="0" * 64))
-
-
-def _other_baseline(verdict: Verdict) -> Verdict:
-    return replace(verdict, baseline=replace(verdict.baseline, sha256="0" * 64))
-
-
-def _refused(place: Place) -> None:
-    path = write_gate(place.root / "gate", make_verdict(place.model, place.model, accepted=False))
-    place.options += ["--verdict", str(path)]
-
-
-def _with_baseline(place: Place) -> None:
-    place.options += ["--baseline", str(place.model)]
-
-
 GATE = [
     Row("no verdict", lambda p: None, 4, "no verdict of an acceptance gate", SHIP),
-    Row("a refused verdict", _refused, 4, "the gate refused it (Dice RV", SHIP),
     Row("a verdict that is missing", options("--verdict", "/no/verdict.json"), 2, "No such file", SHIP),
     Row("a folder as verdict", options("--verdict", "/tmp"), 2, "is no regular file", SHIP),
-    Row("a verdict on another file", _gated(_stranger), 2, "speaks of another file (000000000000)", SHIP),
-    Row(
-        "a verdict on another baseline",
-        both(_gated(_other_baseline), _with_baseline),
-        2,
-        "speaks of another file (000000000000)",
-        SHIP,
-    ),
-    Row("a refusal renamed", _gated(lambda v: replace(v, reasons=("Dice",))), 2, "contradicts itself", SHIP),
-    Row("accepted without endpoints", _gated(lambda v: replace(v, endpoints=())), 2, "contradicts itself", SHIP),
-    Row("a verdict of another schema", _edited(schema=99), 2, "schema 99", SHIP),
-    Row("accepted by a word", _edited(accepted={"yes": 1}), 2, "Not a verdict", SHIP),
-    Row("an unfinished verdict", _edited(endpoints=[{}]), 2, "Not a verdict: endpoints.0", SHIP),
     Row("a verdict of zero bytes", _after_gate("verdict.json", Path.touch), 2, "is not readable JSON", SHIP),
-    Row("a verdict that is a list", _after_gate("verdict.json", text("[]")), 2, "Not a verdict", SHIP),
     Row("a verdict without end", _after_gate("verdict.json", text("[" * 10**6)), 2, "not readable JSON", SHIP),
-    Row("a verdict of a long number", _after_gate("verdict.json", text("1" * 5000)), 2, "not readable JSON", SHIP),
     Row("a pipe as verdict", _after_gate("verdict.json", os.mkfifo), 2, "is no regular file", SHIP),
-    Row("an endless verdict", _after_gate("verdict.json", endless), 2, "is no regular file", SHIP),
     Row("a verdict that is a loop", _after_gate("verdict.json", loop), 2, "Cannot read", SHIP),
     Row("scores that are none", _after_gate("candidate.json", text("{}")), 2, "Not an evaluation report", SHIP),
-    Row("scores of text", _after_gate("candidate.json", text("x")), 2, "is not readable JSON", SHIP),
 ]
 
 
@@ -146,29 +98,15 @@ def _beside(name: str, document: object) -> Maker:
     return make
 
 
-_OTHER = json.dumps({"onnx": "0" * 64})
-_OF_ANOTHER = quantize_record("0" * 64).to_json()
 EVIDENCE = [
     Row("evidence that is missing", _evidence("no.json", lambda p: None), 2, "No such file", SHIP),
     Row("evidence that is a folder", _evidence("x.json", Path.mkdir), 2, "is no regular file", SHIP),
     Row("a pipe as evidence", _evidence("x.json", os.mkfifo), 2, "is no regular file", SHIP),
-    Row("endless evidence", _evidence("x.md", endless), 2, "is no regular file", SHIP),
-    Row("evidence that is a loop", _evidence("x.md", loop), 2, "Cannot read", SHIP),
-    Row("evidence about another file", _evidence("x.json", text(_OTHER)), 2, "speaks of another file", SHIP),
-    Row("evidence that is no JSON", _evidence("x.json", text("{")), 2, "is not readable JSON", SHIP),
     Row("evidence without end", _evidence("x.json", text("[" * 10**6)), 2, "is not readable JSON", SHIP),
     Row("evidence of huge size", _evidence("x.md", _sparse), 2, "at most", SHIP),
-    Row("an image of a patient as evidence", _evidence("x.nii.gz", text("x")), 2, "is no evidence", SHIP),
     Row("evidence of a hidden name", _evidence(".x.json", text("{}")), 2, "Rename it", SHIP),
     Row("evidence of two lines", _evidence("a\nb.md", text("x")), 2, "Rename it", SHIP),
     Row("two documents of one name", _twice, 2, "Rename one", SHIP),
-    Row(
-        "a record of another file",
-        _beside("model.quantize.json", _OF_ANOTHER),
-        2,
-        "another",
-        SHIP,
-    ),
     Row("a record that is none", _beside("model.quantize.json", []), 2, "a record of `quantize`", SHIP),
 ]
 
@@ -191,11 +129,9 @@ _UNGATED = options("--ungated")
 MODELS = [
     Row("ship without a model", both(_UNGATED, lambda p: p.model.unlink()), 2, "no such file", SHIP),
     Row("ship zero bytes", both(_UNGATED, model_bytes(lambda _: b"")), 2, "is empty (0 bytes)", SHIP),
-    Row("ship half a model", both(_UNGATED, model_bytes(lambda b: b[: len(b) // 2])), 2, "truncated", SHIP),
     Row("ship an altered model", both(_UNGATED, model_bytes(_flip)), 4, "changed after export", SHIP),
     Row("ship without self-test", both(_UNGATED, metadata(GOLDEN_KEY, lambda _: None)), 2, "no self-test", SHIP),
     Row("a baseline that is missing", _baseline(lambda p: None), 2, "no such file", SHIP),
-    Row("a baseline of text", _baseline(text("x" * 500)), 2, "ONNX", SHIP),
     Row("a pipe as baseline", _baseline(os.mkfifo), 2, "it is no regular file", SHIP),
 ]
 
@@ -218,8 +154,6 @@ def _without_signing(place: Place) -> None:
 KEYS = [
     Row("a key that is missing", _key(lambda p: None), 2, "Cannot read the key", SHIP),
     Row("a pipe as key", _key(os.mkfifo), 2, "is no regular file", SHIP),
-    Row("an endless key", _key(endless), 2, "is no regular file", SHIP),
-    Row("a folder as key", _key(Path.mkdir), 2, "is no regular file", SHIP),
     Row("a key of text", _key(text("secret"), package=True), 2, "is no private key for signing", SHIP),
     Row("a key without model-signing", both(_key(text("x")), _without_signing), 3, "cardiocompress[signing]", SHIP),
 ]
@@ -248,13 +182,6 @@ def _file_there(place: Place) -> None:
     place.options += ["--ungated", "--restart"]
 
 
-def _own_plus_mask(place: Place) -> None:
-    """A bundle of ours into which somebody put a mask."""
-    ship(replace(accepted_request(place.root, place.model), out=place.out))
-    (place.out / "mask.nii.gz").write_bytes(b"precious")
-    place.options += ["--ungated", "--restart"]
-
-
 def _link_there(place: Place) -> None:
     place.out.symlink_to(place.root)
     place.options += ["--ungated", "--restart"]
@@ -279,7 +206,6 @@ PLACES = [
     Row("a bundle over a folder of another's", _there("--restart"), 2, "did not write", SHIP),
     Row("a bundle over a file", _file_there, 2, "did not write", SHIP),
     Row("a bundle over a link", _link_there, 2, "did not write", SHIP),
-    Row("a bundle over masks", _own_plus_mask, 2, "mask.nii.gz", SHIP),
     Row("a bundle over the model's folder", _out("{root}"), 2, "is there already", SHIP),
     Row("a bundle inside a file", _out("{root}/model.onnx/deep"), 2, "is a file, not a folder", SHIP),
     Row("a bundle's name too long", _out("{root}/" + "b" * 300), 3, "File name too long", SHIP),

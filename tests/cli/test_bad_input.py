@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pytest
 from cli_kit import settings
 
@@ -23,30 +20,10 @@ def _mask(folder: Path) -> Path:
     return _image(folder).with_name(_image(folder).name.replace(".nii.gz", "_gt.nii.gz"))
 
 
-def _rewrite(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
-    image = nib.loadsave.load(path)
-    changed = nib.nifti1.Nifti1Image(change(np.asarray(image.dataobj)), image.affine)
-    changed.header.set_zooms((*image.header.get_zooms()[:3], *[1.0] * (changed.ndim - 3)))
-    nib.loadsave.save(changed, path)
-
-
-def _with_nan(array: np.ndarray) -> np.ndarray:
-    array = array.astype(np.float32)
-    array[0, 0, 0] = np.nan
-    return array
-
-
 DATA_FAULTS: dict[str, tuple[Damage, str]] = {
     "missing folder": (shutil.rmtree, "does not exist"),
     "image without mask": (lambda f: _mask(f).unlink(), "mask"),
-    "mask of another shape": (lambda f: _rewrite(_mask(f), lambda a: a[:-3]), "shape"),
-    "unknown labels": (lambda f: _rewrite(_mask(f), lambda a: np.where(a == 3, 7, a).astype(np.uint8)), "7"),
-    "4D file": (lambda f: _rewrite(_image(f), lambda a: np.stack([a, a], axis=-1)), "4D"),
-    "NaN image": (lambda f: _rewrite(_image(f), _with_nan), "NaN"),
     "truncated gzip": (lambda f: _image(f).write_bytes(_image(f).read_bytes()[:2000]), "truncated"),
-    "not a NIfTI": (lambda f: _image(f).write_bytes(gzip.compress(b"hello" * 200)), "NIfTI"),
-    "zero bytes": (lambda f: _image(f).write_bytes(b""), "empty"),
-    "constant image": (lambda f: _rewrite(_image(f), np.zeros_like), "constant"),
 }
 
 
@@ -65,36 +42,11 @@ def test_bad_data_is_one_line_and_exit_code_two(fault, tmp_path, tiny_phantom, c
     assert not list(tmp_path.glob("artifacts/**/*.safetensors"))
 
 
-CONFIG_FAULTS = {
-    "unknown key": ("train.batch_sise=4", "Did you mean 'batch_size'?"),
-    "wrong type": ("train.parameters.num_epochs=many", "train.parameters.num_epochs"),
-    "unknown block": ("pruning.ratios.block_ratios.encoder.0=0.5", "Did you mean 'encoders.0'?"),
-    "ratio of one": ("pruning.ratios.default=1.0", "less than 1"),
-    "negative ratio": ("pruning.ratios.block_ratios.bottleneck=-0.1", "greater than or equal to 0"),
-    "unknown loss": ("train.parameters.loss_function=mse", "'ce_dice'"),
-    "size not divisible": ("data.size=[30, 32]", "multiples of 4"),
-    "unknown device": ("experiment.device=tpu", "experiment.device"),
-    "not a pair": ("just-a-word", "key.path=value"),
-    "escaping name": ("experiment.experiment_name=../up", "experiment_name"),
-}
-
-
-@pytest.mark.parametrize("fault", CONFIG_FAULTS)
-def test_bad_configuration_is_exit_code_two(fault, experiment, command):
-    override, word = CONFIG_FAULTS[fault]
-    result = command("train", *settings(override))
-    assert result.code == 2
-    assert word in result.err and result.err.count("\n") == 1
-
-
 RATIO_FAULTS = {
     "unknown block": ("default: 0.5\nblock_ratios: {encoders.9: 0.5}\n", "encoders.9"),
-    "ratio of one": ("default: 1.0\n", "less than 1"),
     "empties a layer": ("default: 0.95\nalign: none\n", "remove every filter"),
     "broken YAML": ("default: [0.5\n", "YAML"),
     "a list": ("- 0.5\n", "list"),
-    "a word": ("default: much\n", "default"),
-    "alignment": ("align: 0\n", "ratios.align is 0; auto, none or a positive whole number"),
 }
 
 
@@ -103,7 +55,7 @@ def test_bad_ratios_are_exit_code_two(fault, experiment, command, request):
     text, word = RATIO_FAULTS[fault]
     Path("bad.yaml").write_text(text)
     if fault == "empties a layer":
-        assert command("train", *settings("train.parameters.num_epochs=1")).code == 0
+        request.getfixturevalue("trained")
     result = command("prune", "--ratios", "bad.yaml", *settings("train.parameters.num_epochs=1"))
     assert result.code == 2
     assert word in result.err and result.err.count("\n") == 1, result.err
@@ -145,6 +97,8 @@ def test_an_empty_folder(arguments, code, word, tmp_path, command, monkeypatch):
         (("bench", "nowhere.onnx"), "nowhere.onnx"),
         (("bench", "--provider", "tpu"), "cpu"),
         (("train", "--resume", "--restart"), "exclude"),
+        (("train", "--set", "train.batch_sise=4"), "Did you mean 'batch_size'?"),
+        (("train", "--set", "just-a-word"), "key.path=value"),
         (("init",), "--force"),
     ],
 )
@@ -158,7 +112,7 @@ def test_too_early_or_misspelt(arguments, word, experiment, command):
 def test_data_check_lists_every_problem(tmp_path, tiny_phantom, command):
     folder = shutil.copytree(tiny_phantom, tmp_path / "copy")
     _mask(folder).unlink()
-    _rewrite(folder / "training/patient002/patient002_frame01.nii.gz", _with_nan)
+    (folder / "training/patient002/patient002_frame01.nii.gz").write_bytes(b"")
     result = command("data", "check", folder)
     assert result.code == 2
     assert result.out.count("problem:") == 2

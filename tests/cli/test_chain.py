@@ -15,11 +15,8 @@ from compress.pipeline import sweep_requests
 from compress.steps.workspace import Workspace
 
 
-def test_the_three_commands_and_everything_around_them(experiment, command):
-    run = experiment / "artifacts" / "cardiac"
-    done = command("train", *settings())
-    assert done.code == 0, done.err
-    assert "(phantom)" in done.out
+def test_the_three_commands_and_everything_around_them(trained, command):
+    run = trained
     for name in ("initial", "early", "best"):
         load(run / "baseline" / "checkpoints" / f"{name}.safetensors")
     assert not (run / "baseline" / "checkpoints" / "resume.safetensors").exists()
@@ -63,9 +60,9 @@ def test_the_three_commands_and_everything_around_them(experiment, command):
     assert page.count("data:image/png") == 5 and "PHANTOM DATA" in page and str(run) not in page
 
 
-def test_inspect_export_eval_and_finetune(experiment, command):
-    run = experiment / "artifacts" / "cardiac"
-    assert command("train", *settings()).code == 0
+@pytest.mark.usefixtures("without_pages")
+def test_inspect_export_eval_and_finetune(trained, command):
+    run = trained
     assert command("prune", "--finetune", "none", "--init", "random", *settings()).code == 0
     assert not (run / "pruned" / "random" / "metrics.jsonl").exists()
     done = command("finetune", "--name", "random", "--epochs", "1", *settings())
@@ -108,23 +105,21 @@ def _fail_after(epochs: int, original):
     return interrupted
 
 
-def test_an_interrupted_training_resumes_to_the_same_bits(experiment, command, monkeypatch):
+@pytest.mark.usefixtures("without_pages")
+def test_an_interrupted_training_resumes_to_the_same_bits(trained, command, monkeypatch):
     from compress.train import trainer
 
-    whole = settings("train.parameters.num_epochs=3", "experiment.experiment_name=whole")
-    broken = settings("train.parameters.num_epochs=3", "experiment.experiment_name=broken")
-    assert command("train", *whole).code == 0
-
+    broken = settings("experiment.experiment_name=broken")
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.Trainer, "run_epoch", _fail_after(2, trainer.Trainer.run_epoch))
+        patch.setattr(trainer.Trainer, "run_epoch", _fail_after(1, trainer.Trainer.run_epoch))
         stopped = command("train", *broken)
     assert stopped.code == 130 and "--resume" in stopped.err
 
     refused = command("train", *broken)
-    assert refused.code == 2 and "unfinished run (2 of 3 epochs)" in refused.err
+    assert refused.code == 2 and "unfinished run (1 of 2 epochs)" in refused.err
     assert command("train", "--resume", *broken).code == 0
 
-    runs = [experiment / "artifacts" / name / "baseline" for name in ("whole", "broken")]
+    runs = [run / "baseline" for run in (trained, trained.with_name("broken"))]
     weights = [load(run / "final_model.safetensors").network.state_dict() for run in runs]
     assert all(np.array_equal(weights[0][k].numpy(), weights[1][k].numpy()) for k in weights[0])
     texts = [(run / "metrics.jsonl").read_text() for run in runs]
@@ -134,7 +129,7 @@ def test_an_interrupted_training_resumes_to_the_same_bits(experiment, command, m
     assert lines[0] == lines[1]
 
 
-def test_sweep_writes_one_table_and_repeats_nothing(experiment, command):
+def test_sweep_writes_one_table_and_repeats_nothing(trained, command):
     sets = "sweep.ratio_sets=[{name: half, ratios: {default: 0.5, align: none}}, {name: none, ratios: {default: 0.0}}]"
     every = Workspace(load_config(None, [sets, "sweep.inits=[keep, rewind]", "sweep.seeds=[1, 2]"]))
     asked = {(name, p.reinitialize_weights, p.seed, p.ratios.default) for name, p in sweep_requests(every)}
@@ -143,10 +138,10 @@ def test_sweep_writes_one_table_and_repeats_nothing(experiment, command):
     }
 
     one = "sweep.ratio_sets=[{name: half, ratios: {default: 0.5, align: none}}]"
-    more = settings("train.parameters.num_epochs=1", "sweep.inits=[none, rewind]", one, "sweep.seeds=[1]")
+    more = settings("pruning.finetune_epochs=1", "sweep.inits=[none, rewind]", one, "sweep.seeds=[1]")
     done = command("sweep", *more)
     assert done.code == 0, done.err
-    folder = experiment / "artifacts" / "cardiac" / "sweep"
+    folder = trained / "sweep"
     rows = json.loads((folder / "results.json").read_text())["rows"]
     found = [(r["init"], r["ratio_set"], r["seed"]) for r in rows]
     assert found == [("keep", "half", 1), ("rewind", "half", 1)], "none is an older word for keep"
@@ -156,13 +151,14 @@ def test_sweep_writes_one_table_and_repeats_nothing(experiment, command):
     assert again.out.count("already done") == 3
 
 
-def test_a_changed_configuration_never_overwrites_a_trained_network(experiment, command, monkeypatch):
-    assert command("train", *settings("train.parameters.num_epochs=1")).code == 0
-    refused = command("train", *settings())
+@pytest.mark.usefixtures("without_pages")
+def test_a_changed_configuration_never_overwrites_a_trained_network(trained, command, monkeypatch):
+    other = settings("train.parameters.num_epochs=1")
+    refused = command("train", *other)
     assert refused.code == 2 and "--restart" in refused.err
-    assert command("train", "--restart", *settings()).code == 0
-    stage = experiment / "artifacts" / "cardiac" / "pruned" / "keep"
-    assert command("prune", *settings("train.parameters.num_epochs=2")).code == 0
+    assert command("train", "--restart", *other).code == 0
+    stage = trained / "pruned" / "keep"
+    assert command("prune", *settings()).code == 0
     replaced = command("prune", *settings("pruning.ratios.default=0.25"))
     assert replaced.code == 0 and "is replaced" in replaced.err
 

@@ -43,9 +43,9 @@ def check_masks(command, folder: Path, data: Path, out: Path) -> None:
             assert (written != training_side(network, rules, case)).mean() <= NEAR_TIES
 
 
-def test_from_training_to_masks(experiment, tiny_phantom, tmp_path, command):
-    run = experiment / "artifacts" / "cardiac"
-    assert command("train", *settings()).code == 0
+@pytest.mark.usefixtures("without_pages")
+def test_from_training_to_masks(trained, tiny_phantom, tmp_path, command):
+    run = trained
     assert command("prune", "--ratios", "ratios.yaml", *settings()).code == 0
     done = command("export", *settings())
     assert done.code == 0, done.err
@@ -68,11 +68,10 @@ def test_from_training_to_masks(experiment, tiny_phantom, tmp_path, command):
     assert json.loads(command("verify", model, "--json").out)["verdict"] == "bit-equal"
 
 
-def test_an_export_is_made_again_when_its_card_would_change(experiment, command):
-    run = experiment / "artifacts" / "cardiac"
-    assert command("train", *settings()).code == 0
+@pytest.mark.usefixtures("without_pages")
+def test_an_export_is_made_again_when_its_card_would_change(trained, command):
     assert command("export", *settings()).code == 0
-    model = run / "baseline/final_model.onnx"
+    model = trained / "baseline/final_model.onnx"
     first = model.read_bytes()
     assert command("export", *settings()).code == 0
     assert model.read_bytes() == first
@@ -80,14 +79,12 @@ def test_an_export_is_made_again_when_its_card_would_change(experiment, command)
     assert json.loads(command("info", model, "--json").out)["licence"] == "CC BY-NC-SA 4.0"
 
 
-def test_a_network_is_not_exported_with_other_data_than_it_was_trained_on(experiment, command):
-    run = experiment / "artifacts" / "cardiac"
-    assert command("train", *settings()).code == 0
-    other = write_phantom(experiment / "other", patients=4, seed=3)
+def test_a_network_is_not_exported_with_other_data_than_it_was_trained_on(trained, tmp_path, command):
+    other = write_phantom(tmp_path / "other", patients=4, seed=3)
     refused = command("export", *settings(f"train.paths.train_dir={other}"))
     assert refused.code == 2
     assert "was trained on data" in refused.err and "train.paths.train_dir" in refused.err
-    assert not (run / "baseline/final_model.onnx").exists()
+    assert not (trained / "baseline/final_model.onnx").exists()
 
 
 def test_one_study_is_shown_with_its_values(sealed_path, tiny_phantom, tmp_path, command):

@@ -141,23 +141,10 @@ def judged(out: str) -> str:
 
 
 FAULTS: dict[str, tuple[Callable[[Files, Path], list[object]], int, str]] = {
-    "missing candidate": (lambda f, t: [f.dense, t / "none.onnx"], 2, "no such file"),
-    "missing baseline": (lambda f, t: [t / "none.onnx", f.dense], 2, "no such file"),
-    "folder as candidate": (lambda f, t: [f.dense, t], 2, "it is a folder"),
-    "text as candidate": (lambda f, t: [f.dense, f.cohort / "README.md"], 2, "ONNX file"),
     "altered candidate": (lambda f, t: [f.dense, _flipped(f.dense, t)], 2, "changed after export"),
     "other labels": (lambda f, t: [f.dense, _labels(f.dense, t)], 2, "the data has {'RV': 1"),
-    "other training data": (lambda f, t: [f.dense, _trained(f.dense, t, "8" * 64)], 2, "on 888888888888"),
     "too few patients": (lambda f, t: [f.dense, f.dense, "--set", "gate.min_patients=7"], 2, "holds 6 patients"),
-    "minimum too small": (lambda f, t: [f.dense, f.dense, "--set", "gate.min_patients=3"], 2, "gate.min_patients"),
-    "unknown margin": (lambda f, t: [f.dense, f.dense, "--set", "gate.margins.dise=1"], 2, "Did you mean 'dice'?"),
-    "unknown section": (lambda f, t: [f.dense, f.dense, "--set", "gates.seed=1"], 2, "Did you mean 'gate'?"),
-    "margin of nothing": (lambda f, t: [f.dense, f.dense, "--set", "gate.margins.dice=0"], 2, "greater than 0"),
-    "margin that is no number": (lambda f, t: [f.dense, f.dense, "--set", "gate.margins.dice=.nan"], 2, "margins.dice"),
-    "few resamples": (lambda f, t: [f.dense, f.dense, "--set", "gate.resamples=10"], 2, "1000"),
     "part of the slices": (lambda f, t: [f.dense, f.dense, "--set", _THIN], 2, "the gate needs whole volumes"),
-    "unknown provider": (lambda f, t: [f.dense, f.dense, "--provider", "tpu"], 2, "tpu"),
-    "provider that is not there": (lambda f, t: [f.dense, f.dense, "--provider", "cuda"], 3, "cuda"),
     "out is a file": (lambda f, t: [f.dense, f.dense, "--out", f.dense / "x"], 2, "is a file"),
     "no cohort": (lambda f, t: [f.dense, f.dense, "--set", _EVAL + str(t / "x")], 2, "does not exist"),
     "validation of other data": (lambda f, t: [f.dense, f.dense, "--set", f"{_EVAL}null"], 2, "it was trained on"),

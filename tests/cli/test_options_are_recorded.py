@@ -73,8 +73,8 @@ def test_every_option_is_a_key(name: str, option: str, command, monkeypatch: pyt
     assert config != Config()
 
 
-def test_a_pruning_is_repeated_from_its_config_to_the_byte(experiment: Path, command) -> None:
-    assert command("train", *settings()).code == 0
+@pytest.mark.usefixtures("trained", "without_pages")
+def test_a_pruning_is_repeated_from_its_config_to_the_byte(command) -> None:
     asked = ["--method", "l2", "--scope", "global", "--finetune", "2", "--rounds", "2", "--align", "2"]
     assert (
         command("prune", "--ratios", "ratios.yaml", *asked, "--distill", "0.3", "--name", "mine", *settings()).code == 0

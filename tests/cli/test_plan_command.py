@@ -40,9 +40,9 @@ def test_too_early_or_misspelt(arguments, code, word, experiment, command):
     assert not Path("artifacts/cardiac/planning").exists()
 
 
-def test_from_training_to_the_network_that_fits_the_budget(experiment, command):
-    run = experiment / "artifacts" / "cardiac"
-    assert command("train", *settings("train.parameters.num_epochs=1")).code == 0
+@pytest.mark.usefixtures("without_pages")
+def test_from_training_to_the_network_that_fits_the_budget(trained, command):
+    run = trained
     done = command("sensitivity", "--slices", "6", *settings())
     assert done.code == 0, done.err
     assert "(phantom)" in done.out and "decoders.3" in done.out and "90% removed" in done.out

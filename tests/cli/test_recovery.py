@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from cli_kit import settings
 
 from compress.models.checkpoint import load, read_meta
 
 ONE_EPOCH = settings(
     "train.parameters.num_epochs=1",
-    "train.parameters.augmentation=none",
     "train.num_slices_per_volume=4",
     "evaluation.num_slices_per_volume=2",
     "evaluation.num_visuals=0",
@@ -28,6 +28,7 @@ def weights(stage: Path) -> dict[str, np.ndarray]:
     return {k: v.numpy() for k, v in load(stage / "pruned_model.safetensors").network.state_dict().items()}
 
 
+@pytest.mark.usefixtures("without_pages")
 def test_rounds_with_a_teacher_resume_to_the_same_bits(experiment, command, monkeypatch):
     from compress.train.trainer import Trainer
 

@@ -138,31 +138,12 @@ def test_every_fault_is_named_at_once():
             "0.ratio: unknown key. Did you mean 'ratios'?",
         ),
         ({"sweep": {"ratio_sets": [{"name": "x"}]}}, "sweep.ratio_sets.0.ratios: this key is required."),
-        ({"train": {"model": {"features": 16}}}, "train.model.features: "),
-        (
-            {"train": {"model": {"features": [16, -1]}}},
-            "train.model.features.1: input should be greater than 0, got -1",
-        ),
-        ({"train": {"batch_size": 2.5}}, "train.batch_size: "),
-        ({"train": {"parameters": {"learning_rate": float("inf")}}}, "should be a finite number"),
-        ({"pruning": {"ratios": {"default": float("nan")}}}, "should be a finite number"),
-        ({"pruning": {"ratios": {"default": -0.1}}}, "greater than or equal to 0, got -0.1"),
-        ({"pruning": {"ratios": {"block_ratios": {"bottleneck": 1.0}}}}, "block_ratios.bottleneck: "),
         ({"pruning": {"ratios": {"block_ratios": {"decoders.10": 0.5}}}}, "decoders.10: unknown block."),
-        ({"pruning": {"ratios": {"block_ratios": [0.5]}}}, "pruning.ratios.block_ratios: "),
-        ({"experiment": {"experiment_name": "../up"}}, "experiment.experiment_name: "),
-        ({"experiment": "UNet"}, "experiment: "),
-        ({"train": {"val_ratio": 1.0}}, "train.val_ratio: "),
         ({"pruning": {"method": "l3"}}, "pruning.method: input should be 'l1', 'l2', 'bn-scale'"),
         ({"pruning": {"schedule": "rewind"}}, "pruning.schedule: input should be 'lr-rewind' or 'finetune'"),
-        ({"pruning": {"scope": "all"}}, "pruning.scope: "),
-        ({"pruning": {"floor": 1.0}}, "pruning.floor: "),
         ({"pruning": {"distill": 1.5}}, "pruning.distill: input should be less than or equal to 1, got 1.5."),
-        ({"pruning": {"distill_temperature": 0}}, "pruning.distill_temperature: "),
-        ({"pruning": {"rounds": 0}}, "pruning.rounds: "),
         ({"pruning": {"ratios": {"align": 0}}}, "ratios.align is 0; auto, none or a positive whole number is needed."),
         ({"pruning": {"ratios": {"align": "cuda"}}}, "ratios.align is 'cuda'; auto, none"),
-        ({"sweep": {"seeds": [1, -1]}}, "sweep.seeds.1: "),
         ({"sweep": {"inits": ["kept"]}}, "sweep.inits.0: input should be 'keep', 'random' or 'rewind', got 'kept'"),
     ],
 )
@@ -171,6 +152,26 @@ def test_one_fault_says_where_what_and_why(document: dict[str, Any], part: str):
     assert text.startswith("the defaults: "), text
     assert part in text
     assert "pydantic" not in text
+
+
+LIMITS = (
+    *(
+        "experiment=UNet",
+        "experiment.experiment_name=../up",
+        "train.model.features=16",
+        "train.model.features=[16, -1]",
+    ),
+    *("train.batch_size=2.5", "train.val_ratio=1.0", "train.parameters.learning_rate=.inf", "sweep.seeds=[1, -1]"),
+    *("train.model.features=[16, -1]", "pruning.floor=1.0", "pruning.rounds=0", "pruning.distill_temperature=0"),
+    *("pruning.ratios.default=.nan", "pruning.ratios.default=-0.1", "pruning.ratios.block_ratios=[0.5]"),
+    *("gate.margins.dice=0", "gate.margins.dice=-1", "gate.margins.dice=.nan", "gate.min_patients=3"),
+    *("gate.resamples=10", "quantization.budget=2", "pruning.ratios.block_ratios.bottleneck=1.0"),
+)
+
+
+@pytest.mark.parametrize("override", LIMITS)
+def test_what_a_value_may_be(override: str):
+    assert faults_of({}, (override,)).startswith(f"the defaults: {override.partition('=')[0]}")
 
 
 @pytest.mark.parametrize("word", ["none", "null", "keep"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nifti_kit import raw_file
 
 from compress.data import frames, nifti
 from compress.data.frames import open_image, read_image
@@ -49,11 +50,11 @@ def test_frames_are_bit_equal_to_whole_reads(
     folder = tmp_path_factory.mktemp("frames", numbered=True)
     array = (np.random.default_rng(seed).random(shape) * 250).astype(dtype)
     how = {"version": version, "endian": endian, "scl_slope": scaling[0], "scl_inter": scaling[1]}
-    cine = makers.raw_file(folder / f"cine{ending}", array, **how)
+    cine = raw_file(folder / f"cine{ending}", array, **how)
     got = list(open_image(cine).volumes())
     assert len(got) == shape[0]
     for number, frame in enumerate(got):
-        path = makers.raw_file(folder / f"{number}{ending}", array[number], **how)
+        path = raw_file(folder / f"{number}{ending}", array[number], **how)
         whole, (alone,) = read_image(path).array, open_image(path).volumes()
         assert frame.dtype == whole.dtype == alone.dtype == np.float32 and frame.dtype.isnative
         assert np.array_equal(frame, whole) and np.array_equal(alone, whole) and whole.shape == shape[1:]
@@ -61,7 +62,7 @@ def test_frames_are_bit_equal_to_whole_reads(
 
 def test_scaling_is_nibabels(tmp_path: Path) -> None:
     nib = pytest.importorskip("nibabel")
-    path = makers.raw_file(tmp_path / "c.nii", makers.make_image(2, CINE), scl_slope=0.3, scl_inter=-5)
+    path = raw_file(tmp_path / "c.nii", makers.make_image(2, CINE), scl_slope=0.3, scl_inter=-5)
     expected = nib.load(path).get_fdata().T.astype(np.float32)
     assert np.array_equal(np.stack(list(open_image(path).volumes())), expected)
 
@@ -69,7 +70,7 @@ def test_scaling_is_nibabels(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
 def test_one_frame_in_memory(tmp_path: Path, ending: str) -> None:
     shape = (30, 4, 128, 128)
-    path = makers.raw_file(tmp_path / f"long{ending}", makers.make_image(3, shape))
+    path = raw_file(tmp_path / f"long{ending}", makers.make_image(3, shape))
     frame_bytes = 4 * 4 * 128 * 128
     tracemalloc.start()
     try:
@@ -103,7 +104,7 @@ def test_a_bad_frame_is_named(tmp_path: Path) -> None:
 
 
 def test_what_overflows_float32_is_refused(tmp_path: Path) -> None:
-    path = makers.raw_file(tmp_path / "c.nii", np.full((2, 1, 2, 2), 1e300))
+    path = raw_file(tmp_path / "c.nii", np.full((2, 1, 2, 2), 1e300))
     with pytest.raises(DataError, match=r"^Frame 1 of .* holds 4 NaN or infinite"):
         next(open_image(path).volumes())
 
@@ -114,11 +115,12 @@ def refused(folder: Path) -> dict[str, tuple[Path, str]]:
 
     def claims(name: str, *dim: int, version: int = 1) -> Path:
         dims = [len(dim), *dim, *[1] * (7 - len(dim))]
-        return makers.raw_file(folder / f"{name}.nii.gz", cine, version=version, dim=dims)
+        return raw_file(folder / f"{name}.nii.gz", cine, version=version, dim=dims)
 
+    # nibabel takes a count that is none for a swapped one, and 2048 is 8 with its bytes swapped.
+    many = raw_file(folder / "many.nii", makers.make_image(1), endian=">", dim=[2048, 20, 24, 3, 1, 1, 1, 1])
     return {
-        "flat": (claims("flat", 20, 24), "is 2D"),
-        "five": (claims("five", 20, 24, 3, 1, 5), "is 5D"),
+        "many": (many, "says that it has 2048 dimensions"),
         "frames": (claims("frames", 2, 2, 2, frames.MAX_FRAMES + 1), "claims 1001 frames; at most 1000"),
         "cine": (claims("cine", 2048, 2048, 4, 200), "in 200 frames; at most 2147483648"),
         "frame": (claims("frame", 32767, 32767, 3, 2), "header looks damaged"),
@@ -126,10 +128,7 @@ def refused(folder: Path) -> dict[str, tuple[Path, str]]:
         "zero": (claims("zero", 20, 24, 3, 0), "empty or negative dimension"),
         "negative": (claims("negative", 20, 24, 3, -5), "empty or negative dimension"),
         "promises": (claims("promises", 400, 400, 30, 100), "truncated"),
-        "slope": (makers.raw_file(folder / "slope.nii", cine, scl_slope=1, scl_inter=np.inf), "cannot be read"),
-        "metres": (makers.raw_file(folder / "metres.nii", cine, xyzt_units=9), "metres"),
-        "sform": (makers.raw_file(folder / "sform.nii", cine, sform_code=1, srow_x=[np.inf, 0, 0, 0]), "affine"),
-        "zoom": (makers.raw_file(folder / "zoom.nii", cine, pixdim=[1, 1, -1, 1, 1, 1, 1, 1]), "not positive"),
+        "metres": (raw_file(folder / "metres.nii", cine, xyzt_units=9), "metres"),
     }
 
 
@@ -143,7 +142,7 @@ def test_opening_refuses_in_one_line_that_names_the_file(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
 def test_a_cine_cut_short(tmp_path: Path, ending: str) -> None:
-    path = makers.raw_file(tmp_path / f"c{ending}", makers.make_image(1, CINE))
+    path = raw_file(tmp_path / f"c{ending}", makers.make_image(1, CINE))
     content = path.read_bytes()
     found = open_image(path)
     path.write_bytes(content[: len(content) * 3 // 5])
@@ -158,7 +157,7 @@ def test_a_cine_cut_short(tmp_path: Path, ending: str) -> None:
 
 
 def test_packed_voxels_that_end_early_are_counted(tmp_path: Path) -> None:
-    path = makers.raw_file(tmp_path / "c.nii", makers.make_image(1, CINE))
+    path = raw_file(tmp_path / "c.nii", makers.make_image(1, CINE))
     packed = tmp_path / "c.nii.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()[:-100]))
     with pytest.raises(DataError, match="truncated, 100 bytes are missing"):
@@ -166,7 +165,7 @@ def test_packed_voxels_that_end_early_are_counted(tmp_path: Path) -> None:
 
 
 def test_no_image_is_taken_for_a_freesurfer_surface(tmp_path: Path) -> None:
-    path = makers.raw_file(tmp_path / "s.nii.gz", np.zeros((6, 1, 27307), np.uint8), dim=[3, 27307, 1, 6, 1, 1, 1, 1])
+    path = raw_file(tmp_path / "s.nii.gz", np.zeros((6, 1, 27307), np.uint8), dim=[3, 27307, 1, 6, 1, 1, 1, 1])
     assert open_image(path).shape == (6, 1, 27307)
 
 
@@ -174,7 +173,7 @@ def test_no_image_is_taken_for_a_freesurfer_surface(tmp_path: Path) -> None:
 @given(edits=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=6))
 def test_a_damaged_header_never_lets_another_exception_out(tmp_path_factory, edits) -> None:
     path = tmp_path_factory.mktemp("fuzz", numbered=True) / "f.nii"
-    content = bytearray(makers.raw_file(path, makers.make_image(1, CINE)).read_bytes())
+    content = bytearray(raw_file(path, makers.make_image(1, CINE)).read_bytes())
     for position, value in edits:
         content[position] = value
     path.write_bytes(content)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nifti_kit import raw_file
 
 from compress.data.frames import open_image, read_mask
 from compress.data.label_file import write_labels
@@ -78,7 +79,7 @@ def test_any_header_keeps_its_place(
 ) -> None:
     folder = tmp_path_factory.mktemp("space", numbered=True)
     array = makers.make_image(1, CINE if cine else makers.SHAPE)
-    image = makers.raw_file(folder / f"i{ending}", array, version=version, endian=endian, **fields)
+    image = raw_file(folder / f"i{ending}", array, version=version, endian=endian, **fields)
     labels = cine_labels() if cine else makers.make_mask()
     mask = write_labels(folder / f"m{ending}", labels, like=open_image(image))
     assert_same_space(mask, image)
@@ -89,7 +90,7 @@ def test_any_header_keeps_its_place(
 def test_the_header_says_labels_and_nothing_private(tmp_path: Path, version: int) -> None:
     texts = {"descrip": b"DOE^JOHN 1970", "aux_file": b"doe.dcm", "intent_name": b"john"}
     texts |= {"db_name": b"doe"} if version == 1 else {"unused_str": b"doe"}
-    image = makers.raw_file(
+    image = raw_file(
         tmp_path / "i.nii", makers.make_image(1), version=version, scl_slope=2, scl_inter=1, cal_max=90, **texts
     )
     extended = nib.load(image)
@@ -105,7 +106,7 @@ def test_the_header_says_labels_and_nothing_private(tmp_path: Path, version: int
 
 
 def test_a_phantoms_mask_is_no_phantom_image(tmp_path: Path) -> None:
-    image = makers.raw_file(tmp_path / "i.nii.gz", makers.make_image(1), descrip=DESCRIPTION)
+    image = raw_file(tmp_path / "i.nii.gz", makers.make_image(1), descrip=DESCRIPTION)
     mask = write_labels(tmp_path / "m.nii.gz", makers.make_mask(), like=open_image(image))
     assert is_phantom_image(image) and not is_phantom_image(mask)
 

@@ -71,31 +71,36 @@ def broken_files(tmp_path: Path, image: Path) -> dict[str, tuple[Path, str]]:
     new = tmp_path / "broken"
     new.mkdir()
     whole = image.read_bytes()
-    for name, content in {
-        "empty": b"",
-        "text": b"not an image, " * 60,
-        "short": b"\x00" * 20,
-        "cut": whole[: len(whole) // 2],
-        "no_checksum": whole[:-6],
-        "bad_gzip": whole[:40] + b"\xff" * 40 + whole[80:],
-        "cut_plain": gzip.decompress(whole)[:600],
-        "noise": b"\x1f\x8b" + b"\x07" * 100,
-    }.items():
+    plain = gzip.decompress(whole)
+    contents = {
+        "empty": (b"", "is empty"),
+        "text": (b"not an image, " * 60, "not a single-file NIfTI"),
+        "packed_text": (gzip.compress(b"hello" * 200), "not a single-file NIfTI"),
+        "short": (b"\x00" * 20, "not a single-file NIfTI"),
+        "cut": (whole[: len(whole) // 2], "Copy or download"),
+        "cut_header": (whole[:40], "Copy or download"),
+        "no_checksum": (whole[:-6], "Copy or download"),
+        "checksum": (whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:], "CRC check failed"),
+        "bad_gzip": (whole[:40] + b"\xff" * 40 + whole[80:], "Copy or download"),
+        "header_alone": (plain[:348], "truncated"),
+        "cut_plain": (plain[:600], "truncated"),
+        "cut_voxel": (plain[:-1], "truncated"),
+        "cut_packed": (gzip.compress(plain[:-2]), "truncated, 2 bytes are missing"),
+        "noise": (b"\x1f\x8b" + b"\x07" * 100, "cannot be read"),
+    }
+    for name, (content, _) in contents.items():
         (new / f"{name}.nii.gz").write_bytes(content)
     bad = makers.make_image(1).astype(np.float32)
     bad[0, 0, :2] = np.nan, np.inf
     dims = lambda *d: np.array([*d, *[1] * (8 - len(d))], dtype=np.int16)  # noqa: E731
-    files = {
-        "empty": "is empty",
-        "text": "not a single-file NIfTI",
-        "short": "not a single-file NIfTI",
-        "cut": "Copy or download",
-        "no_checksum": "Copy or download",
-        "bad_gzip": "Copy or download",
-        "cut_plain": "truncated",
-        "noise": "cannot be read",
-    }
-    made = {name: (new / f"{name}.nii.gz", text) for name, text in files.items()}
+    made = {name: (new / f"{name}.nii.gz", text) for name, (_, text) in contents.items()}
+    offsets = {"nan": "cannot be read", "inf": "cannot be read", "1e9": "truncated", "-1e9": "inside the header"}
+    made |= {f"o{at}": (patched(image, new / f"o{at}.nii.gz", vox_offset=float(at)), t) for at, t in offsets.items()}
+    for size in (0, -1, np.nan, np.inf):
+        path = patched(image, new / f"zoom{size}.nii.gz", pixdim=[1, size, 1, 1, 1, 1, 1, 1])
+        made[f"zoom{size}"] = (path, "not positive")
+    for count, text in {0: "empty or negative", -1: "empty or negative", 8: "expected 3D"}.items():
+        made[f"dims{count}"] = (patched(image, new / f"dims{count}.nii.gz", dim=dims(count, 20, 24, 3)), text)
     return made | {
         "missing": (new / "none.nii.gz", "No such file"),
         "folder": (new, "cannot be read"),
@@ -106,15 +111,14 @@ def broken_files(tmp_path: Path, image: Path) -> dict[str, tuple[Path, str]]:
         "negative": (patched(image, new / "neg.nii.gz", dim=dims(3, 20, -4, 3)), "empty or negative dimension"),
         "absurd": (patched(image, new / "huge.nii.gz", dim=dims(3, 32767, 32767, 32767)), "header looks damaged"),
         "promises": (patched(image, new / "more.nii.gz", dim=dims(3, 8000, 8000, 3)), "truncated"),
-        "zoom0": (patched(image, new / "zoom.nii.gz", pixdim=[1, 0, 1, 1, 1, 1, 1, 1]), "not positive"),
-        "zoom_nan": (patched(image, new / "zoomn.nii.gz", pixdim=[1, 1, 1, np.nan, 1, 1, 1, 1]), "not positive"),
         "metres": (patched(image, new / "metres.nii.gz", xyzt_units=1), "metres"),
         "complex": (patched(image, new / "complex.nii.gz", datatype=32, bitpix=64), "plain numbers"),
         "unknown_type": (patched(image, new / "type.nii.gz", datatype=9999), "NIfTI voxel type 9999"),
-        "bad_offset": (patched(image, new / "off.nii.gz", vox_offset=np.nan), "cannot be read"),
         "low_offset": (patched(image, new / "low.nii.gz", vox_offset=20), "inside the header"),
         "bad_slope": (patched(image, new / "slope.nii.gz", scl_slope=2, scl_inter=np.nan), "cannot be read"),
         "five": (makers.save(new / "5d.nii.gz", makers.make_image(1, (2, 1, *makers.SHAPE))), "is 5D"),
+        "colour": (patched(image, new / "colour.nii.gz", datatype=128, bitpix=24), "voxel type 128"),
+        "turn": (patched(image, new / "turn.nii.gz", sform_code=0, qform_code=1, quatern_b=3.0), "damaged orientation"),
         "sform": (patched(image, new / "sform.nii.gz", srow_x=[np.nan, 0, 0, 0]), "affine"),
     }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import makers
 import pytest
+from nifti_kit import raw_file
 
 from compress.data.phantom_marker import DESCRIPTION, MARKER
 from compress.data.sources import Sources, find_sources
@@ -17,7 +18,7 @@ from compress.errors import DataError
 
 def image(path: Path, **fields: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return makers.raw_file(path, makers.make_image(1), **fields)
+    return raw_file(path, makers.make_image(1), **fields)
 
 
 def outputs(found: Sources) -> dict[str, list[tuple[str, str, str]]]:

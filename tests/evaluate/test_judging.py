@@ -170,7 +170,10 @@ def test_a_verdict_survives_json(seed: int, phantom: bool) -> None:
     assert ("phantom" in markdown(found)) == ("phantom" in found.sentence) == phantom
 
 
-@pytest.mark.parametrize("damage", [{}, {"accepted": "perhaps"}, {"endpoints": 3}, {"schema": 99}])
+@pytest.mark.parametrize(
+    "damage",
+    [{}, {"accepted": "perhaps"}, {"accepted": {"yes": 1}}, {"endpoints": 3}, {"endpoints": [{}]}, {"schema": 99}],
+)
 def test_a_damaged_verdict_is_refused(damage: dict[str, Any]) -> None:
     whole = verdict(report(), report()).to_json()
     with pytest.raises(DataError, match="schema 99" if "schema" in damage else "Not a verdict"):

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from compress.data.layouts import find_cases, read_volume
+from compress.data.volume import ACDC_LABELS
 from compress.errors import DataError
 from compress.evaluate.plausibility import EF_PERCENT, label_pieces, mask_flags, study_flags
 from compress.evaluate.study import clinical_values, structure_volumes
 
-RV, MYO, LV = 1, 2, 3
-LABELS = {"RV": RV, "MYO": MYO, "LV": LV}
+RV, MYO, LV = ACDC_LABELS.values()
 SPACING = (8.0, 1.5, 1.5)
 SLICES = 9  # of 13: slices 3 to 11 counted from 1; mid slices 6 to 8
 
@@ -31,7 +31,7 @@ def heart() -> np.ndarray:
 
 
 def found(mask: np.ndarray, **changes) -> dict[str, str]:
-    flags = mask_flags(mask, labels=changes.get("labels", LABELS), spacing_mm=changes.get("spacing", SPACING))
+    flags = mask_flags(mask, labels=changes.get("labels", ACDC_LABELS), spacing_mm=changes.get("spacing", SPACING))
     kinds = [flag.kind for flag in flags]
     assert len(set(kinds)) == len(kinds), "one flag of a kind per volume"
     return {flag.kind: flag.message for flag in flags}
@@ -194,7 +194,7 @@ def test_structures_that_the_label_map_lacks_are_not_looked_for():
 )
 def test_a_mask_that_is_not_3d_or_has_no_spacing(mask, spacing):
     with pytest.raises(DataError):
-        mask_flags(mask, labels=LABELS, spacing_mm=spacing)
+        mask_flags(mask, labels=ACDC_LABELS, spacing_mm=spacing)
 
 
 WELL = {"LV EF": 60.0, "RV EF": 55.0, "LV SV": 80.0, "RV SV": 75.0, "MYO mass": 110.0}
@@ -245,7 +245,7 @@ def test_rates_on_experts_masks(acdc_dir):
         assert mask is not None
         kinds += found(mask, spacing=spacing)
         phases = volumes.setdefault(study.patient, {})
-        phases[study.phase] = structure_volumes(mask, labels=LABELS, spacing_mm=spacing)
+        phases[study.phase] = structure_volumes(mask, labels=ACDC_LABELS, spacing_mm=spacing)
         present = np.flatnonzero(mask.any(axis=(1, 2)))
         middle = mask[present[len(present) // 2]]
         middle[middle == LV] = 0
@@ -272,12 +272,12 @@ def test_a_snake_is_given_up_and_flagged() -> None:
     for row in range(1, 127, 2):
         mask[0, row, 127 if row % 4 == 1 else 0] = RV
     assert label_pieces(mask == RV) is None
-    flags = {flag.kind: flag.message for flag in mask_flags(mask, labels=LABELS, spacing_mm=SPACING)}
+    flags = {flag.kind: flag.message for flag in mask_flags(mask, labels=ACDC_LABELS, spacing_mm=SPACING)}
     assert flags["rv-pieces"] == "The RV is too ragged for its pieces to be counted."
 
 
 def test_a_message_names_a_few_slices() -> None:
     mask = np.repeat(heart()[6:7], 40, axis=0)
     mask[1:-1:2][mask[1:-1:2] == RV] = 0
-    flags = {flag.kind: flag.message for flag in mask_flags(mask, labels=LABELS, spacing_mm=SPACING)}
+    flags = {flag.kind: flag.message for flag in mask_flags(mask, labels=ACDC_LABELS, spacing_mm=SPACING)}
     assert "slices 2, 4, 6, 8, 10, 12 and 13 more" in flags["gap"]

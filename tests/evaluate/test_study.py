@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compress.data.volume import ACDC_LABELS
 from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES
 from compress.evaluate.study import clinical_values, find_phases, structure_volumes
 
-LABELS = {"RV": 1, "MYO": 2, "LV": 3}
 ED, ES = {"LV": 120.0, "RV": 150.0, "MYO": 100.0}, {"LV": 48.0, "RV": 90.0, "MYO": 104.0}
 
 
@@ -17,7 +17,7 @@ def test_volumes_by_hand():
     mask = np.zeros((2, 10, 10), np.uint8)
     mask[:, 2:4] = 3  # 40 voxels of 20 mm3
     mask[1, 0] = 1
-    volumes = structure_volumes(mask, labels=LABELS, spacing_mm=(10.0, 2.0, 1.0))
+    volumes = structure_volumes(mask, labels=ACDC_LABELS, spacing_mm=(10.0, 2.0, 1.0))
     assert volumes == pytest.approx({"RV": 0.2, "MYO": 0.0, "LV": 0.8})
 
 
@@ -38,7 +38,7 @@ def test_volumes_follow_the_label_map(values):
 )
 def test_volumes_need_a_3d_mask_and_a_spacing(mask, spacing, message):
     with pytest.raises(DataError, match=message):
-        structure_volumes(mask, labels=LABELS, spacing_mm=spacing)
+        structure_volumes(mask, labels=ACDC_LABELS, spacing_mm=spacing)
 
 
 def test_all_quantities_of_a_whole_study():

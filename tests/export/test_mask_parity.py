@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 import torch
 from tiny_unet import build
+from workspace_kit import tiny_workspace
 
 from cli.export import parity_rows, unmeasured_lines
-from compress.config.read import from_document
 from compress.data.preprocess import Preprocessing
 from compress.data.volume import Case, Volume
 from compress.errors import CheckpointError, DataError, InputError, ProviderError
 from compress.export.mask_parity import compare_masks, join_volumes
 from compress.export.onnx import export_onnx
 from compress.models.checkpoint import Checkpoint
-from compress.models.unet import dense_widths
 from compress.rundir import Stage
 from compress.runtime.proof import prove
 from compress.runtime.providers import find_provider
@@ -33,8 +32,7 @@ from compress.steps.exporting.parity import (
     measure_parity,
     restore_parity,
 )
-from compress.steps.training.dense import new_network
-from compress.steps.workspace import Workspace
+from compress.steps.training.dense import dense_checkpoint
 
 SPACING = (10.0, 2.0, 1.0)
 """One voxel is 0.02 ml."""
@@ -232,18 +230,16 @@ def test_the_document_survives_json(document: ParityDocument, perturbed: Path) -
 def test_parity_of_a_run_is_measured_on_its_validation_patients(
     tiny_phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paths = {"train_dir": str(tiny_phantom), "save_root": str(tmp_path)}
-    data = {"size": [32, 32], "spacing_mm": [4.0, 4.0]}
-    ws = Workspace(from_document({"data": data, "train": {"val_ratio": 0.5, "paths": paths}}))
-    network, meta = new_network(ws, dense_widths((4,)), seed=0)
-    path = export_onnx(network, tmp_path / "run.onnx", divisor=2)
+    ws = tiny_workspace(tmp_path, tiny_phantom, "train.val_ratio=0.5")
+    dense = dense_checkpoint(ws)
+    path = export_onnx(dense.network, tmp_path / "run.onnx", divisor=2)
     monkeypatch.setattr(steps, "PARITY_PATIENTS", 2)
-    found = measure_parity(ws, Checkpoint(network, meta), path)
+    found = measure_parity(ws, dense, path)
     seen = [(volume.patient, volume.phase) for volume in found.measured[0].masks.volumes]
     assert seen == [(patient, phase) for patient in ws.split.val[:2] for phase in ("ED", "ES")]
     assert found.ok and found.phantom
     with pytest.raises(CheckpointError, match="was trained on labels"):
-        measure_parity(ws, Checkpoint(network, replace(meta, labels={"LV": 1})), path)
+        measure_parity(ws, Checkpoint(dense.network, replace(dense.meta, labels={"LV": 1})), path)
 
 
 def test_a_stored_document_holds_until_its_format_or_the_machine_changes(

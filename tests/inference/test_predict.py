@@ -15,9 +15,10 @@ from pictures import is_drawn
 import compress.inference.predict as predicting
 from compress.data.phantom import write_phantom
 from compress.data.sources import Source
+from compress.data.volume import ACDC_LABELS
 from compress.errors import ConfigError, DataError, InputError
 from compress.inference.predict import PredictReport, PredictRequest, predict
-from compress.inference.study_report import Segmented, _left_out, describe_study, find_study_phases
+from compress.inference.study_report import Segmented, describe_study
 from compress.lock import locked
 
 
@@ -275,12 +276,12 @@ def test_a_frame_without_an_lv_is_no_end_systole() -> None:
         file = SimpleNamespace(shape=(1, 8, 8), spacing=(10.0, 10.0, 10.0), is_cine=True, frames=len(volumes))
         return Segmented(Source("a", Path("a.nii"), "a.nii.gz", "", False), file, "", labels, ())  # pyright: ignore
 
-    cine = image([20, 0, 12, 16])
-    volumes = [[{"LV": float((frame == 3).sum())} for frame in cine.labels]]
-    phases = find_study_phases([cine], volumes)
-    assert (phases["ED"].frame, phases["ES"].frame) == (0, 2)
-    (flag,) = _left_out([cine], volumes, phases)
-    assert "without frame 2" in flag.message
+    card = SimpleNamespace(labels=ACDC_LABELS, phantom=False, intended_use="Tests.")
+    found = describe_study(
+        [image([20, 0, 12, 16])], [(Path("a.nii.gz"), "")], segmenter=SimpleNamespace(card=card), trace={}
+    )
+    assert [found["phases"][name]["frame"] for name in ("ED", "ES")] == [1, 3]
+    assert any("without frame 2" in flag["message"] for flag in found["flags"])
 
 
 def test_one_bad_study_hides_no_other(run, tmp_path: Path) -> None:

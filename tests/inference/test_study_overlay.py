@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from compress.data.volume import ACDC_LABELS
 from compress.inference.study_overlay import draw_overlay, spread_slices
 
-LABELS = {"RV": 1, "MYO": 2, "LV": 3}
 FLAG = {"kind": "gap", "message": "There is no LV in slice 4."}
 
 
@@ -35,7 +35,7 @@ def told(
     own = {"mask": output, "flags": [], "concerns": [], **changes.pop("image", {})}
     document = {
         "study": "p1",
-        "labels": LABELS,
+        "labels": ACDC_LABELS,
         "clinical": {"LV EF": {"value": 55.4, "unit": "%"}, "RV EF": {"value": None, "unit": "%"}},
         "phantom": {"images": False, "model": False},
         "phases": {},

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from compress.data.volume import ACDC_LABELS
 from compress.errors import CheckpointError
 from compress.models.checkpoint import Meta, load, load_tensors, read_meta, save, save_tensors, weights_digest
 from compress.models.unet import UNet, dense_widths, initialise
@@ -18,7 +19,7 @@ WIDTHS = dense_widths([4, 8])
 META = Meta(
     architecture="unet",
     arguments={"in_channels": 1, "out_channels": 4, "widths": WIDTHS},
-    labels={"RV": 1, "MYO": 2, "LV": 3},
+    labels=ACDC_LABELS,
     preprocessing={"spacing_mm": [1.5, 1.5], "size": [32, 32]},
     epoch=3,
     phantom=True,

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from compress.config import block_names
+from compress.data.volume import ACDC_LABELS
 from compress.export.onnx import frozen_copy
 from compress.models.checkpoint import Checkpoint, Meta
 from compress.models.unet import UNet, dense_widths, followers, initialise
 from compress.prune import PruningPlan, find_groups, rank
 from compress.prune.groups import SILENCED, ChannelGroups, Group, removed
 
-LABELS = {"RV": 1, "MYO": 2, "LV": 3}
 IN_CHANNELS = 1
 Sizes = Mapping[str, Sequence[int]]
 
@@ -55,7 +55,7 @@ def checkpoint(sizes: dict[str, list[int]], *, seed: int = 0) -> Checkpoint:
     initialise(network, seed=seed)
     shake(network, seed=seed)
     arguments = {"in_channels": IN_CHANNELS, "out_channels": 4, "widths": sizes}
-    return Checkpoint(network.eval(), Meta("unet", arguments, LABELS, {}, digest=f"dense-{seed}", epoch=seed))
+    return Checkpoint(network.eval(), Meta("unet", arguments, ACDC_LABELS, {}, digest=f"dense-{seed}", epoch=seed))
 
 
 @torch.no_grad()

@@ -5,14 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compress.data.volume import Case, Volume
+from compress.data.volume import ACDC_LABELS, Case, Volume
 from compress.errors import DataError
 from compress.report.slice_pictures import crop_box, disagreement, save_slices
 from compress.report.slices import SlicePicture, pick_pairs, pick_slices, slices_of
 from compress.report.style import CONFUSED, EXTRA, MISSED
 
 CASE = Case("p1", "ED", Path(), None)
-LABELS = {"RV": 1, "MYO": 2, "LV": 3}
 
 
 def slice_with(
@@ -112,7 +111,7 @@ def test_a_picture_follows_its_slices_names_and_stamp_alone(tmp_path, columns):
     items = [slice_with(lost=3, networks=networks, pixel=(1.0, 1.4)), slice_with("perfect", networks=networks)]
 
     def drawn(items=items, columns=columns, *, phantom=False):
-        path = save_slices(tmp_path / "a.png", items, "t", LABELS, columns=columns, phantom=phantom)
+        path = save_slices(tmp_path / "a.png", items, "t", ACDC_LABELS, columns=columns, phantom=phantom)
         return path.read_bytes()
 
     first = drawn()
@@ -131,4 +130,4 @@ def test_an_empty_prediction_and_foreign_labels_can_be_drawn(tmp_path):
 
 def test_nothing_to_draw_is_an_error(tmp_path):
     with pytest.raises(DataError, match="No slices"):
-        save_slices(tmp_path / "a.png", [], "t", LABELS)
+        save_slices(tmp_path / "a.png", [], "t", ACDC_LABELS)

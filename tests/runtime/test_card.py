@@ -53,11 +53,30 @@ def test_the_card_holds_no_path_and_no_time(document: dict[str, Any], sealed_pat
     assert re.search(r"\d{4}-\d\d-\d\d|\d\d:\d\d", text) is None
 
 
-def test_every_field_is_needed(document: dict[str, Any]) -> None:
-    for key in document:
-        less = {name: value for name, value in document.items() if name != key}
-        with pytest.raises(ModelFileError, match=r"m\.onnx"):
-            loads(less)
+def changed(document: dict[str, Any], place: str, *value: object) -> dict[str, Any]:
+    """A copy whose field at `place`, such as "input.size", has this value; without one it is gone."""
+    copy = inner = json.loads(json.dumps(document))
+    *above, last = place.split(".")
+    for key in above:
+        inner = inner[key]
+    inner.pop(last, None)
+    if value:
+        (inner[last],) = value
+    return copy
+
+
+def test_every_field_is_needed_and_of_its_own_type(document: dict[str, Any]) -> None:
+    inner = ("input", "output", "training.range", "preprocessing")
+    places = [*document, "training.range"]
+    for place in inner:
+        found = document
+        for key in place.split("."):
+            found = found[key]
+        places += [f"{place}.{key}" for key in found]
+    for place in places:
+        for wrong in ((), (7.5,)):
+            with pytest.raises(ModelFileError, match=rf"m\.onnx.*{place.partition('.')[0]}"):
+                loads(changed(document, place, *wrong))
 
 
 @pytest.mark.parametrize("wrong", [None, True, 1.5, "x", [], {}, -1, 10**9])
@@ -84,35 +103,59 @@ def test_another_schema_is_never_guessed_at(schema: object, cure: str | None, do
         loads({**document, "schema": schema})
 
 
-FORGED = {
-    "a doubled label": (("labels",), {"RV": 1, "MYO": 1, "LV": 3}, "labels"),
-    "a label of 0": (("labels",), {"RV": 0, "MYO": 1, "LV": 2}, "labels"),
-    "a label with a path": (("labels",), {"../x": 1, "MYO": 2, "LV": 3}, "holding the name '../x'"),
-    "a window that fills the memory": (("preprocessing", "size"), [10**6, 10**6], "not two numbers from 8 to 1024"),
-    "a spacing of 0": (("preprocessing", "spacing_mm"), [0, 1.5], "not two numbers"),
-    "percentiles the wrong way": (("preprocessing", "clip_percentiles"), [99.5, 0.5], "contradictory"),
-    "a window that does not fit": (("input", "multiple_of"), 5, "no multiple of 5"),
-    "another interpolation": (("preprocessing", "resample"), {"order": 1}, "rules under 'preprocessing'"),
-    "test-time augmentation": (("tta",), "flips", "rules under 'tta'"),
-    "three channels": (("input", "channels"), 3, "takes 3 channels"),
-    "a range the wrong way round": (("training", "range", "pixel_mm"), ["a", 1], "training.range.pixel_mm"),
-}
+FORGED = [
+    ("labels", {}, "labels"),
+    ("labels", {"RV": 0, "MYO": 1, "LV": 2}, "labels"),
+    ("labels", {"RV": 1, "MYO": 1, "LV": 3}, "labels"),
+    ("labels", {"RV": 1, "MYO": 2, "LV": 4}, "1 to the number of structures"),
+    ("labels", {"RV": True, "MYO": 2, "LV": 3}, "'labels.RV' is true"),
+    ("labels", {f"S{n}": n for n in range(1, 301)}, "labels"),
+    ("labels", {"../x": 1, "MYO": 2, "LV": 3}, "holding the name '../x'"),
+    ("preprocessing.size", [10**6, 10**6], "not two numbers from 8 to 1024"),
+    ("preprocessing.size", [32, 32, 32], "not two numbers"),
+    ("preprocessing.size", [32.5, 32], "preprocessing"),
+    ("preprocessing.spacing_mm", [0, 1.5], "not two numbers from 0.1 to 20"),
+    ("preprocessing.spacing_mm", "66", "not two numbers"),
+    ("preprocessing.clip_percentiles", [99.5, 0.5], "contradictory"),
+    ("preprocessing.clip_percentiles", [50, 50], "contradictory"),
+    ("preprocessing.clip_percentiles", [0, 101], "from 0 to 100"),
+    ("preprocessing.resample.order", 1, "rules under 'preprocessing'"),
+    ("preprocessing.denoise", [3], "preprocessing"),
+    ("postprocessing.decision", "first", "rules under 'postprocessing'"),
+    ("tta", "flips", "rules under 'tta'"),
+    ("input.channels", 3, "takes 3 channels; this version segments one"),
+    ("input.multiple_of", 5, "no multiple of 5"),
+    ("input.multiple_of", 0, "'input.multiple_of' is 0"),
+    ("input.multiple_of", -1, "not from 1 to 1024"),
+    ("input.multiple_of", 10**9, "not from 1 to 1024"),
+    ("training.range.pixel_mm", ["a", 1], "training.range.pixel_mm"),
+    ("training.range.pixel_mm", [2.0, 0.7], "training.range.pixel_mm"),
+]
 
 
-@pytest.mark.parametrize(("place", "value", "said"), FORGED.values(), ids=FORGED)
-def test_a_forged_value_is_named(place, value, said: str, document: dict[str, Any]) -> None:
-    inner = document
-    for key in place[:-1]:
-        inner = inner[key]
-    inner[place[-1]] = value
+@pytest.mark.parametrize(("place", "value", "said"), FORGED)
+def test_a_forged_value_is_named(place: str, value, said: str, document: dict[str, Any]) -> None:
     with pytest.raises(ModelFileError, match=said):
-        loads(document)
+        loads(changed(document, place, value))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "NaN", '{"schema": NaN}', "[" * 100_000])
 def test_what_is_no_json_object_is_refused(text: str) -> None:
     with pytest.raises(ModelFileError, match=r"m\.onnx"):
         ModelCard.loads(text, PATH)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "1e400"])
+def test_a_number_without_end_is_no_json(number: str, document: dict[str, Any]) -> None:
+    text = json.dumps(document)
+    assert text.count("null") == 1
+    with pytest.raises(ModelFileError, match=r"m\.onnx.*is not JSON"):
+        ModelCard.loads(text.replace("null", number), PATH)
+
+
+def test_a_key_twice_is_refused(document: dict[str, Any]) -> None:
+    with pytest.raises(ModelFileError, match="'tta' stands there twice"):
+        ModelCard.loads(json.dumps(document)[:-1] + ', "tta": "none"}', PATH)
 
 
 def test_a_file_without_a_card_says_how_to_get_one() -> None:

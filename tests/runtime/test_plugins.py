@@ -12,7 +12,6 @@ import onnxruntime as ort
 import pytest
 
 from compress.errors import ProviderError
-from compress.runtime import plugins
 from compress.runtime.placement import count_nodes
 from compress.runtime.plugins import PluginMissing, plugin_device
 from compress.runtime.proof import prove
@@ -67,21 +66,20 @@ def test_a_damaged_package_is_named(plugin: str, monkeypatch: pytest.MonkeyPatch
         plugin_device(plugin, "SomeProvider")
 
 
-def test_a_plugin_without_a_device_for_this_processor_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "_register", lambda package, ort_name: None)
+def test_a_plugin_without_a_device_for_this_processor_is_absent(plugin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ort, "register_execution_provider_library", lambda name, path: None)
     with pytest.raises(PluginMissing, match="the plugin some-plugin offers no device for a processor of"):
-        plugin_device("some_plugin", "SomeProvider")
+        plugin_device(plugin, "NoDevice")
 
 
-def test_the_cpu_is_chosen_among_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cpu_is_chosen_among_the_devices(plugin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = ort.OrtHardwareDeviceType
     offered = [
         SimpleNamespace(ep_name=name, device=SimpleNamespace(type=kind, vendor="Maker"))
         for name, kind in (("Other", kinds.CPU), ("Mine.AUTO", kinds.CPU), ("Mine", kinds.GPU), ("Mine", kinds.CPU))
     ]
-    monkeypatch.setattr(plugins, "_register", lambda package, ort_name: None)
     monkeypatch.setattr(ort, "get_ep_devices", lambda: offered)
-    assert plugin_device("any", "Mine") is offered[3]
+    assert plugin_device(plugin, "Mine") is offered[3]
 
 
 @pytest.mark.usefixtures("openvino")

@@ -95,6 +95,7 @@ def test_a_doubtful_image_is_refused_unless_forced(segmenter: Segmenter, volume:
         (np.full((4, 64, 64), "x"), (8, 2, 2), "expected plain numbers"),
         (np.zeros((4, 64, 64)), (8, 2, 2), "is constant"),
         (np.full((4, 64, 64), np.nan), (8, 2, 2), "NaN"),
+        (np.arange(4 * 64 * 64.0).reshape(4, 64, 64) * 1e34, (8, 2, 2), "grey levels"),
         (np.ones((4, 64, 64)), (8, 2), "three positive lengths"),
         (np.ones((4, 64, 64)), (8, 2, -2), "three positive lengths"),
     ],

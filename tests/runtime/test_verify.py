@@ -110,6 +110,11 @@ def test_the_self_test_holds_the_generated_image(sealed_path: Path) -> None:
         ("image", {"shape": [1, 1], "type": "object", "data": ""}),
         ("image", {"shape": [1, 8, 8], "type": "uint8", "data": "!!"}),
         ("mask", {"shape": [2, 2, 2], "type": "uint8", "data": "eJxjYEAGAAAMAAE="}),
+        ("mask", {"shape": [1, 1, 1], "type": "uint8", "data": "eJxjAAAAAQAB"}),
+        ("mask", {"shape": [2, 8, 8], "type": "uint8", "data": "AAAA"}),
+        ("image", {"shape": [10**400], "type": "uint8", "data": ""}),
+        ("image", {"shape": [1e309], "type": "uint8", "data": ""}),
+        ("spacing_mm", [1e309, 1, 1]),
         ("logits", None),
     ],
 )

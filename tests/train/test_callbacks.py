@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from training_kit import LABELS, recipe, trainer, training_data
+from training_kit import recipe, trainer, training_data
 
+from compress.data.volume import ACDC_LABELS
 from compress.errors import ConfigError, EnvironmentFault
 from compress.models.checkpoint import Meta, load, load_tensors
 from compress.models.unet import dense_widths
@@ -19,7 +20,9 @@ from compress.rundir import Stage
 from compress.train.callbacks import Checkpoints, MetricsFile, build_logger, read_metrics
 from compress.train.loop import fit
 
-META = Meta("unet", {"in_channels": 1, "out_channels": 4, "widths": dense_widths([4, 8])}, LABELS, {}, parent="start")
+META = Meta(
+    "unet", {"in_channels": 1, "out_channels": 4, "widths": dense_widths([4, 8])}, ACDC_LABELS, {}, parent="start"
+)
 
 
 def numbers(dice: float, epoch: int = 1) -> dict[str, Any]:

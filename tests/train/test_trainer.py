@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from training_kit import LABELS, RECIPE, network, recipe, trainer, training_data, volume
+from training_kit import RECIPE, network, recipe, trainer, training_data, volume
 
+from compress.data.volume import ACDC_LABELS
 from compress.errors import CheckpointError, ConfigError
 from compress.models.checkpoint import Meta, save
 from compress.models.unet import UNet, dense_widths
@@ -96,7 +97,7 @@ def test_training_learns():
     fit(learner, training_data(learner.recipe), callbacks=[keep_records(records)])
     assert records[-1]["train_loss"] < 0.5 * records[0]["train_loss"]
     assert records[-1]["val_dice"] > 0.9
-    assert records[-1]["val_dice"] == pytest.approx(sum(records[-1][f"val_dice_{s}"] for s in LABELS) / 3)
+    assert records[-1]["val_dice"] == pytest.approx(sum(records[-1][f"val_dice_{s}"] for s in ACDC_LABELS) / 3)
 
 
 def test_one_cycle_warms_up_and_decays():
@@ -151,7 +152,7 @@ def test_another_shape_is_refused(tmp_path: Path):
 def test_weights_alone_are_no_state_to_resume_from(tmp_path: Path):
     network = UNet(1, 4, dense_widths([4, 8]))
     arguments = {"in_channels": 1, "out_channels": 4, "widths": network.widths}
-    save(tmp_path / "final.safetensors", network, Meta("unet", arguments, LABELS, {}))
+    save(tmp_path / "final.safetensors", network, Meta("unet", arguments, ACDC_LABELS, {}))
     with pytest.raises(CheckpointError, match="holds weights alone"):
         trainer().restore(tmp_path / "final.safetensors")
     with pytest.raises(CheckpointError, match="No checkpoint"):
@@ -221,7 +222,7 @@ class TestGridDice:
             return torch.cat([-((x + 1.5 - label) ** 2) for label in range(4)], dim=1)
 
     def test_a_perfect_network_scores_one(self):
-        scores = grid_dice(self.Oracle(), [volume(0), volume(1)], LABELS, device=torch.device("cpu"), bf16=False)
+        scores = grid_dice(self.Oracle(), [volume(0), volume(1)], ACDC_LABELS, device=torch.device("cpu"), bf16=False)
         assert scores == {"mean": 1.0, "RV": 1.0, "MYO": 1.0, "LV": 1.0}
 
     def test_an_absent_structure_that_is_not_predicted_scores_one(self):

@@ -9,12 +9,12 @@ import torch
 
 from compress.data.dataset import SliceDataset
 from compress.data.preprocess import Geometry, Prepared
+from compress.data.volume import ACDC_LABELS
 from compress.models.unet import UNet, dense_widths, initialise
 from compress.train.loop import TrainingData
 from compress.train.trainer import Recipe, Trainer
 
 SIZE = (16, 16)
-LABELS = {"RV": 1, "MYO": 2, "LV": 3}
 RECIPE = Recipe(
     epochs=4,
     batch_size=3,
@@ -39,7 +39,7 @@ def volume(seed: int, slices: int = 3) -> Prepared:
 
 def training_data(recipe: Recipe = RECIPE) -> TrainingData:
     dataset = SliceDataset([volume(0), volume(1)], strength=recipe.augmentation, seed=recipe.seed)
-    return TrainingData(dataset, [volume(2)], LABELS)
+    return TrainingData(dataset, [volume(2)], ACDC_LABELS)
 
 
 def network(seed: int, features: tuple[int, ...] = (4, 8)) -> UNet:

@@ -45,6 +45,8 @@ class Search:
         score: Score,
         progress: Progress,
         threads: int | None = None,
+        calibrate: Callable[..., Calibration] = calibrate,
+        quantize: Callable[..., Path] = quantize_int8,
     ) -> None:
         """images: (N, 1, H, W) float32 of training slices; `score` gives the mean Dice of a file."""
         self.model = fill_shapes(model, folder / "shapes.onnx")
@@ -54,6 +56,8 @@ class Search:
         self.score = score
         self.progress = progress
         self.threads = threads
+        self.calibrate = calibrate
+        self.quantize = quantize
         self.trials: list[Trial] = []
 
     def run(self, methods: Sequence[str], *, least_dice: float) -> Found:
@@ -80,17 +84,17 @@ class Search:
         with self.progress.task("Sensitivity of layers", len(layers)) as task:
             for layer in layers:
                 others = [name for name in layers if name != layer]
-                alone = quantize_int8(calibration, self.folder / "alone.onnx", keep_float=others)
+                alone = self.quantize(calibration, self.folder / "alone.onnx", keep_float=others)
                 errors[layer] = float(np.sqrt(np.mean((self._logits(alone, images) - reference) ** 2)))
                 task.advance(info=f"{layer} {errors[layer]:.3g}")
         return errors
 
     def _calibrated(self, method: str) -> Calibration:
         self.progress.note(f"Measuring ranges of activations on {len(self.images)} training slices: {method}.")
-        return calibrate(self.model, self.images, method=method, folder=self.folder)
+        return self.calibrate(self.model, self.images, method=method, folder=self.folder)
 
     def _try(self, calibration: Calibration, keep_float: Sequence[str]) -> Trial:
-        path = quantize_int8(calibration, self._place(calibration.method, len(keep_float)), keep_float=keep_float)
+        path = self.quantize(calibration, self._place(calibration.method, len(keep_float)), keep_float=keep_float)
         name = f"INT8 {calibration.method}" + (f", {len(keep_float)} layers in float" if keep_float else "")
         self.trials.append(Trial(calibration.method, tuple(keep_float), self.score(path, name)))
         return self.trials[-1]

@@ -35,9 +35,9 @@ def train_dense(ws: Workspace, *, policy: Policy, extend: AddedCycle | None = No
             f"{ws.run.baseline.root} holds no finished training to extend.",
             cure="Finish it with `cardiocompress train --resume` first; extend then.",
         )
+    start, seen = _start(ws)  # before anything is written
     ws.describe()
     wanted, rate = ws.config.train, ws.config.train.parameters.learning_rate
-    start, seen = _start(ws)
     cycles = tuple(Cycle(cycle.epochs, cycle.learning_rate or rate) for cycle in wanted.cycles)
     epochs = wanted.parameters.num_epochs
     training = Training(ws.run.baseline, start, epochs, "Training dense", policy, cycles=cycles, seen=seen)

@@ -8,34 +8,28 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from workspace_kit import tiny_workspace
 
-from compress.config.read import from_document
 from compress.errors import CheckpointError
 from compress.files import digest_file
 from compress.models.checkpoint import load, save
-from compress.models.unet import dense_widths
 from compress.rundir import Stage
 from compress.runtime.card import read_card
 from compress.runtime.modelfile import read_metadata
 from compress.runtime.session import open_session
 from compress.steps.exporting.damaged import export_damaged
 from compress.steps.networks import display_names
-from compress.steps.training.dense import new_network
+from compress.steps.training.dense import dense_checkpoint
 from compress.steps.workspace import Workspace
 
 
 @pytest.fixture
 def place(tiny_phantom: Path, tmp_path: Path) -> tuple[Workspace, Stage]:
     """A workspace and a stage with a tiny network that answers every structure somewhere."""
-    paths = {"train_dir": str(tiny_phantom), "save_root": str(tmp_path)}
-    data = {"size": [32, 32], "spacing_mm": [4.0, 4.0]}
-    ws = Workspace(from_document({"data": data, "train": {"val_ratio": 0.2, "paths": paths}}))
-    stage = ws.run.pruned("small")
-    stage.root.mkdir(parents=True)
-    network, meta = new_network(ws, dense_widths((4,)), seed=0)
-    assert network.head.bias is not None
-    nn.init.zeros_(network.head.bias)
-    save(stage.final, network, meta)
+    ws = tiny_workspace(tmp_path, tiny_phantom)
+    stage, dense = ws.run.pruned("small"), dense_checkpoint(ws)
+    nn.init.zeros_(dense.network.head.bias)  # pyright: ignore
+    save(stage.final, dense.network, dense.meta)
     return ws, stage
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from planning_kit import workspace
+from workspace_kit import tiny_workspace
 
 from compress.bench.latency import measure_latency
 from compress.files import read_json, write_json
@@ -17,7 +17,7 @@ from compress.steps.training.dense import dense_checkpoint
 
 @pytest.fixture
 def ws(tmp_path, tiny_phantom):
-    return workspace(tmp_path, tiny_phantom, features=(16,))
+    return tiny_workspace(tmp_path, tiny_phantom, features=(16,))
 
 
 def test_samples_are_measured_once_and_predict_the_network_s_own_layers(ws, monkeypatch):
@@ -27,7 +27,7 @@ def test_samples_are_measured_once_and_predict_the_network_s_own_layers(ws, monk
     monkeypatch.setattr(latency, "sample_widths", lambda *args, **kwargs: real(*args, **kwargs)[:4])
     monkeypatch.setattr(latency, "TRUSTED", 1e9)
     model = latency_model(ws, dense, base, provider="cpu", align=8)
-    layers = layers_of(dense.network, torch.zeros(1, 1, *ws.config.data.size))
+    layers = layers_of(dense.network, torch.zeros(1, 1, 32, 32))
     assert [layer.name for layer in layers] == [layer.name for layer in model.layers]
     assert model.predict(layers) > 0
     assert model.samples[0].outputs == tuple(layer.outputs for layer in layers)
@@ -44,17 +44,19 @@ def test_samples_are_measured_once_and_predict_the_network_s_own_layers(ws, monk
         latency_model(ws, dense, base, provider="cpu", align=8)
 
 
-def test_counts_of_samples_cover_every_aligned_width(ws):
-    dense = dense_checkpoint(ws)
-    counts = latency._sample_counts(whole_plan(ws, dense), 16)
-    assert counts[0] == {"encoders.0.conv1": 16, "encoders.0.conv2": 16, "bottleneck.conv1": 32} | {
-        "bottleneck.conv2": 32,
-        "decoders.0": 16,
-        "decoders.1.conv1": 16,
-        "decoders.1.conv2": 16,
-    }
-    assert {c["encoders.0.conv1"] for c in counts} == {8, 16}
-    assert {c["bottleneck.conv1"] for c in counts} <= {8, 16, 32}
+def test_samples_cover_every_aligned_width(ws, monkeypatch):
+    dense, widths = dense_checkpoint(ws), []
+
+    def measure(paths, **_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(latency, "export_to", lambda sample, path: widths.append(sample.meta.arguments["widths"]))
+    monkeypatch.setattr(latency, "measure_latency_model", measure)
+    with pytest.raises(KeyboardInterrupt):
+        latency_model(ws, dense, whole_plan(ws, dense), provider="cpu", align=16)
+    assert widths[0] == dense.meta.arguments["widths"]
+    assert {sample["encoders.0"][0] for sample in widths} == {8, 16}
+    assert {sample["bottleneck"][0] for sample in widths} <= {8, 16, 32}
 
 
 def test_timing_compares_round_by_round(ws, monkeypatch):

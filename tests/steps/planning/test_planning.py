@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from planning_kit import workspace
+from workspace_kit import tiny_workspace
 
 from compress.bench.stats import Interval
 from compress.config.read import load_ratios
@@ -31,12 +31,12 @@ def _request(text: str, **chosen) -> BudgetRequest:
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory, tiny_phantom):
     """Shared: its sensitivity is measured once."""
-    return workspace(tmp_path_factory.mktemp("run"), tiny_phantom, features=(8,))
+    return tiny_workspace(tmp_path_factory.mktemp("run"), tiny_phantom, features=(8,))
 
 
 @pytest.fixture
 def fresh(tmp_path, tiny_phantom):
-    return workspace(tmp_path, tiny_phantom, features=(8,))
+    return tiny_workspace(tmp_path, tiny_phantom, features=(8,))
 
 
 @pytest.mark.parametrize("text", ["macs=0.3x", "params=0.3x"])

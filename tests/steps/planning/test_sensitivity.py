@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 from pictures import is_drawn
-from planning_kit import workspace
+from workspace_kit import tiny_workspace
 
 from compress.data.preprocess import Geometry, Prepared
 from compress.errors import CheckpointError, DataError
@@ -21,7 +21,7 @@ RATIOS = (0.5, 0.9)
 
 @pytest.fixture
 def ws(tmp_path, tiny_phantom):
-    return workspace(tmp_path, tiny_phantom)
+    return tiny_workspace(tmp_path, tiny_phantom)
 
 
 def _count(monkeypatch, *, fail_at: int | None = None) -> list[float]:
@@ -63,9 +63,9 @@ def test_validation_patients_are_never_read(ws, monkeypatch):
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path, tiny_phantom, monkeypatch):
-    whole = workspace(tmp_path / "whole", tiny_phantom)
+    whole = tiny_workspace(tmp_path / "whole", tiny_phantom)
     expected = measure_sensitivity(whole, slices=6, ratios=RATIOS)
-    ws = workspace(tmp_path / "halved", tiny_phantom)
+    ws = tiny_workspace(tmp_path / "halved", tiny_phantom)
     with monkeypatch.context() as patch:
         _count(patch, fail_at=4)
         with pytest.raises(KeyboardInterrupt):
@@ -89,7 +89,7 @@ def test_another_network_or_other_slices_are_scored_anew(ws, tmp_path, tiny_phan
     scores = _count(monkeypatch)
     measure_sensitivity(ws, slices=5, ratios=(0.5,))
     assert len(scores) == len(BLOCKS) + 1
-    other = workspace(tmp_path, tiny_phantom, seed=1)
+    other = tiny_workspace(tmp_path, tiny_phantom, seed=1)
     measure_sensitivity(other, slices=5, ratios=(0.5,))
     assert len(scores) == 2 * (len(BLOCKS) + 1)
 

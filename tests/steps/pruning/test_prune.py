@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from planning_kit import workspace
+from workspace_kit import tiny_workspace
 
 from compress.config import Pruning, Ratios
 from compress.progress import Progress
@@ -34,12 +35,19 @@ def heard() -> Heard:
     return Heard()
 
 
-@pytest.fixture
-def ws(tmp_path: Path, tiny_phantom: Path, heard: Heard) -> Workspace:
-    """With one pruned network in the folder that versions up to 0.4 gave it."""
-    made = workspace(tmp_path, tiny_phantom)
+@pytest.fixture(scope="module")
+def pruned(tmp_path_factory: pytest.TempPathFactory, tiny_phantom: Path) -> Path:
+    """The folder of a pruned network; tests must not write into it."""
+    made = tiny_workspace(tmp_path_factory.mktemp("pruned"), tiny_phantom)
     prune_and_retrain(made, WANTED)
-    made.run.pruned("keep").root.rename(made.run.pruned("none").root)
+    return made.run.pruned("keep").root
+
+
+@pytest.fixture
+def ws(tmp_path: Path, tiny_phantom: Path, pruned: Path, heard: Heard) -> Workspace:
+    """With one pruned network in the folder that versions up to 0.4 gave it."""
+    made = tiny_workspace(tmp_path, tiny_phantom)
+    shutil.copytree(pruned, made.run.pruned("none").root)
     return Workspace(made.config, heard)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from workspace_kit import tiny_workspace
 
 from compress.bench.latency import LatencySamples
 from compress.config import Quantization
@@ -17,8 +19,6 @@ from compress.config.read import from_document
 from compress.errors import CheckpointError, ConfigError, GateError, ModelFileError, ProviderError
 from compress.export.onnx import export_onnx
 from compress.export.seal import seal
-from compress.models.checkpoint import Checkpoint
-from compress.models.unet import dense_widths
 from compress.progress import SILENT
 from compress.runtime.card import read_card
 from compress.runtime.modelfile import read_model_file
@@ -27,18 +27,16 @@ from compress.runtime.verify import verify
 from compress.steps.exporting.export import card_of
 from compress.steps.quantizing import quantize as quantizing
 from compress.steps.quantizing.quantize import calibration_images, quantize
-from compress.steps.quantizing.search import Search, Trial
-from compress.steps.training.dense import new_network
+from compress.steps.quantizing.search import Search
+from compress.steps.training.dense import dense_checkpoint
 from compress.steps.workspace import Workspace
 
 
-@pytest.fixture
-def ws(tiny_phantom: Path, tmp_path: Path) -> Workspace:
-    paths = {"train_dir": str(tiny_phantom), "save_root": str(tmp_path / "runs")}
-    document = {"data": {"size": [32, 32], "spacing_mm": [4.0, 4.0]}, "train": {"val_ratio": 0.2, "paths": paths}}
-    document |= {"quantization": {"method": "minmax", "budget": 0.9, "slices": 6}}
-    document |= {"bench": {"rounds": 3, "warmup": 1, "threads": 1}}
-    return Workspace(from_document(document))
+@pytest.fixture(scope="module")
+def ws(tiny_phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Shared: its volumes are prepared once."""
+    chosen = ("quantization.method=minmax", "quantization.budget=0.9", "quantization.slices=6")
+    return tiny_workspace(tmp_path_factory.mktemp("runs"), tiny_phantom, *chosen, features=(8, 8))
 
 
 def told(ws: Workspace, **changed: object) -> Workspace:
@@ -47,12 +45,18 @@ def told(ws: Workspace, **changed: object) -> Workspace:
     return Workspace(ws.config.model_copy(update={"quantization": chosen}))
 
 
+@pytest.fixture(scope="module")
+def exported(ws: Workspace) -> bytes:
+    dense = dense_checkpoint(ws)
+    return seal(export_onnx(dense.network, ws.run.root / "m.onnx", divisor=4), card_of(ws, dense)).read_bytes()
+
+
 @pytest.fixture
-def model(ws: Workspace, tmp_path: Path) -> Path:
-    network, meta = new_network(ws, dense_widths((8, 8)), seed=0)
-    meta = replace(meta, data_digest=ws.training.digest)
+def model(exported: bytes, tmp_path: Path) -> Path:
     path = tmp_path / "model" / "model.onnx"
-    return seal(export_onnx(network.eval(), path, divisor=4), card_of(ws, Checkpoint(network, meta)))
+    path.parent.mkdir()
+    path.write_bytes(exported)
+    return path
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, times_as_fast: float) -> None:
@@ -120,15 +124,15 @@ def test_keep_writes_it_and_still_does_not_call_it_an_improvement(ws, model, mon
 
 def test_a_budget_that_no_choice_holds_is_refused(ws, model, monkeypatch):
     pretend(monkeypatch, 2.0)
-    monkeypatch.setattr(Search, "_try", lambda self, c, keep: _tried(self, Trial("minmax", tuple(keep), -1.0)))
+    real = quantizing.score_cohort
+
+    def scored(*arguments, name):
+        return real(*arguments, name=name) if "float file" in name else SimpleNamespace(mean_dice=-1.0)
+
+    monkeypatch.setattr(quantizing, "score_cohort", scored)
     with pytest.raises(GateError, match=r"No choice of INT8 layers keeps the Dice at"):
         quantize(told(ws, budget=0.0), model)
     assert beside(model) == ["model.onnx"]
-
-
-def _tried(search: Search, trial: Trial) -> Trial:
-    search.trials.append(trial)
-    return trial
 
 
 def test_half_precision_is_made_the_same_way(ws, model, monkeypatch):
@@ -158,11 +162,9 @@ def test_what_cannot_be_quantized(ws, model, monkeypatch, tmp_path):
 
 
 def test_data_that_the_network_was_not_trained_on_are_refused(ws, model, tmp_path):
-    config = ws.config.model_copy(update={"train": from_document({}).train})
     other = Workspace(
         from_document({"data": {"phantom": {"patients": 4}}, "train": {"paths": {"save_root": str(tmp_path)}}})
     )
-    assert config.train.paths.train_dir is None
     with pytest.raises(CheckpointError, match="was trained on data"):
         quantize(other, model)
 
@@ -177,32 +179,28 @@ def test_calibration_sees_training_patients_alone(ws, model):
     assert len(calibration_images(ws, card, 5)) == 5
 
 
-class Ladder(Search):
-    """A search whose budget holds once `enough` layers are in float."""
+@given(layers=st.integers(2, 60), enough=st.integers(0, 60))
+def test_the_search_keeps_the_fewest_layers_in_float_worst_first(layers, enough, sealed_path, tmp_path_factory):
+    kept: dict[Path, tuple[str, ...]] = {}
 
-    def __init__(self, layers: int, enough: int) -> None:
-        self.layers, self.enough, self.trials, self.progress = layers, enough, [], SILENT
+    def written(calibration, path, *, keep_float):
+        kept[path] = tuple(keep_float)
+        return path
 
-    def _calibrated(self, method):
-        return method
-
-    def rank(self, calibration):
-        return {f"layer{i}": float(i) for i in range(self.layers)}
-
-    def _try(self, calibration, keep_float):
-        return _tried(self, Trial("minmax", tuple(keep_float), 0.9 if len(keep_float) >= self.enough else 0.5))
-
-    def _place(self, method, in_float):
-        return Path(f"{method}-{in_float}")
-
-
-@given(st.integers(2, 60), st.integers(0, 60))
-def test_the_search_keeps_the_fewest_layers_in_float_worst_first(layers, enough):
-    search = Ladder(layers, enough)
+    search = Search(
+        sealed_path,
+        np.zeros((1, 1, 32, 32), np.float32),
+        tmp_path_factory.getbasetemp(),
+        score=lambda path, name: 0.9 if len(kept[path]) >= enough else 0.5,
+        progress=SILENT,
+        calibrate=lambda *_, method, **__: SimpleNamespace(method=method),
+        quantize=written,
+    )
+    search.rank = lambda calibration: {f"layer{i}": float(i) for i in range(layers)}
     if enough >= layers:  # a file without any INT8 layer is none
         with pytest.raises(GateError, match="No choice of INT8 layers"):
             search.run(["minmax"], least_dice=0.8)
         return
     found = search.run(["minmax"], least_dice=0.8)
-    assert found.chosen.float_layers == tuple(f"layer{layers - 1 - i}" for i in range(enough))
+    assert kept[found.path] == found.chosen.float_layers == tuple(f"layer{layers - 1 - i}" for i in range(enough))
     assert len(search.trials) <= 2 + 2 * np.log2(layers)

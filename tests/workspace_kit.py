@@ -1,4 +1,4 @@
-"""A workspace whose dense network is there already: random weights are all that planning needs."""
+"""An experiment whose dense network is there already: random weights are all that most steps need."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from compress.steps.training.dense import new_network
 from compress.steps.workspace import Workspace
 
 
-def workspace(root: Path, data: Path, *, features: tuple[int, ...] = (4,), seed: int = 0) -> Workspace:
-    """An experiment under `root` on the phantom in `data`, with an untrained dense network of these widths."""
+def tiny_workspace(
+    root: Path, data: Path, *settings: str, features: tuple[int, ...] = (4,), seed: int = 0
+) -> Workspace:
+    """32 x 32 pixels under `root` on the phantom in `data`; `settings` are written as for --set."""
     document = {
         "experiment": {"device": "cpu"},
         "data": {"size": [32, 32], "spacing_mm": [4.0, 4.0]},
@@ -24,7 +26,6 @@ def workspace(root: Path, data: Path, *, features: tuple[int, ...] = (4,), seed:
         },
         "bench": {"rounds": 3, "warmup": 1, "threads": 1},
     }
-    ws = Workspace(from_document(document))
-    network, meta = new_network(ws, dense_widths(features), seed=seed)
-    save(ws.run.baseline.final, network, meta)
+    ws = Workspace(from_document(document, settings))
+    save(ws.run.baseline.final, *new_network(ws, dense_widths(features), seed=seed))
     return ws
