@@ -16,6 +16,9 @@ from typing import Any
 
 from compress.errors import EnvironmentFault, InputError
 
+MAX_DOCUMENT = 2**26
+"""Bytes of a JSON document; the largest that this program writes has a hundredth of it."""
+
 
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
@@ -109,9 +112,16 @@ def check_regular(path: Path, *, most: int, what: str = "") -> None:
 
 
 def read_json(source: Path) -> Any:
-    """Parse a JSON file by `parse_json`; `InputError` names the file when it is missing or damaged."""
+    """Parse a JSON file by `parse_json`.
+
+    Raises `InputError`, which names the file, when it is missing or damaged, no regular file, or larger than
+    `MAX_DOCUMENT`.
+    """
+    path = Path(source)
+    if path.exists():
+        check_regular(path, most=MAX_DOCUMENT)
     try:
-        return parse_json(Path(source).read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"No such file: {source}.") from None
     except (OSError, ValueError, RecursionError) as fault:

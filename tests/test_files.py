@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from compress.config.read import from_document
 from compress.errors import ConfigError, EnvironmentFault, InputError
 from compress.files import (
+    MAX_DOCUMENT,
     atomic_path,
     check_regular,
     check_writable,
@@ -73,7 +75,7 @@ def test_read_json_names_the_file_in_every_error(tmp_path: Path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=f"{name} is not readable JSON"):
             read_json(tmp_path / name)
-    with pytest.raises(InputError, match="is not readable JSON"):
+    with pytest.raises(InputError, match="is no regular file"):
         read_json(tmp_path)
 
 
@@ -164,3 +166,13 @@ def test_external_evaluation_lies_apart_from_the_run():
 
 def test_checkpoints_always_end_in_safetensors():
     assert as_checkpoint_name("final_model.pth") == as_checkpoint_name("final_model") == "final_model.safetensors"
+
+
+def test_a_document_that_is_endless_or_too_large_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    large = tmp_path / "large.json"
+    large.touch()
+    os.truncate(large, MAX_DOCUMENT + 1)
+    for path in (tmp_path / "pipe.json", large, Path("/dev/zero")):
+        with pytest.raises(InputError, match="is no regular file of at most 67108864 bytes"):
+            read_json(path)

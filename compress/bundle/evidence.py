@@ -14,14 +14,13 @@ from compress.errors import ConfigError, DataError
 from compress.evaluate.quantized import QuantizeRecord, read_quantize_record
 from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.verdict import Verdict
-from compress.files import check_regular, read_json
+from compress.files import MAX_DOCUMENT, check_regular, read_json
 from compress.rundir import GateFiles, parity_beside, quantize_record
 from compress.runtime.modelfile import ModelFile
 from compress.text import short
 
 SUFFIXES = (".json", ".md", ".txt", ".csv", ".html", ".png", ".svg", ".pdf")
 """What evidence may be: documents and pictures, no images of patients and no models."""
-MAX_BYTES = 2**26
 
 
 @dataclass(frozen=True)
@@ -83,14 +82,13 @@ def gather(
             raise ConfigError(f"Two documents would be evidence/{name}: {files[name]} and {path}.", cure="Rename one.")
         files[name] = path
     for path in files.values():
-        check_regular(path, most=MAX_BYTES)
+        check_regular(path, most=MAX_DOCUMENT)
     quantization = _quantization(files.get("quantize.json"), file)
     _check_subjects(files, file, baseline)
     return Evidence(found, scores, quantization, dict(sorted(files.items())))
 
 
 def _read_verdict(path: Path) -> Verdict:
-    check_regular(path, most=MAX_BYTES)
     try:
         return Verdict.from_json(read_json(path))
     except DataError as fault:
@@ -113,7 +111,6 @@ def _checked_verdict(path: Path, file: ModelFile, baseline: ModelFile | None) ->
 def _scores(path: Path | None) -> EvaluationReport | None:
     if path is None:
         return None
-    check_regular(path, most=MAX_BYTES)
     try:
         return EvaluationReport.from_json(read_json(path))
     except DataError as fault:
@@ -164,7 +161,6 @@ def _check_subjects(files: dict[str, Path], file: ModelFile, baseline: ModelFile
 
 def _speaks_of(path: Path, file: ModelFile) -> bool:
     """Whether a JSON document holds the file's digest."""
-    check_regular(path, most=MAX_BYTES)
     waiting, seen = [read_json(path)], False
     while waiting and not seen:
         value = waiting.pop()

@@ -117,6 +117,8 @@ class Parameters(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     schedule: Literal["one_cycle", "constant"] = "one_cycle"
     """one_cycle | constant"""
+    average: Ratio = 0.0
+    """0.99: the result is a moving average of the weights over about 100 steps, 0.999: 1000; 0: the last weights"""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto: bfloat16 (AMP) where the device is fast at it | bf16 | fp32"""
     augmentation: Literal["none", "light", "strong"] = "strong"

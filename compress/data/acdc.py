@@ -15,6 +15,8 @@ from compress.errors import DataError
 LOOKS_LIKE = "ACDC: patientNNN/ folders (or training/ with them), each with Info.cfg and patientNNN_frameXX.nii.gz"
 IMAGES_LOOK_LIKE = "ACDC patientNNN/ folders with Info.cfg and patientNNN_frameXX.nii.gz"
 
+MAX_INFO = 2**16
+"""Bytes of an Info.cfg; ACDC's have about 80."""
 _PATIENT = re.compile(r"patient\d+")
 _FRAME = re.compile(r"(?P<patient>patient\d+)_frame(?P<frame>\d+)")
 _TRAINING = ("training", "database/training")  # database/ is how the official archive unpacks
@@ -77,8 +79,11 @@ def read_info(path: Path) -> dict[str, str]:
     Raises `DataError` when it is missing or damaged.
     """
     try:
-        if path.exists() and not path.is_file():  # reading a pipe or a device may never end
-            raise DataError(f"{path} is no regular file.", cure="Restore it from the ACDC archive.")
+        # reading a pipe or a device may never end
+        if path.exists() and (not path.is_file() or path.stat().st_size > MAX_INFO):
+            raise DataError(
+                f"{path} is no regular file of at most {MAX_INFO} bytes.", cure="Restore it from the ACDC archive."
+            )
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise DataError(

@@ -83,6 +83,8 @@ def _aligned(group: Group, ratio: float, exact: int, align: int) -> Share:
         kept = group.width
     if kept == exact:
         return Share(kept, ratio, "")
+    if kept == group.width and kept % step:
+        return Share(kept, ratio, f"no nearer multiple of {align}")
     return Share(kept, ratio, f"multiple of {align}" if wanted >= step / 2 else f"at least {align}")
 
 

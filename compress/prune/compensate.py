@@ -7,15 +7,21 @@ also makes up for what earlier layers lost. No labels and no gradients are neede
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import pad
 
 from compress.errors import PlanError
+from compress.prune.groups import removed
+from compress.prune.patches import add_to_weights, is_matrix, patches_at, weights_of
+from compress.prune.plan import PruningPlan
+from compress.prune.stepwise import arriving_at
 
 BATCH = 8
 """Images in memory at a time."""
@@ -35,6 +41,16 @@ class Repair:
     """Equal to `before` where the old weights were no worse and stayed."""
 
 
+@dataclass(frozen=True)
+class _Sample:
+    """What one layer of the dense network gives for one batch, at random positions."""
+
+    places: torch.Tensor
+    """(1 + dimensions, P): image and position."""
+    wanted: torch.Tensor
+    """(P, outputs that stayed)."""
+
+
 @torch.no_grad()
 def compensate(
     dense: nn.Module,
@@ -45,30 +61,44 @@ def compensate(
     positions: int = 20_000,
     seed: int,
 ) -> tuple[Repair, ...]:
-    """Fit every Conv2d of `pruned` that lost inputs to its outputs in `dense`, in place, in order of execution.
+    """Fit every convolution of `pruned` that lost inputs to its outputs in `dense`, in place, in order of execution.
 
-    images: (N, H, W) float32. kept_outputs: module name -> indices of the dense module's outputs that
-    stayed; all, where it is not named. Transposed, grouped and reused convolutions keep their weights.
-    Both networks are in evaluation mode afterwards. `PlanError` when `kept_outputs` does not fit.
+    images: (N, ...) float32, one channel. kept_outputs: module name -> indices of the dense module's outputs that
+    stayed; all, where it is not named. Convolutions that run more than once, and grouped transposed ones, keep their
+    weights. Every layer of either network runs once for every image. Both networks are in evaluation mode afterwards.
+    `PlanError` when `kept_outputs` does not fit.
     """
     dense.eval()
     pruned.eval()
     batches = torch.from_numpy(images)[:, None].split(BATCH)
-    repairs = []
-    for index, name in enumerate(_shrunken(dense, pruned, batches[0][:1])):
-        source, target = _convolution(dense, name), _convolution(pruned, name)
-        kept = torch.tensor(kept_outputs.get(name, range(source.out_channels)))
-        if len(kept) != target.out_channels:
-            raise PlanError(f"{name} has {target.out_channels} outputs, but {len(kept)} are said to have stayed.")
-        rng = np.random.default_rng([seed, index])
-        fit, held = _Equations(target), _Equations(target)
+    names = _shrunken(dense, pruned, batches[0][:1])
+    kept = {name: _kept(dense, pruned, name, kept_outputs) for name in names}
+    rngs = {name: np.random.default_rng([seed, index]) for index, name in enumerate(names)}
+    samples: dict[str, list[_Sample]] = {name: [] for name in names}
+
+    def draw(name: str, outputs: torch.Tensor) -> None:
+        share = -(-positions * len(outputs) // len(images))
+        image, *spots = places = _draw(rngs[name], outputs, share)
+        samples[name].append(_Sample(places, outputs[(image, slice(None), *spots)][:, kept[name]]))
+
+    with _sampled(dense, draw, names):
         for batch in batches:
-            arriving = _tensor_at(pruned, name, batch, outputs=False)
-            wanted = _tensor_at(dense, name, batch, outputs=True)[:, kept]
-            share = -(-positions * len(batch) // len(images))
-            _add(fit, held, target, arriving, wanted, _draw(rng, wanted, share))
-        repairs.append(_repair(name, target, fit, held))
-    return tuple(repairs)
+            dense(batch)
+    with arriving_at(pruned, names, batches) as steps:
+        return tuple(
+            _repair(name, pruned.get_submodule(name), arriving, samples.pop(name))
+            for name, arriving in zip(names, steps, strict=True)
+        )
+
+
+def kept_outputs(plan: PruningPlan) -> dict[str, list[int]]:
+    """Module name -> the outputs of the dense module that a plan keeps, for `compensate`."""
+    gone = removed(plan.channel_groups, plan.kept, roles=("filter",))
+    sizes = {(m.tensor, m.dim): m.size for group in plan.channel_groups for m in group.members}
+    return {
+        site[0].rpartition(".")[0]: np.setdiff1d(np.arange(sizes[site]), indices).tolist()
+        for site, indices in gone.items()
+    }
 
 
 def _shrunken(dense: nn.Module, pruned: nn.Module, image: torch.Tensor) -> list[str]:
@@ -77,8 +107,7 @@ def _shrunken(dense: nn.Module, pruned: nn.Module, image: torch.Tensor) -> list[
     lost = [
         (name, module)
         for name, module in pruned.named_modules()
-        if isinstance(module, nn.Conv2d) and module.groups == 1
-        if module.in_channels < _convolution(dense, name).in_channels
+        if is_matrix(module) and module.in_channels < _twin(dense, name, module).in_channels
     ]
     hooks = [module.register_forward_hook(lambda *_, name=name: called.append(name)) for name, module in lost]
     try:
@@ -89,73 +118,51 @@ def _shrunken(dense: nn.Module, pruned: nn.Module, image: torch.Tensor) -> list[
     return [name for name in called if called.count(name) == 1]
 
 
-def _convolution(network: nn.Module, name: str) -> nn.Conv2d:
-    module = network.get_submodule(name)
-    if not isinstance(module, nn.Conv2d):
-        raise PlanError(f"{name} is a Conv2d in the pruned network and a {type(module).__name__} in the dense one.")
-    return module
+def _twin(dense: nn.Module, name: str, module: Any) -> Any:
+    twin = dense.get_submodule(name)
+    if type(twin) is not type(module):
+        raise PlanError(
+            f"{name} is a {type(module).__name__} in the pruned network and a {type(twin).__name__} in the dense one."
+        )
+    return twin
 
 
-class _Reached(Exception):
-    """Carries a tensor out of a network whose remaining layers need not run."""
+def _kept(dense: nn.Module, pruned: nn.Module, name: str, kept_outputs: Mapping[str, Sequence[int]]) -> torch.Tensor:
+    source, target = (network.get_submodule(name).out_channels for network in (dense, pruned))
+    kept = torch.tensor(kept_outputs.get(name, range(int(source))))  # pyright: ignore[reportArgumentType]
+    if len(kept) != target:
+        raise PlanError(f"{name} has {target} outputs, but {len(kept)} are said to have stayed.")
+    return kept
 
-    def __init__(self, tensor: torch.Tensor) -> None:
-        super().__init__()
-        self.tensor = tensor
 
+@contextmanager
+def _sampled(network: nn.Module, draw: Callable[[str, torch.Tensor], None], names: Sequence[str]) -> Iterator[None]:
+    """`draw` sees what leaves each module, (N, channels, ...), while the network runs."""
 
-def _tensor_at(network: nn.Module, name: str, images: torch.Tensor, *, outputs: bool) -> torch.Tensor:
-    """What arrives at (or leaves) one module, (N, channels, H, W)."""
+    def leaving(name: str, _module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        draw(name, output)
 
-    def stop(_module: nn.Module, inputs: tuple[torch.Tensor, ...], *output: torch.Tensor) -> None:
-        raise _Reached(output[0] if outputs else inputs[0])
-
-    module = network.get_submodule(name)
-    hook = module.register_forward_hook(stop) if outputs else module.register_forward_pre_hook(stop)
+    hooks = [network.get_submodule(name).register_forward_hook(partial(leaving, name)) for name in names]
     try:
-        network(images)
-    except _Reached as reached:
-        return reached.tensor
+        yield
     finally:
-        hook.remove()
-    raise PlanError(f"{name} does not run in this network.")
+        for hook in hooks:
+            hook.remove()
 
 
 def _draw(rng: np.random.Generator, outputs: torch.Tensor, count: int) -> torch.Tensor:
-    """Random positions (image, row, column) of outputs (N, channels, H, W), each at most once: (3, count)."""
+    """Random positions of outputs (N, channels, ...), each at most once: (1 + dimensions, count)."""
     shape = (outputs.shape[0], *outputs.shape[2:])
     total = int(np.prod(shape))
     return torch.from_numpy(np.stack(np.unravel_index(rng.choice(total, min(count, total), replace=False), shape)))
 
 
-def patches_at(module: nn.Conv2d, arriving: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """What a convolution sees of its input at output positions (3, P): (P, inputs x kernel), as its weights lie."""
-    padded = pad(arriving, _padding(module), mode=module.padding_mode.replace("zeros", "constant"))
-    image, row, column = places
-    (height, width), (down, right) = module.kernel_size, module.dilation
-    top, left = row * module.stride[0], column * module.stride[1]
-    seen = [padded[image, :, top + i * down, left + j * right] for i in range(height) for j in range(width)]
-    return torch.stack(seen, dim=2).flatten(1)
-
-
-def _padding(module: nn.Conv2d) -> list[int]:
-    """Left, right, top, bottom."""
-    if module.padding == "valid":
-        return [0, 0, 0, 0]
-    if module.padding == "same":  # an odd pixel goes to the right and the bottom, as torch does it
-        both = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
-        return [both[1] // 2, both[1] - both[1] // 2, both[0] // 2, both[0] - both[0] // 2]
-    rows, columns = int(module.padding[0]), int(module.padding[1])
-    return [columns, columns, rows, rows]
-
-
 class _Equations:
-    """Normal equations of the correction to a convolution's weights (and bias), summed over batches, float64."""
+    """Normal equations of the correction to weights (and bias), summed over batches, float64."""
 
-    def __init__(self, module: nn.Conv2d) -> None:
-        unknowns = module.weight[0].numel() + (module.bias is not None)
+    def __init__(self, unknowns: int, outputs: int) -> None:
         self.gram = torch.zeros(unknowns, unknowns, dtype=torch.float64)
-        self.moment = torch.zeros(unknowns, module.out_channels, dtype=torch.float64)
+        self.moment = torch.zeros(unknowns, outputs, dtype=torch.float64)
         self.error = self.energy = 0.0
 
     def add(self, seen: torch.Tensor, missing: torch.Tensor, wanted: torch.Tensor) -> None:
@@ -177,32 +184,31 @@ class _Equations:
         return self.error + float((correction * (self.gram @ correction - 2 * self.moment)).sum())
 
 
-def _add(
-    fit: _Equations,
-    held: _Equations,
-    module: nn.Conv2d,
-    arriving: torch.Tensor,
-    wanted: torch.Tensor,
-    places: torch.Tensor,
-) -> None:
-    image, row, column = places
-    seen, wanted = patches_at(module, arriving, places).double(), wanted[image, :, row, column].double()
-    missing = wanted - seen @ module.weight.flatten(1).double().T
-    if module.bias is not None:
-        missing -= module.bias.double()
-        seen = torch.cat([seen, torch.ones(len(seen), 1, dtype=torch.float64)], dim=1)
-    out = torch.arange(len(seen)) % _HELD_OUT == 0
-    held.add(seen[out], missing[out], wanted[out])
-    fit.add(seen[~out], missing[~out], wanted[~out])
-
-
-def _repair(name: str, module: nn.Conv2d, fit: _Equations, held: _Equations) -> Repair:
-    correction = fit.solve()
-    before, after = held.error, held.error_with(correction)
-    if after < before:
-        inputs = module.weight[0].numel()
-        module.weight.add_(correction[:inputs].T.reshape(module.weight.shape).to(module.weight.dtype))
-        if module.bias is not None:
-            module.bias.add_(correction[inputs].to(module.bias.dtype))
-    scale = max(held.energy, float(np.finfo(float).tiny))
-    return Repair(name, before / scale, max(min(after, before), 0.0) / scale)
+def _repair(name: str, module: Any, arriving: Sequence[torch.Tensor], samples: Sequence[_Sample]) -> Repair:
+    """Fit one convolution, group by group."""
+    before = after = energy = 0.0
+    inputs, outputs = module.in_channels // module.groups, module.out_channels // module.groups
+    for group in range(module.groups):
+        ours, theirs = (slice(group * each, (group + 1) * each) for each in (inputs, outputs))
+        weights = weights_of(module, group).double()
+        bias = None if module.bias is None else module.bias[theirs]
+        fit, held = (_Equations(weights.shape[1] + (bias is not None), outputs) for _ in range(2))
+        for tensor, sample in zip(arriving, samples, strict=True):
+            seen = patches_at(module, tensor[:, ours], sample.places).double()
+            wanted = sample.wanted[:, theirs].double()
+            missing = wanted - seen @ weights.T
+            if bias is not None:
+                missing -= bias.double()
+                seen = torch.cat([seen, torch.ones(len(seen), 1, dtype=torch.float64)], dim=1)
+            out = torch.arange(len(seen)) % _HELD_OUT == 0
+            held.add(seen[out], missing[out], wanted[out])
+            fit.add(seen[~out], missing[~out], wanted[~out])
+        correction = fit.solve()
+        left = held.error_with(correction)
+        if left < held.error:
+            add_to_weights(module, group, correction[: weights.shape[1]].T)
+            if bias is not None:
+                bias.add_(correction[-1].to(bias.dtype))
+        before, after, energy = before + held.error, after + max(min(left, held.error), 0.0), energy + held.energy
+    scale = max(energy, float(np.finfo(float).tiny))
+    return Repair(name, before / scale, after / scale)

@@ -29,8 +29,14 @@ Example = torch.Tensor | tuple[torch.Tensor, ...]
 
 
 def inputs_of(example: Example) -> tuple[torch.Tensor, ...]:
-    """The example as the arguments of a call."""
-    return example if isinstance(example, tuple) else (example,)
+    """The example as the arguments of a call. Raises `PlanError` for anything but tensors."""
+    inputs = example if isinstance(example, tuple) else (example,)
+    if wrong := [type(value).__name__ for value in inputs if not isinstance(value, torch.Tensor)]:
+        raise PlanError(
+            f"The example holds {', '.join(wrong)}; a tensor or a tuple of tensors is needed.",
+            cure="Wrap the network in a module that takes tensors alone.",
+        )
+    return inputs
 
 
 def follow(network: nn.Module, example: Example) -> Entries:

@@ -15,6 +15,7 @@ from compress.errors import PlanError
 from compress.prune.entries import Dimension, Entries, Role
 from compress.prune.graph import Example, follow
 
+ASKED_FOR = "the caller asked for it"
 SILENCED = ("filter", "bias", "scale", "shift")
 """Roles that become zero when a channel is masked instead of removed."""
 
@@ -109,6 +110,14 @@ def find_groups(network: nn.Module, example: Example, *, ignore: Sequence[str] =
     return ChannelGroups(tuple(g for g in groups if not faults[g.name]), tuple(whole))
 
 
+def ignoring(network: nn.Module, found: ChannelGroups, names: Sequence[str]) -> ChannelGroups:
+    """The same groups without those of which a filter lies in one of these modules; as `find_groups` with `ignore`."""
+    _check_known(network, names)
+    asked = [g for g in found.groups if any(m.role == "filter" and _lies_in(m.tensor, names) for m in g.members)]
+    groups = tuple(group for group in found.groups if group not in asked)
+    return ChannelGroups(groups, (*found.whole, *(Whole(g.name, g.channels, ASKED_FOR) for g in asked)))
+
+
 def _why_whole(group: Group) -> str:
     if not any(m.role == "consumer" for m in group.members):
         return "nothing that could be followed consumes them"
@@ -128,13 +137,21 @@ def _unreached(network: nn.Module, entries: Entries) -> list[Whole]:
 
 
 def _ignore(network: nn.Module, entries: Entries, names: Sequence[str]) -> None:
-    known = {name for name, _ in network.named_modules()}
+    _check_known(network, names)
+    for dimension in entries.dimensions.values():
+        if dimension.role == "filter" and _lies_in(dimension.tensor, names):
+            entries.freeze(dimension.ids, ASKED_FOR)
+
+
+def _check_known(network: nn.Module, names: Sequence[str]) -> None:
+    known = {name for name, _ in network.named_modules(remove_duplicate=False)}
     for name in names:
         if name not in known:
             raise PlanError(f"ignore names '{name}', which the network does not have.")
-    for dimension in entries.dimensions.values():
-        if dimension.role == "filter" and any(f"{dimension.tensor}.".startswith(f"{n}.") for n in names):
-            entries.freeze(dimension.ids, "the caller asked for it")
+
+
+def _lies_in(tensor: str, names: Sequence[str]) -> bool:
+    return any(f"{tensor}.".startswith(f"{name}.") for name in names)
 
 
 _Site = tuple[str, int]

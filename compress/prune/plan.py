@@ -69,6 +69,13 @@ class PruningPlan:
     """Layer -> why none of its channels, or not all of them, can be pruned."""
     inputs: tuple[tuple[int, ...], ...] = ()
     """Shapes of the example that the network was followed with; rebuilding tries them."""
+    types: tuple[str, ...] = ()
+    """Their types, such as "int64"; empty where all are float32."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The type of every input."""
+        return self.types or ("float32",) * len(self.inputs)
 
     @property
     def kept(self) -> dict[str, tuple[int, ...]]:
@@ -96,6 +103,8 @@ class PruningPlan:
     def to_json(self) -> dict[str, Any]:
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         groups = {name: group.to_json() for name, group in self.groups.items()}
+        if not self.types:  # plans of images stay as they were
+            del plain["types"]
         return {"schema": SCHEMA, **plain, "inputs": [list(s) for s in self.inputs], "groups": groups}
 
     @classmethod
@@ -107,7 +116,8 @@ class PruningPlan:
         try:
             groups = {name: GroupPlan.from_json(g) for name, g in document.pop("groups").items()}
             inputs = tuple(tuple(shape) for shape in document.pop("inputs"))
-            return cls(**document, groups=groups, inputs=inputs)
+            types = tuple(document.pop("types", ()))
+            return cls(**document, groups=groups, inputs=inputs, types=types)
         except (TypeError, KeyError, AttributeError, ValueError) as fault:
             raise PlanError(f"The pruning plan is damaged: {fault}.") from fault
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+import torch
 from torch import nn
 
 from compress.errors import ConfigError, PlanError
@@ -14,7 +15,7 @@ from compress.prune.allocate import NOBODY, Share, global_shares, ratio_of, shar
 from compress.prune.criteria import Context, comparable, describe, needs_gradients, score
 from compress.prune.gradients import Batches, Loss, gradients
 from compress.prune.graph import Example, inputs_of
-from compress.prune.groups import ChannelGroups, Group, find_groups
+from compress.prune.groups import ChannelGroups, Group, find_groups, ignoring
 from compress.prune.plan import GroupPlan, PruningPlan
 from compress.runtime.providers import find_provider
 
@@ -51,7 +52,7 @@ def rank(
     emptied, and `ConfigError` for unknown names. Raising a ratio only ever removes more (plans nest).
     """
     _check(ratio, ratios or {}, floor)
-    found = groups or find_groups(network, example, ignore=ignore)
+    found = find_groups(network, example, ignore=ignore) if groups is None else ignoring(network, groups, ignore)
     _known(found, ratios or {}, follow)
     grads = gradients(network, data, loss, each=True) if needs_gradients(criterion) and data is not None else None
     context = Context(named_tensors(network), grads, seed)
@@ -77,6 +78,7 @@ def rank(
         groups=plans,
         whole={w.name: f"{w.reason} ({w.channels} channels)" for w in found.whole},
         inputs=tuple(tuple(x.shape) for x in inputs_of(example)),
+        types=_types(inputs_of(example)),
     )
 
 
@@ -109,6 +111,11 @@ def _group_plan(group: Group, scores: np.ndarray, share: Share, criterion: str) 
         criterion=describe(criterion, group),
         members=group.members,
     )
+
+
+def _types(inputs: Sequence[torch.Tensor]) -> tuple[str, ...]:
+    names = tuple(str(x.dtype).removeprefix("torch.") for x in inputs)
+    return () if set(names) <= {"float32"} else names
 
 
 def _check(ratio: float, ratios: Mapping[str, float], floor: float) -> None:

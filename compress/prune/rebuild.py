@@ -12,22 +12,24 @@ from torch import nn
 from compress.errors import PlanError
 from compress.models.build import architecture_of, build
 from compress.models.checkpoint import Checkpoint
-from compress.models.modules import copied, evaluating, named_tensors
+from compress.models.modules import copied, named_tensors
 from compress.prune.groups import Member, sliced
 from compress.prune.plan import PruningPlan
 from compress.prune.resize import resize
+from compress.prune.same_function import check_same_function
 
 
 def rebuild(network: nn.Module, plan: PruningPlan) -> nn.Module:
     """A copy of `network` that lacks what `plan` removes; the kept weights are copied unchanged.
 
     Works for any module that `rank` could follow. Raises `PlanError` when the plan was made for a
-    network of another shape, or when the network's own code insists on the old channel counts.
+    network of another shape, when the network's own code insists on the old channel counts, and when
+    the copy would compute another function (see `compress.prune.same_function`).
     """
     check_fits(network, plan)
     smaller = copied(network)
     resize(smaller, plan.channel_groups, plan.kept)
-    _try(smaller, plan)
+    check_same_function(network, smaller, plan)
     return smaller
 
 
@@ -59,22 +61,6 @@ def _mismatch(member: Member, tensors: Mapping[str, torch.Tensor]) -> str:
     have = shape[member.dim] if member.dim < len(shape) else 0
     expected = f"the plan expects {member.size}"
     return "" if have == member.size else f"{member.tensor} has {have} entries along dimension {member.dim}, {expected}"
-
-
-@torch.no_grad()
-def _try(network: nn.Module, plan: PruningPlan) -> None:
-    """Run the smaller network once: code with fixed channel counts shows only then."""
-    parameter = next(network.parameters(), None)
-    like = {} if parameter is None else {"device": parameter.device, "dtype": parameter.dtype}
-    try:
-        with evaluating(network):
-            network(*(torch.zeros(shape, **like) for shape in plan.inputs))
-    except (RuntimeError, ValueError) as fault:
-        reason = str(fault).strip().splitlines()[0]
-        raise PlanError(
-            f"The pruned network does not run: {reason}",
-            cure="Some of its code insists on fixed channel counts; name those modules in `ignore`.",
-        ) from fault
 
 
 def _summary(plan: PruningPlan) -> dict[str, Any]:

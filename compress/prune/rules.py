@@ -170,8 +170,8 @@ def pad(call: Call) -> Ids:
 
 def reduced(call: Call) -> Any:
     """Mean, sum or maximum over dimensions along which the channel does not change."""
-    x, dims = call.args[0], call.args[1] if len(call.args) > 1 else None
-    if isinstance(dims, torch.Tensor | Stored | Derived):  # torch.max of two tensors
+    x, dims = call.args[0], call.get("dim")
+    if isinstance(call.get("other"), torch.Tensor | Stored | Derived):  # torch.max of two tensors
         return elementwise(call)
     chosen = {d % x.ndim for d in ([dims] if isinstance(dims, int) else dims or range(x.ndim))}
     if varying(x) & chosen:

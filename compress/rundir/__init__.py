@@ -1,6 +1,15 @@
 """The only package that knows the file names of a run folder."""
 
-from compress.rundir.parts import BenchFiles, GateFiles, GateScores, Planning, ScoreFiles, SweepFiles, TargetFiles
+from compress.rundir.parts import (
+    BenchFiles,
+    GateFiles,
+    GateScores,
+    InspectFiles,
+    Planning,
+    ScoreFiles,
+    SweepFiles,
+    TargetFiles,
+)
 from compress.rundir.run import (
     RunDir,
     as_checkpoint_name,
@@ -15,6 +24,7 @@ __all__ = [
     "BenchFiles",
     "GateFiles",
     "GateScores",
+    "InspectFiles",
     "Planning",
     "RunDir",
     "ScoreFiles",

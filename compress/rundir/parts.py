@@ -31,6 +31,17 @@ class Planning(Folder):
         return TargetFiles(self.root / name.replace("=", "-"))
 
 
+class InspectFiles(Folder):
+    """What `inspect` tells of one network."""
+
+    statistics = At("statistics.json")
+    masks = At("masks.json")
+    filters = At("filters.png")
+    activations = At("activations.png")
+    layers = At("layers.png")
+    schematic = At("unet.png")
+
+
 class GateFiles(Folder):
     """What `gate` leaves of one candidate."""
 

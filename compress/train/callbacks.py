@@ -29,13 +29,14 @@ class Checkpoints:
 
     def __call__(self, trainer: Trainer, record: Record) -> None:
         meta = replace(self.meta, epoch=trainer.recipe.seen + trainer.epoch)
-        if trainer.epoch == self.early_epoch:
-            save(self.stage.early, trainer.network, replace(meta, stage="early"))
-        if trainer.epoch % self.save_interval == 0:
-            save(self.stage.epoch(trainer.epoch), trainer.network, meta)
-        if record["val_dice"] > self.best:
-            self.best = record["val_dice"]
-            save(self.stage.best, trainer.network, meta)
+        with trainer.averaged() as network:
+            if trainer.epoch == self.early_epoch:
+                save(self.stage.early, network, replace(meta, stage="early"))
+            if trainer.epoch % self.save_interval == 0:
+                save(self.stage.epoch(trainer.epoch), network, meta)
+            if record["val_dice"] > self.best:
+                self.best = record["val_dice"]
+                save(self.stage.best, network, meta)
         trainer.save(self.stage.resume, extra={"best": self.best, "start": self.meta.parent})
 
 

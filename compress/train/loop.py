@@ -69,7 +69,8 @@ def _epoch(trainer: Trainer, data: TrainingData, workers: int, task: Task) -> Re
             f"The training loss became {loss} in epoch {trainer.epoch}.",
             cure="Lower train.parameters.learning_rate, or use train.parameters.precision=fp32.",
         )
-    dice = grid_dice(trainer.network, data.val, data.labels, device=trainer.device, bf16=recipe.bf16)
+    with trainer.averaged() as network:
+        dice = grid_dice(network, data.val, data.labels, device=trainer.device, bf16=recipe.bf16)
     return {
         "epoch": trainer.epoch,
         "train_loss": loss,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from compress.errors import CheckpointError, ConfigError
 from compress.models.checkpoint import load_tensors, save_tensors
 from compress.progress import Task
 from compress.registry import pick
+from compress.train.average import Average
 from compress.train.distill import frozen_copy, soft_loss
 from compress.train.losses import build_loss
 
@@ -52,6 +54,8 @@ class Recipe:
     """The teacher's digest: another teacher is another recipe."""
     cycles: tuple[Cycle, ...] = ()
     """Those that follow the first."""
+    average: float = 0.0
+    """Decay per step of the exponential moving average of all weights that is the result; 0: the last weights are."""
     seen: int = 0
     """Epochs that the starting weights were trained for: their draws of order and augmentation are not repeated."""
 
@@ -72,7 +76,7 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Plain values; keys that say nothing are left out, so that recipes of before they existed stay equal."""
         left_out = set() if self.distill else {"distill", "temperature", "teacher"}
-        left_out |= {key for key in ("cycles", "seen") if not getattr(self, key)}
+        left_out |= {key for key in ("cycles", "seen", "average") if not getattr(self, key)}
         document = {**asdict(self), "cycles": [asdict(cycle) for cycle in self.cycles]}
         return {key: value for key, value in document.items() if key not in left_out}
 
@@ -107,6 +111,7 @@ class Trainer:
             self.network.parameters(), lr=cycle.learning_rate, weight_decay=self.recipe.weight_decay
         )
         self.scheduler = build_schedule(self.recipe.schedule, self.optimizer, cycle, self.steps_per_epoch)
+        self.average = Average(self.network, self.recipe.average) if self.recipe.average else None
 
     def run_epoch(self, loader: DataLoader, task: Task) -> float:
         """Train on every batch once; the mean loss of the epoch."""
@@ -118,6 +123,7 @@ class Trainer:
             task.advance(info=f"loss {loss:.3f}")
         self.epoch += 1
         if self.recipe.cycle_at(self.epoch)[1] == self.epoch < self.recipe.total:
+            self.network.load_state_dict(self.result())  # what a training that ended here would have left
             self.begin_at(self.epoch)
         return float(total) / len(loader)
 
@@ -130,6 +136,8 @@ class Trainer:
         loss.backward()
         self.optimizer.step()
         self.scheduler.step()
+        if self.average is not None:
+            self.average.add(self.network)
         return loss.detach().cpu()
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
@@ -140,6 +148,24 @@ class Trainer:
             target = self.teacher(images)
         share = self.recipe.distill
         return (1 - share) * loss + share * soft_loss(logits, target.float(), temperature=self.recipe.temperature)
+
+    def result(self) -> dict[str, torch.Tensor]:
+        """The state of the network that training would leave if it ended here."""
+        state = self.network.state_dict()
+        return state if self.average is None else {**state, **self.average.values}
+
+    @contextmanager
+    def averaged(self) -> Iterator[nn.Module]:
+        """The network with the weights of `result` inside; afterwards it has its own again."""
+        if self.average is None:
+            yield self.network
+            return
+        own = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self.result())
+        try:
+            yield self.network
+        finally:
+            self.network.load_state_dict(own)
 
     @property
     def learning_rate(self) -> float:
@@ -152,11 +178,14 @@ class Trainer:
         state = self.optimizer.state_dict()
         for index, slots in state["state"].items():
             tensors |= {f"optimizer.{index}.{slot}": value.detach().cpu() for slot, value in slots.items()}
+        if self.average is not None:
+            tensors |= {f"average.{k}": v.detach().cpu() for k, v in self.average.values.items()}
         document = {
             "epoch": self.epoch,
             "recipe": self.recipe.to_json(),
             "groups": state["param_groups"],
             "schedule": _schedule_state(self.scheduler),
+            "steps": self.average.steps if self.average else 0,
             "extra": extra,
         }
         save_tensors(path, tensors, document)
@@ -178,6 +207,8 @@ class Trainer:
         self.begin_at(int(document["epoch"]))
         self.optimizer.load_state_dict({"state": _slots(tensors), "param_groups": document["groups"]})
         self.scheduler.load_state_dict(document["schedule"])
+        if self.average is not None:
+            self.average.restore({k[8:]: v for k, v in tensors.items() if k.startswith("average.")}, document["steps"])
         return document["extra"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from copy import deepcopy
 from typing import Any
 
@@ -13,7 +14,9 @@ from torch import nn
 
 from compress.errors import PlanError
 from compress.prune import compensate as module_under_test
-from compress.prune.compensate import compensate, patches_at
+from compress.prune import rank, rebuild
+from compress.prune.compensate import compensate, kept_outputs
+from compress.prune.patches import add_to_weights, patches_at, weights_of
 
 WIDTHS = (8, 12, 6)
 
@@ -177,7 +180,7 @@ def test_equal_seeds_give_equal_bits():
 def test_no_more_positions_are_kept_than_asked_for(monkeypatch: pytest.MonkeyPatch):
     counts: list[int] = []
 
-    def counting(module: nn.Conv2d, arriving: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    def counting(module: nn.Module, arriving: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         counts.append(places.shape[1])
         return patches_at(module, arriving, places)
 
@@ -195,43 +198,112 @@ def test_kept_outputs_that_do_not_fit_are_refused():
         compensate(dense, cut(dense, kept), {"0": [0, 2, 4]}, smooth_images(), seed=0)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"padding": 1},
-        {"padding": (2, 0), "stride": (1, 2)},
-        {"padding": 2, "dilation": (2, 3), "stride": 2},
-        {"padding": "same", "dilation": 2, "kernel_size": (2, 5)},
-        {"padding": 1, "padding_mode": "reflect"},
-        {"padding": "valid", "kernel_size": 1},
-    ],
-)
-def test_patches_times_weights_are_the_convolution(settings: dict[str, Any]):
+CONVOLUTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "plain": (nn.Conv2d, {}),
+    "padded": (nn.Conv2d, {"padding": 1}),
+    "padding and stride differ": (nn.Conv2d, {"padding": (2, 0), "stride": (1, 2)}),
+    "dilated": (nn.Conv2d, {"padding": 2, "dilation": (2, 3), "stride": 2}),
+    "same": (nn.Conv2d, {"padding": "same", "dilation": 2, "kernel_size": (2, 5)}),
+    "reflected": (nn.Conv2d, {"padding": 1, "padding_mode": "reflect"}),
+    "valid": (nn.Conv2d, {"padding": "valid", "kernel_size": 1}),
+    "grouped": (nn.Conv2d, {"padding": 1, "groups": 2}),
+    "depthwise": (nn.Conv2d, {"groups": 4}),
+    "one dimension": (nn.Conv1d, {"padding": 2, "stride": 2}),
+    "one dimension, same": (nn.Conv1d, {"padding": "same", "kernel_size": 4, "dilation": 2}),
+    "three dimensions": (nn.Conv3d, {"padding": (1, 0, 2), "stride": (1, 2, 1)}),
+    "transposed": (nn.ConvTranspose2d, {"kernel_size": 2, "stride": 2}),
+    "transposed, overlapping": (nn.ConvTranspose2d, {"stride": 2, "padding": 1, "output_padding": 1}),
+    "transposed, dilated": (nn.ConvTranspose2d, {"stride": (2, 3), "dilation": (1, 2), "padding": (0, 2)}),
+    "transposed, one dimension": (nn.ConvTranspose1d, {"stride": 3}),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_patches_times_weights_are_the_convolution(name: str):
     torch.manual_seed(0)
-    module = nn.Conv2d(3, 4, **{"kernel_size": 3, **settings})
-    images = torch.randn(2, 3, 11, 13)
+    kind, settings = CONVOLUTIONS[name]
+    module = kind(4, 8, **{"kernel_size": 3, **settings})
+    images = torch.randn(2, 4, *(11, 13, 7)[: len(module.kernel_size)])
     with torch.no_grad():
         outputs = module(images)
         places = torch.nonzero(torch.ones(outputs.shape[0], *outputs.shape[2:])).T
-        found = patches_at(module, images, places) @ module.weight.flatten(1).T + module.bias
-    torch.testing.assert_close(found, outputs.permute(0, 2, 3, 1).flatten(0, 2), rtol=1e-4, atol=1e-5)
+        each = 4 // module.groups
+        found = [
+            patches_at(module, images[:, g * each : (g + 1) * each], places) @ weights_of(module, g).T
+            for g in range(module.groups)
+        ]
+        expected = outputs.movedim(1, -1).flatten(0, -2)
+    torch.testing.assert_close(torch.cat(found, dim=1) + module.bias, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_grouped_and_reused_convolutions_keep_their_weights():
-    class Both(nn.Module):
-        def __init__(self, middle: int) -> None:
-            super().__init__()
-            self.first = nn.Conv2d(1, middle, 1)
-            self.deep = nn.Conv2d(middle, middle, 3, padding=1, groups=middle)
-            self.twice = nn.Conv2d(middle, 4, 1)
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_what_is_added_is_what_the_weights_gain(name: str):
+    kind, settings = CONVOLUTIONS[name]
+    module = kind(4, 8, **{"kernel_size": 3, **settings})
+    group = module.groups - 1
+    before = weights_of(module, group).detach().clone()
+    change = torch.randn(before.shape)
+    with torch.no_grad():
+        add_to_weights(module, group, change)
+    torch.testing.assert_close(weights_of(module, group), before + change)
 
+
+class Mixed(nn.Module):
+    """A depthwise, a transposed and a convolution that runs twice."""
+
+    def __init__(self, middle: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(1, middle, 3, padding=1)
+        self.deep = nn.Conv2d(middle, middle, 3, padding=1, groups=middle)
+        self.up = nn.ConvTranspose2d(middle, 6, 2, stride=2)
+        self.twice = nn.Conv2d(6, 6, 1)
+        self.head = nn.Conv2d(6, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.twice(self.twice(self.up(self.deep(self.first(x).relu()).relu()))))
+
+
+def test_transposed_and_grouped_convolutions_are_fitted_and_reused_ones_keep_their_weights():
+    dense = Mixed(6)
+    plan = rank(dense, torch.zeros(1, 1, 16, 16), ratio=0.5, align="none")
+    pruned = rebuild(dense, plan)
+    before, untouched, images = output_error(dense, pruned, smooth_images()), state_of(pruned), smooth_images()
+    repairs = compensate(dense, pruned, kept_outputs(plan), images, seed=0)
+    assert [repair.layer for repair in repairs] == ["deep", "up", "head"] and len(plan.kept["up"]) == 3
+    fitted = {f"{name}.{part}" for name in ("up", "head") for part in ("weight", "bias")}
+    assert fitted <= changed(pruned, untouched) <= fitted | {"deep.weight", "deep.bias"}, "deep has all that it needs"
+    assert repairs[1].after < 0.5 * repairs[1].before
+    assert output_error(dense, pruned, images) < 0.5 * before
+
+
+def test_every_layer_runs_once_for_every_image(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module_under_test, "BATCH", 2)
+    dense, kept = chain(bias=True), {"0": [0, 2, 4, 6], "3": list(range(0, 12, 2))}
+    pruned = cut(dense, kept)
+    seen: list[str] = []
+    for network, of in ((dense, "dense"), (pruned, "pruned")):
+        for index in (0, 3, 6):
+            network[index].register_forward_hook(lambda *_, said=f"{of} {index}": seen.append(said))
+    compensate(dense, pruned, kept, smooth_images(6), seed=0)
+    once = {name: seen.count(name) for name in set(seen)}
+    # Three batches; one image more of the pruned network tells the order; nothing waits for what the last one gives.
+    assert once == {"dense 0": 3, "dense 3": 3, "dense 6": 3, "pruned 0": 4, "pruned 3": 4, "pruned 6": 1}
+
+
+def test_a_network_that_fails_halfway_leaves_nothing_behind():
+    class Fails(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            x = self.first(x)
-            return self.twice(x) + self.twice(self.deep(x))
+            if len(x) > 1 and not self.training:
+                raise ValueError("halfway")
+            return x
 
-    torch.manual_seed(0)
-    dense, pruned = Both(4), Both(2)
-    before = state_of(pruned)
-    assert compensate(dense, pruned, {}, smooth_images(), seed=0) == ()
-    assert not changed(pruned, before)
+    dense = chain(bias=True)
+    kept = {"0": [0, 2, 4, 6], "3": list(range(0, 12, 2))}
+    pruned = cut(dense, kept)
+    pruned[4] = Fails()
+    threads = threading.active_count()
+    with pytest.raises(ValueError, match="halfway"):
+        compensate(dense, pruned, kept, smooth_images(), seed=0)
+    assert threading.active_count() == threads
+    assert not any(module._forward_hooks or module._forward_pre_hooks for net in (dense, pruned) for module in net)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -139,6 +140,7 @@ LEFT: dict[str, tuple[Callable[[], Net], str]] = {
     "attention over channels": (lambda: Net(_attention), r"matmul cannot be followed \(in middle\)"),
     "softmax over channels": (lambda: Net(lambda m, h: h.softmax(1)), r"softmax runs over the channels \(in middle\)"),
     "mean over channels": (lambda: Net(lambda m, h: h * h.mean(1, True)), r"mean runs over the channels \(in middle\)"),
+    "deviation over everything": (lambda: Net(lambda m, h: h / torch.std(h, False)), r"std runs over the channels"),
     "deviation over channels": (lambda: Net(lambda m, h: h / h.std(1, keepdim=True)), r"std runs over the channels"),
     "LayerNorm": (
         lambda: Net(lambda m, h: m.norm(h), norm=nn.LayerNorm([4, 8, 8])),
@@ -319,6 +321,23 @@ def test_ignored_modules_stay_with_all_that_is_below_them():
 
 def members(group: Group) -> dict[tuple[str, int], list[int]]:
     return {(m.tensor, m.dim): m.index.ravel().tolist() for m in group.members}
+
+
+def test_modules_are_ignored_whether_or_not_the_groups_are_given():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 1))
+    image = torch.zeros(1, 1, 16, 16)
+    plans = [rank(network, image, ignore=["0"], align="none", groups=g) for g in (None, find_groups(network, image))]
+    assert [list(plan.kept) for plan in plans] == [["2"], ["2"]]
+    assert all("the caller asked for it" in plan.whole["0"] for plan in plans)
+    with pytest.raises(PlanError, match="'nope', which the network does not have"):
+        rank(network, image, ignore=["nope"], align="none", groups=find_groups(network, image))
+
+
+@pytest.mark.parametrize("example", [({"image": torch.zeros(1, 1, 8, 8)},), (torch.zeros(1, 1, 8, 8), None)])
+def test_an_example_of_other_things_than_tensors_is_refused(example: Any):
+    with pytest.raises(PlanError, match=r"example holds (dict|NoneType); .*Wrap the network"):
+        find_groups(nn.Conv2d(1, 4, 3), example)
 
 
 def test_members_tell_where_channels_come_from_and_go_to():

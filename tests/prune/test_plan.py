@@ -100,7 +100,7 @@ def test_aligned_counts_are_the_nearest_multiples(width: int, ratio: float, alig
         (16, 0.5, 16, "no narrower multiple of 16"),
         (64, 0.0, 64, ""),
         (60, 0.1, 48, "multiple of 16"),
-        (60, 0.01, 60, "multiple of 16"),
+        (60, 0.01, 60, "no nearer multiple of 16"),
     ],
 )
 def test_the_share_tells_why_it_is_not_what_was_asked(width: int, ratio: float, kept: int, reason: str):

@@ -12,7 +12,7 @@ from compress.files import write_json
 from compress.models.checkpoint import Checkpoint, load, save, weights_digest
 from compress.models.cost import count_macs, count_parameters
 from compress.models.modules import copied
-from compress.prune.compensate import compensate
+from compress.prune.compensate import compensate, kept_outputs
 from compress.prune.plan import save_plan
 from compress.prune.rebuild import rebuild_checkpoint
 from compress.prune.recalibrate import recalibrate
@@ -60,7 +60,7 @@ def _compensated(ws: Workspace, stage: Stage, cut: Cut, pruned: Checkpoint, titl
     chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:_COMPENSATION_SLICES])
     ws.progress.note(f"Compensating {title}: fitting convolutions on {len(chosen)} training slices.")
     network = copied(pruned.network)
-    repairs = compensate(cut.source.network, network, cut.step.kept, images[chosen], seed=seed)
+    repairs = compensate(cut.source.network, network, kept_outputs(cut.step), images[chosen], seed=seed)
     write_json(stage.compensation, [asdict(repair) for repair in repairs])
     return Checkpoint(network, replace(pruned.meta, digest=weights_digest(network, pruned.meta)))
 

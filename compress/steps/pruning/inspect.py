@@ -15,6 +15,7 @@ from compress.prune.plan import PruningPlan
 from compress.prune.statistics import FilterStatistics, activation_statistics, filter_statistics
 from compress.report.plots import activation_distributions, filter_histograms, layer_summary
 from compress.report.schematic import unet_schematic
+from compress.rundir import InspectFiles
 from compress.steps.pruning.ranking import rank
 from compress.steps.workspace import Workspace
 
@@ -36,7 +37,7 @@ class Inspection:
 
 def inspect_network(ws: Workspace, checkpoint: Checkpoint, *, ratios: Ratios, name: str) -> Inspection:
     """Measure a network and write statistics.json, masks.json and pictures under inspect/<name>."""
-    folder = ws.run.inspect / name
+    files = InspectFiles(ws.run.inspect / name)
     network, phantom = checkpoint.network, checkpoint.meta.phantom
     plan = rank(ws, checkpoint, ws.config.pruning.but(ratios=ratios))
     filters, costs = filter_statistics(network), layer_costs(network, size=ws.config.data.size)
@@ -44,19 +45,19 @@ def inspect_network(ws: Workspace, checkpoint: Checkpoint, *, ratios: Ratios, na
     activations = activation_statistics(network, np.concatenate([volume.images for volume in volumes]))
     kept = {group: np.isin(np.arange(g.width), g.kept) for group, g in plan.groups.items()}
     filter_histograms(
-        folder / "filters.png",
+        files.filters,
         {f.layer: f.norms for f in filters},
         kept=kept,
         title=f"{name}: L1 norm of every filter, kept and removed by the ratios",
         phantom=phantom,
     )
-    activation_distributions(folder / "activations.png", activations, title=f"{name}: activations", phantom=phantom)
+    activation_distributions(files.activations, activations, title=f"{name}: activations", phantom=phantom)
     rows = [{"name": c.name, "width": c.width, "parameters": c.parameters, "macs": c.macs} for c in costs]
-    layer_summary(folder / "layers.png", rows, title=f"{name}: cost per layer", phantom=phantom)
-    unet_schematic(folder / "unet.png", checkpoint.meta.arguments["widths"], None, title=name)
-    result = Inspection(folder, filters, costs, plan, count_parameters(network), sum(c.macs for c in costs))
-    write_json(folder / "masks.json", plan.masks())
-    write_json(folder / "statistics.json", _document(ws, checkpoint, result, activations))
+    layer_summary(files.layers, rows, title=f"{name}: cost per layer", phantom=phantom)
+    unet_schematic(files.schematic, checkpoint.meta.arguments["widths"], None, title=name)
+    result = Inspection(files.root, filters, costs, plan, count_parameters(network), sum(c.macs for c in costs))
+    write_json(files.masks, plan.masks())
+    write_json(files.statistics, _document(ws, checkpoint, result, activations))
     return result
 
 

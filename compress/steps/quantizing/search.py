@@ -36,6 +36,9 @@ class Found:
 class Search:
     """One search over one float file; files go to `folder`."""
 
+    calibrate = staticmethod(calibrate)
+    quantize = staticmethod(quantize_int8)
+
     def __init__(
         self,
         model: Path,
@@ -45,8 +48,6 @@ class Search:
         score: Score,
         progress: Progress,
         threads: int | None = None,
-        calibrate: Callable[..., Calibration] = calibrate,
-        quantize: Callable[..., Path] = quantize_int8,
     ) -> None:
         """images: (N, 1, H, W) float32 of training slices; `score` gives the mean Dice of a file."""
         self.model = fill_shapes(model, folder / "shapes.onnx")
@@ -56,8 +57,6 @@ class Search:
         self.score = score
         self.progress = progress
         self.threads = threads
-        self.calibrate = calibrate
-        self.quantize = quantize
         self.trials: list[Trial] = []
 
     def run(self, methods: Sequence[str], *, least_dice: float) -> Found:

@@ -40,6 +40,7 @@ def build_recipe(ws: Workspace, *, epochs: int, seed: int | None = None, recover
         distill=recovery.distill,
         temperature=recovery.temperature,
         teacher=recovery.teacher.meta.digest if recovery.teacher else "",
+        average=parameters.average,
     )
 
 
@@ -95,6 +96,7 @@ def train_stage(ws: Workspace, training: Training) -> Checkpoint:
     if not continued and (stage.final.is_file() or not resumed):
         _clear(stage)
     trainer = _train(ws, training, recipe, continued)
+    trainer.network.load_state_dict(trainer.result())
     saved = save(stage.final, trainer.network, replace(training.start.meta, epoch=recipe.seen + trainer.epoch))
     records = read_metrics(stage.metrics)
     seconds = training.spent.seconds + sum(r.get("seconds", 0.0) for r in records)

@@ -193,9 +193,9 @@ def test_the_search_keeps_the_fewest_layers_in_float_worst_first(layers, enough,
         tmp_path_factory.getbasetemp(),
         score=lambda path, name: 0.9 if len(kept[path]) >= enough else 0.5,
         progress=SILENT,
-        calibrate=lambda *_, method, **__: SimpleNamespace(method=method),
-        quantize=written,
     )
+    search.calibrate = lambda *_, method, **__: SimpleNamespace(method=method)
+    search.quantize = written
     search.rank = lambda calibration: {f"layer{i}": float(i) for i in range(layers)}
     if enough >= layers:  # a file without any INT8 layer is none
         with pytest.raises(GateError, match="No choice of INT8 layers"):
