@@ -2,7 +2,8 @@
 
 A layer has its own time, and the time of the nodes after it that have no weights (reorders, pools,
 concatenations). The features follow the kernels: channels are padded to vector blocks, and a
-convolution computes four output blocks at once, of which a last lone block wastes a part.
+convolution computes four output blocks at once, of which a last lone block wastes a part. The fastest of all rounds
+is fitted: on a busy machine the median tells of the machine.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import numpy as np
 from scipy.optimize import nnls
 
 from compress.bench.node_profile import NodeProfile, match_layers
-from compress.bench.stats import median
 from compress.models.layers import Kind, Layer
 
 FEATURES = ("constant", "work", "lone", "padded", "few", "inputs", "outputs", "ragged_outputs", "ragged_inputs")
@@ -71,7 +71,7 @@ class Measured:
     following: np.ndarray
     """Per layer the one whose node runs next, -1 for the last. (layers,)"""
     wall: np.ndarray
-    """Seconds per run, (samples,)."""
+    """Seconds of the fastest run, (samples,)."""
 
     @classmethod
     def gather(cls, layers: Sequence[Sequence[Layer]], profiles: Sequence[NodeProfile], *, block: int) -> Measured:
@@ -87,7 +87,7 @@ class Measured:
             own=np.array([own for own, _, _ in split]),
             after=np.array([after for _, after, _ in split]),
             following=split[0][2],
-            wall=np.array([median(profile.wall) for profile in profiles]),
+            wall=np.array([min(profile.wall) for profile in profiles]),
         )
 
     def fit(self, rows: np.ndarray) -> tuple[np.ndarray, float]:
@@ -123,9 +123,9 @@ def _split(layers: Sequence[Layer], profile: NodeProfile) -> tuple[np.ndarray, n
     last = first = owner[min(owner)]
     for index, node in enumerate(profile.nodes):
         if index not in owner:
-            after[last] += node.median
+            after[last] += node.fastest
             continue
-        own[owner[index]] = node.median
+        own[owner[index]] = node.fastest
         if owner[index] != first:
             following[last] = owner[index]
         last = owner[index]

@@ -27,7 +27,7 @@ from compress.steps.workspace import Workspace
 
 _ROUNDS = 40
 TRUSTED = 0.15
-"""Leave-one-out error of a latency model above which its user is warned."""
+"""Leave-one-out error of a latency model above which its user is warned and it is not kept."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,10 @@ def latency_model(ws: Workspace, dense: Checkpoint, base: PruningPlan, *, provid
     if model.largest_error > TRUSTED:
         ws.progress.warn(
             f"A sample network took {model.largest_error:.0%} more or less than the others predict: a busy machine? "
-            f"Delete {result.path} and plan again when it is idle."
+            f"What was measured is used once and not kept: plan again when the machine is idle."
         )
-    result.store({"model": model.to_json()})
+    else:
+        result.store({"model": model.to_json()})
     return model
 
 
