@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from compress.config import Config
 from compress.config.read import load_whole, save_config
@@ -17,12 +19,15 @@ from compress.data.phantom import is_phantom, is_phantom_image, write_phantom
 from compress.data.preprocess import Prepared, Preprocessing
 from compress.data.split import Split, find_duplicates, split_patients
 from compress.data.volume import ACDC_LABELS, Case
-from compress.errors import ConfigError
+from compress.errors import CheckpointError, ConfigError
 from compress.files import digest_file, digest_json, write_json
 from compress.progress import SILENT, Progress
 from compress.rundir import RunDir, cache_dir, phantom_dir
 from compress.steps.environment import describe_environment
 from compress.steps.reuse import Result, intact
+
+if TYPE_CHECKING:
+    from compress.models.checkpoint import Meta
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,15 @@ class Workspace:
         """The training cohort's cases of these patients."""
         wanted = set(patients)
         return [s for s in self.training.cases if s.patient in wanted]
+
+    def check_labels(self, meta: Meta) -> None:
+        """Raise `CheckpointError` for a network of other labels than the data's."""
+        if meta.labels != self.labels:
+            raise CheckpointError(f"The network was trained on labels {meta.labels}, the data has {self.labels}.")
+
+    def training_images(self) -> np.ndarray:
+        """(N, H, W) float32: every slice of the training patients on the network's grid, not augmented."""
+        return np.concatenate([volume.images for volume in self.prepared(self.cases_of(self.split.train))])
 
     def prepared(self, cases: Sequence[Case]) -> list[Prepared]:
         """The cases on the network's grid, through the cache."""

@@ -18,7 +18,7 @@ from compress.data.cache import prepare
 from compress.data.layouts import read_volume
 from compress.data.preprocess import Prepared, Preprocessing, inverse
 from compress.data.volume import Volume
-from compress.errors import CheckpointError, ProviderError
+from compress.errors import ProviderError
 from compress.export.mask_parity import MaskParity, VolumeParity, compare_masks, join_volumes
 from compress.export.parity import LogitDifference, ParityReport, compare_logits, join_logits, reference_run
 from compress.models.checkpoint import Checkpoint
@@ -125,8 +125,7 @@ def measure_parity(ws: Workspace, checkpoint: Checkpoint, onnx_path: Path, *, na
     Raises `CheckpointError` when the network's labels are not the data's, `ModelFileError` when the CPU cannot
     open the file, and `InputError` for logits of another shape or that are not finite.
     """
-    if checkpoint.meta.labels != ws.labels:
-        raise CheckpointError(f"The network was trained on labels {checkpoint.meta.labels}, the data has {ws.labels}.")
+    ws.check_labels(checkpoint.meta)
     return measure(
         checkpoint.network,
         onnx_path,

@@ -46,17 +46,13 @@ def realise(ws: Workspace, stage: Stage, cut: Cut, wanted: Pruning, *, title: st
 def recalibrated(ws: Workspace, checkpoint: Checkpoint) -> Checkpoint:
     """A copy whose BatchNorm statistics were measured again on training slices."""
     network = copied(checkpoint.network)
-    recalibrate(network, _training_images(ws), batch_size=ws.config.train.batch_size, seed=ws.config.experiment.seed)
+    recalibrate(network, ws.training_images(), batch_size=ws.config.train.batch_size, seed=ws.config.experiment.seed)
     return Checkpoint(network, replace(checkpoint.meta, digest=weights_digest(network, checkpoint.meta)))
-
-
-def _training_images(ws: Workspace) -> np.ndarray:
-    return np.concatenate([p.images for p in ws.prepared(ws.cases_of(ws.split.train))])
 
 
 def _compensated(ws: Workspace, stage: Stage, cut: Cut, pruned: Checkpoint, title: str) -> Checkpoint:
     """A copy whose convolutions were fitted to the outputs that they had before the cut."""
-    images, seed = _training_images(ws), ws.config.experiment.seed
+    images, seed = ws.training_images(), ws.config.experiment.seed
     chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:_COMPENSATION_SLICES])
     ws.progress.note(f"Compensating {title}: fitting convolutions on {len(chosen)} training slices.")
     network = copied(pruned.network)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from compress.data.preprocess import Preprocessing
-from compress.errors import CheckpointError
 from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate
 from compress.evaluate.surface import hd95
 from compress.files import digest_json, read_json, write_text
@@ -27,8 +26,7 @@ def evaluate_checkpoint(
 
     Returns the stored report when weights, data and settings are the same as last time.
     """
-    if checkpoint.meta.labels != ws.labels:
-        raise CheckpointError(f"The network was trained on labels {checkpoint.meta.labels}, the data has {ws.labels}.")
+    ws.check_labels(checkpoint.meta)
     cohort = cohort or ws.validation
     result = scores_result(ws, checkpoint.meta, folder, cohort)
     if (kept := result.stored(EvaluationReport.from_json)) is not None:
