@@ -50,6 +50,7 @@ def test_a_network_against_itself_is_accepted() -> None:
     ]
     assert (found.patients, found.volumes) == (20, 40)
     assert "Accepted: small is no worse than dense" in found.sentence
+    assert "none of these 20 patients" in found.caveat and "14% of patients like them (95% confidence)" in found.caveat
 
 
 def test_one_patient_whose_ventricle_is_twice_too_large_is_refused() -> None:

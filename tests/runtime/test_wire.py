@@ -122,3 +122,12 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
         read_outline(memoryview(content))
     except WireError as fault:
         assert str(fault)
+
+
+def test_unknown_fields_of_every_wire_type_are_passed_over(tiny_model: onnx.ModelProto) -> None:
+    content = tiny_model.SerializeToString()
+    unknown = b"\xf8\x3f\x07" + b"\xf9\x3f" + bytes(8) + b"\xfa\x3f\x02ab" + b"\xfd\x3f" + bytes(4)
+    assert read_outline(memoryview(unknown + content)).operators == read_outline(memoryview(content)).operators
+    for group in (b"\xfb\x3f", b"\xfc\x3f"):
+        with pytest.raises(WireError, match="wire type [34]"):
+            read_outline(memoryview(group + content))
