@@ -129,5 +129,5 @@ def test_unknown_fields_of_every_wire_type_are_passed_over(tiny_model: onnx.Mode
     unknown = b"\xf8\x3f\x07" + b"\xf9\x3f" + bytes(8) + b"\xfa\x3f\x02ab" + b"\xfd\x3f" + bytes(4)
     assert read_outline(memoryview(unknown + content)).operators == read_outline(memoryview(content)).operators
     for group in (b"\xfb\x3f", b"\xfc\x3f"):
-        with pytest.raises(WireError, match="wire type [34]"):
+        with pytest.raises(WireError, match=r"wire type [34]"):
             read_outline(memoryview(group + content))
