@@ -1,6 +1,6 @@
 """CPU seconds and memory of tracing, rebuilding and compensating a wide U-Net. No data: noise costs the same.
 
-    python benchmarks/compensate_cost.py --features 64 128 256 512 512
+python benchmarks/compensate_cost.py --features 64 128 256 512 512
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ def time_steps(asked: argparse.Namespace) -> list[float]:
     from compress.models.build import build
     from compress.models.unet import dense_widths
     from compress.progress import Task
-    from compress.train.trainer import Recipe, Trainer
+    from compress.train.recipe import Recipe
+    from compress.train.trainer import Trainer
 
     torch.set_num_threads(asked.threads)
     torch.manual_seed(0)

@@ -12,7 +12,8 @@ from training_kit import RECIPE, network, trainer, training_data
 
 from compress.train.average import Average
 from compress.train.loop import fit
-from compress.train.trainer import Cycle, Trainer
+from compress.train.recipe import Cycle
+from compress.train.trainer import Trainer
 
 AVERAGED = replace(RECIPE, average=0.9)
 

@@ -10,7 +10,8 @@ from training_kit import RECIPE, network, trainer, training_data
 
 from compress.data.dataset import epoch_loader
 from compress.train.loop import fit
-from compress.train.trainer import Cycle, Trainer
+from compress.train.recipe import Cycle
+from compress.train.trainer import Trainer
 
 TWO = replace(RECIPE, epochs=2, cycles=(Cycle(2, 0.004), Cycle(1, 0.002)))
 

@@ -17,7 +17,8 @@ from compress.progress import Task
 from compress.train.distill import frozen_copy, soft_loss
 from compress.train.loop import fit
 from compress.train.losses import build_loss
-from compress.train.trainer import Recipe, Trainer
+from compress.train.recipe import Recipe
+from compress.train.trainer import Trainer
 
 
 def assert_same_bits(mine: nn.Module, other: nn.Module) -> None:

@@ -17,7 +17,8 @@ from compress.models.unet import UNet, dense_widths
 from compress.progress import Progress, Task
 from compress.train.loop import Record, fit
 from compress.train.losses import LOSSES, build_loss
-from compress.train.trainer import Recipe, Trainer
+from compress.train.recipe import Recipe
+from compress.train.trainer import Trainer
 from compress.train.validate import grid_dice, predict_slices
 
 

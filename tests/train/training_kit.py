@@ -12,7 +12,8 @@ from compress.data.preprocess import Geometry, Prepared
 from compress.data.volume import ACDC_LABELS
 from compress.models.unet import UNet, dense_widths, initialise
 from compress.train.loop import TrainingData
-from compress.train.trainer import Recipe, Trainer
+from compress.train.recipe import Recipe
+from compress.train.trainer import Trainer
 
 SIZE = (16, 16)
 RECIPE = Recipe(

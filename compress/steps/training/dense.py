@@ -14,7 +14,7 @@ from compress.steps.scoring.checkpoint import evaluate_checkpoint
 from compress.steps.training.network import train_stage
 from compress.steps.training.request import Policy, Training
 from compress.steps.workspace import Workspace
-from compress.train.trainer import Cycle
+from compress.train.recipe import Cycle
 
 HEAD = "head."
 """The parameters whose number is that of the labels."""

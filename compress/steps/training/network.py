@@ -19,7 +19,8 @@ from compress.steps.workspace import Workspace
 from compress.train.callbacks import Checkpoints, MetricsFile, build_logger, read_metrics
 from compress.train.device import make_deterministic, resolve_device, use_bf16
 from compress.train.loop import TrainingData, fit
-from compress.train.trainer import Recipe, Trainer
+from compress.train.recipe import Recipe
+from compress.train.trainer import Trainer
 
 
 def build_recipe(ws: Workspace, *, epochs: int, seed: int | None = None, recovery: Recovery = AS_DENSE) -> Recipe:

@@ -8,7 +8,7 @@ from typing import Literal
 from compress.config import Schedule
 from compress.models.checkpoint import Checkpoint
 from compress.rundir import Stage
-from compress.train.trainer import Cycle
+from compress.train.recipe import Cycle
 
 
 @dataclass(frozen=True)
