@@ -8,11 +8,8 @@ from dataclasses import dataclass
 
 import onnxruntime as ort
 
-from compress.runtime.machine import available_cores, cpu_flags, cpu_model
+from compress.runtime.machine import available_cores, cpu_model, fast_features
 from compress.runtime.session import Session
-
-FAST_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimddp", "i8mm")
-"""Instructions that decide how fast float32, bfloat16 and INT8 are, as Linux names them; the last two are ARM's."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Environment:
     omp_num_threads: str | None = None
     """The variable OMP_NUM_THREADS; None where it is not set. ONNX Runtime's wheels do not read it, torch does."""
     cpu_features: tuple[str, ...] | None = None
-    """Those of `FAST_FEATURES` that the processor has; None where it does not tell."""
+    """Those of `compress.runtime.machine.FAST_FEATURES` that the processor has; None where it does not tell."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,6 @@ def settings_of(session: Session) -> Settings:
 
 def current_environment() -> Environment:
     """This machine, without host name or paths."""
-    flags = cpu_flags()
     return Environment(
         cpu=cpu_model(),
         cores=available_cores(),
@@ -69,5 +65,5 @@ def current_environment() -> Environment:
         python=platform.python_version(),
         onnxruntime=ort.__version__,
         omp_num_threads=os.environ.get("OMP_NUM_THREADS"),
-        cpu_features=None if flags is None else tuple(name for name in FAST_FEATURES if name in flags),
+        cpu_features=fast_features(),
     )

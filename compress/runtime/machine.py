@@ -8,6 +8,8 @@ import platform
 from pathlib import Path
 
 _ROOT = Path("/")
+FAST_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimddp", "i8mm")
+"""Instructions that decide how fast float32, bfloat16 and INT8 are, as Linux names them; the last two are ARM's."""
 
 
 def available_cores(root: Path = _ROOT) -> int:
@@ -31,6 +33,12 @@ def cpu_flags(root: Path = _ROOT) -> frozenset[str] | None:
     """Instruction set flags of the first processor as Linux names them (avx2, avx512f), None elsewhere."""
     text = _cpuinfo("flags", root) or _cpuinfo("Features", root)
     return frozenset(text.split()) if text else None
+
+
+def fast_features() -> tuple[str, ...] | None:
+    """Those of `FAST_FEATURES` that the processor has; None where it does not tell."""
+    flags = cpu_flags()
+    return None if flags is None else tuple(name for name in FAST_FEATURES if name in flags)
 
 
 def _cpuinfo(key: str, root: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from compress import __version__
-from compress.runtime.machine import available_cores, cpu_flags, cpu_model
+from compress.runtime.machine import available_cores, cpu_model, fast_features
 
 _PACKAGES = ("torch", "numpy", "scipy", "monai", "nibabel", "onnx", "onnxruntime", "onnxruntime-gpu")
 
@@ -23,7 +23,7 @@ def describe_environment() -> dict[str, Any]:
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "cpu": cpu_model(),
         "cpu_cores": available_cores(),
-        "cpu_features": sorted((cpu_flags() or set()) & {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"}),
+        "cpu_features": fast_features(),
         "torch_threads": torch.get_num_threads(),
         "cuda_devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
     }

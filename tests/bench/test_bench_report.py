@@ -19,6 +19,7 @@ from compress.bench.stats import median
 from compress.bench.table import markdown, table
 from compress.errors import InputError
 from compress.files import digest_file
+from compress.runtime import machine
 from compress.runtime.session import open_session
 
 MEMORY = MemoryReport(peak_bytes=100 * 2**20, imports_bytes=40 * 2**20, gpu_bytes=None)
@@ -102,11 +103,11 @@ def test_settings_and_machine_are_recorded(report: BenchReport, monkeypatch: pyt
     assert (settings.inter_threads, settings.spinning, settings.tf32_set) == (1, "on", None)
     assert settings.onnxruntime == ort.__version__ and "git-commit-id" in settings.build
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    monkeypatch.setattr(environment, "cpu_flags", lambda: frozenset({"avx2", "avx512f", "amx_int8", "fpu"}))
+    monkeypatch.setattr(machine, "cpu_flags", lambda: frozenset({"avx2", "avx512f", "amx_int8", "fpu"}))
     found = environment.current_environment()
     assert (found.omp_num_threads, found.cpu_features) == ("3", ("avx2", "avx512f", "amx_int8"))
     monkeypatch.delenv("OMP_NUM_THREADS")
-    monkeypatch.setattr(environment, "cpu_flags", lambda: None)
+    monkeypatch.setattr(machine, "cpu_flags", lambda: None)
     assert environment.current_environment().omp_num_threads is None
     assert environment.current_environment().cpu_features is None
 
