@@ -118,7 +118,7 @@ def read_json(source: Path) -> Any:
     `MAX_DOCUMENT`.
     """
     path = Path(source)
-    if path.exists():
+    if os.path.lexists(path):
         check_regular(path, most=MAX_DOCUMENT)
     try:
         return parse_json(path.read_text(encoding="utf-8"))

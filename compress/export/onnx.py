@@ -10,7 +10,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +26,19 @@ _PRODUCER = "cardiocompress"
 _OPSET = 20
 
 
-def export_onnx(
-    network: nn.Module,
-    path: Path,
-    *,
-    divisor: int,
-    channels: int = 1,
-    metadata: Mapping[str, str] | None = None,
-) -> Path:
+def export_onnx(network: nn.Module, path: Path, *, divisor: int, channels: int = 1) -> Path:
     """Write `network` as ONNX: "image" (N, channels, H, W) float32 -> "logits" (N, classes, H, W) float32.
 
     N is free; H and W are any multiples of `divisor`, which is stored under the metadata key
-    "divisor" because ONNX itself cannot hold the rule. `metadata` is stored beside it. The network
-    is exported from a copy in evaluation mode and left untouched. Raises `ConfigError` for a bad
-    divisor or metadata and `InputError` when the network cannot be exported.
+    "divisor" because ONNX itself cannot hold the rule. The network is exported from a copy in
+    evaluation mode and left untouched. Raises `ConfigError` for a bad divisor and `InputError` when
+    the network cannot be exported.
     """
-    stored = _merge(metadata or {}, divisor)
+    if divisor < 1:
+        raise ConfigError(f"divisor is {divisor}; a positive whole number is needed.")
     model = _translate(frozen_copy(network), divisor, channels)
     _clean(model)
-    onnx.helper.set_model_props(model, stored)
+    onnx.helper.set_model_props(model, {"divisor": str(divisor)})
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as fault:
@@ -59,18 +53,6 @@ def frozen_copy(network: nn.Module) -> nn.Module:
     twin = copied(network).to(device="cpu", dtype=torch.float32)
     twin.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] (torch's overloads lack it)
     return twin.eval().requires_grad_(False)
-
-
-def _merge(metadata: Mapping[str, str], divisor: int) -> dict[str, str]:
-    """Metadata with the divisor, sorted by key."""
-    if divisor < 1:
-        raise ConfigError(f"divisor is {divisor}; a positive whole number is needed.")
-    if metadata.get("divisor", str(divisor)) != str(divisor):
-        raise ConfigError(f"Metadata says divisor {metadata['divisor']}, not {divisor}.", cure="Leave it out.")
-    wrong = sorted(key for key, value in metadata.items() if not isinstance(value, str))
-    if wrong:
-        raise ConfigError(f"ONNX metadata values are text; not so: {', '.join(wrong)}.", cure="Use json.dumps.")
-    return dict(sorted({**metadata, "divisor": str(divisor)}.items()))
 
 
 def _translate(network: nn.Module, divisor: int, channels: int) -> onnx.ModelProto:

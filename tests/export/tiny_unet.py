@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-METADATA = {"zeta": "last", "labels": '{"RV": 1}'}
-
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
