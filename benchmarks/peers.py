@@ -31,7 +31,8 @@ from typing import Any
 import numpy as np
 
 from compress.bench.latency import LatencySamples, measure_latency
-from compress.bench.stats import Interval, median
+from compress.bench.stats import median
+from compress.evaluate.interval import Interval
 from compress.runtime.machine import available_cores, cpu_model
 
 HERE = Path(__file__).resolve().parent

@@ -26,8 +26,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from compress.bench.stats import Interval, median, paired_ratio
+from compress.bench.stats import median, paired_ratio
 from compress.data.phantom_marker import is_phantom, is_phantom_image
+from compress.evaluate.interval import Interval
 from compress.runtime.machine import available_cores, cpu_model
 
 HERE = Path(__file__).resolve().parent

@@ -11,7 +11,8 @@ import numpy as np
 
 from compress.bundle.ship import ShipRequest
 from compress.data.volume import ACDC_LABELS, PHASES, Case, Volume
-from compress.evaluate.quantized import FileFacts, QuantizeRecord, Ratio
+from compress.evaluate.interval import Interval
+from compress.evaluate.quantized import FileFacts, QuantizeRecord
 from compress.evaluate.summary import EvaluationReport, evaluate, score_volume
 from compress.evaluate.verdict import SCHEMA, Endpoint, LimitCheck, Named, Verdict
 from compress.evaluate.verdict_table import markdown
@@ -69,8 +70,8 @@ def quantize_record(sha256: str, *, phantom: bool = False) -> QuantizeRecord:
         dice_before={"mean": 0.9112},
         dice_after={"mean": 0.9101},
         volumes=4,
-        speedup=Ratio(2.31, 2.25, 2.36),
-        control=Ratio(1.0, 0.99, 1.01),
+        speedup=Interval(2.31, 2.25, 2.36),
+        control=Interval(1.0, 0.99, 1.01),
         latency_s={},
         warnings=(),
         environment={},

@@ -16,8 +16,9 @@ from typing import Protocol
 
 import numpy as np
 
-from compress.bench.stats import MIN_SAMPLES_P90, Interval, paired_ratio, spread
+from compress.bench.stats import MIN_SAMPLES_P90, paired_ratio, spread
 from compress.errors import ConfigError
+from compress.evaluate.interval import Interval
 from compress.runtime.session import open_session
 
 MAX_CONTROL_SHIFT = 0.05

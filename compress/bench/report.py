@@ -11,8 +11,9 @@ from compress.bench.environment import Environment, Settings, current_environmen
 from compress.bench.latency import SEED, LatencySamples
 from compress.bench.memory import MemoryReport
 from compress.bench.model_facts import ModelFacts
-from compress.bench.stats import Interval, median, p90, throughput
+from compress.bench.stats import median, p90, throughput
 from compress.errors import InputError
+from compress.evaluate.interval import Interval
 from compress.runtime.placement import PlacedNode
 from compress.runtime.session import Session
 

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+
+from compress.evaluate.interval import Interval
 
 MIN_SAMPLES_P90 = 64
 """Fewer samples say too little about a 90th percentile (MLPerf's early-stopping rule)."""
 
 _RESAMPLES = 2000
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its 95% bootstrap interval."""
-
-    median: float
-    low: float
-    high: float
 
 
 def median(samples: Sequence[float]) -> float:

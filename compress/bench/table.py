@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from compress.bench.report import BenchReport, ModelBench
-from compress.bench.stats import Interval
+from compress.evaluate.interval import Interval
 from compress.runtime.placement import count_nodes
 from compress.text import MISSING, Markdown, dash, interval, markdown_table, mib, phantom_mark, plain, si
 

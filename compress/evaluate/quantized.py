@@ -10,6 +10,7 @@ from pydantic import AfterValidator
 
 from compress import records
 from compress.errors import InputError
+from compress.evaluate.interval import Interval
 from compress.files import read_json
 
 SCHEMA = 1
@@ -33,15 +34,6 @@ class FileFacts:
     name: str
     sha256: str
     bytes: int
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """Times as fast, with its 95% interval."""
-
-    median: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -76,8 +68,9 @@ class QuantizeRecord:
     """Of the float file."""
     dice_after: Dice
     volumes: int
-    speedup: Ratio
-    control: Ratio
+    speedup: Interval
+    """Times as fast as the float file."""
+    control: Interval
     """The float file against itself (A/A)."""
     latency_s: dict[str, list[float]]
     warnings: tuple[str, ...]

@@ -40,7 +40,6 @@ class Trainer:
         self.recipe = recipe
         self.device = device
         self.steps_per_epoch = steps_per_epoch
-        self.epoch = 0
         self.network = network.to(device=device, memory_format=torch.channels_last)  # pyright: ignore
         self.teacher = _teacher(recipe, teacher, device)
         self.loss = build_loss(recipe.loss)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.bench.stats import MIN_SAMPLES_P90, Interval, median, p90, paired_ratio, spread, throughput
+from compress.bench.stats import MIN_SAMPLES_P90, median, p90, paired_ratio, spread, throughput
+from compress.evaluate.interval import Interval
 
 times = st.lists(st.floats(1e-4, 10), min_size=1, max_size=30)
 

@@ -11,8 +11,9 @@ import onnxruntime
 
 from compress.bench.latency import time_files
 from compress.bench.layer_costs import LatencyModel, measure_latency_model, sample_widths
-from compress.bench.stats import Interval, median
+from compress.bench.stats import median
 from compress.errors import ConfigError
+from compress.evaluate.interval import Interval
 from compress.export.metadata import divisor_of
 from compress.export.onnx import export_onnx
 from compress.models.checkpoint import Checkpoint

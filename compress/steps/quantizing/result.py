@@ -7,8 +7,8 @@ from pathlib import Path
 
 from compress.bench.latency import LatencySamples
 from compress.bench.report import current_environment
-from compress.bench.stats import Interval
-from compress.evaluate.quantized import SCHEMA, FileFacts, QuantizeRecord, Ratio
+from compress.evaluate.interval import Interval
+from compress.evaluate.quantized import SCHEMA, FileFacts, QuantizeRecord
 from compress.evaluate.summary import EvaluationReport
 from compress.files import digest_file
 from compress.runtime.modelfile import ModelFile
@@ -72,15 +72,11 @@ class Quantized:
             dice_before=self.before.dice,
             dice_after=self.after.dice,
             volumes=len(self.after.volumes),
-            speedup=_ratio(self.speedup),
-            control=_ratio(self.latency.control_ratio),
+            speedup=self.speedup,
+            control=self.latency.control_ratio,
             latency_s={name: list(times) for name, times in self.latency.samples.items()},
             warnings=self.latency.warnings,
             environment=vars(current_environment()),
             trials=self.search.trials if self.search else (),
             layer_errors=self.search.errors if self.search else {},
         )
-
-
-def _ratio(found: Interval) -> Ratio:
-    return Ratio(found.median, found.low, found.high)

@@ -23,7 +23,7 @@ from compress.train.validate import predict_slices
 
 
 @dataclass(frozen=True)
-class Scored:
+class Prediction:
     """One case: what it holds, what was predicted, and how well."""
 
     volume: Volume
@@ -51,7 +51,7 @@ def predictions(
     *,
     name: str,
     surface: SurfaceDistance | None = None,
-) -> Iterator[Scored]:
+) -> Iterator[Prediction]:
     """Predict and score case after case; `surface` adds HD95.
 
     With `evaluation.num_slices_per_volume` only that many evenly spread slices are predicted and
@@ -62,7 +62,7 @@ def predictions(
             volume, prepared = _thinned(ws, read_volume(case), prepare(case, rules, cache=cache_dir(ws.config)))
             mask = predict_mask(run, prepared, batch_size=ws.config.evaluation.batch_size)
             score = score_volume(mask, volume, labels=ws.labels, surface=surface)
-            yield Scored(volume, mask, score)
+            yield Prediction(volume, mask, score)
             task.advance(info=f"{case.name} {score.mean_dice:.3f}")
 
 

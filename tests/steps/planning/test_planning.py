@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 from workspace_kit import tiny_workspace
 
-from compress.bench.stats import Interval
 from compress.config.read import load_ratios
 from compress.errors import ConfigError, PlanError, ProviderError
+from compress.evaluate.interval import Interval
 from compress.models.cost import count_macs, count_parameters
 from compress.prune.plan import load_plan
 from compress.prune.rebuild import rebuild_checkpoint
