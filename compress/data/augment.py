@@ -16,24 +16,29 @@ STRENGTHS: dict[str, float] = {"none": 0.0, "light": 0.5, "strong": 1.0}
 
 
 def build_augmentation(strength: float) -> mt.Compose | None:
-    """A dictionary transform over {"image", "mask"} arrays (1, H, W), or None for strength 0."""
+    """A dictionary transform over arrays (C, H, W), or None for strength 0.
+
+    "image", "mask" and, where a teacher has answered, "answers" keep lying on each other; the image alone changes in
+    brightness, sharpness and noise.
+    """
     if strength <= 0:
         return None
-    s, both = strength, ["image", "mask"]
+    s, all_three = strength, ["image", "mask", "answers"]
     return mt.Compose(
         [
             mt.RandAffined(
-                both,
+                all_three,
                 prob=0.9,
                 rotate_range=math.pi * s,  # at full strength any angle: converters store one study in different orders
                 scale_range=((-0.25 * s, 0.3 * s),) * 2,
                 translate_range=12 * s,
                 shear_range=0.15 * s,
-                mode=("bilinear", "nearest"),
+                mode=("bilinear", "nearest", "bilinear"),
                 padding_mode="border",
+                allow_missing_keys=True,
             ),
-            mt.RandFlipd(both, prob=0.5 * s, spatial_axis=0),
-            mt.RandFlipd(both, prob=0.5 * s, spatial_axis=1),
+            mt.RandFlipd(all_three, prob=0.5 * s, spatial_axis=0, allow_missing_keys=True),
+            mt.RandFlipd(all_three, prob=0.5 * s, spatial_axis=1, allow_missing_keys=True),
             mt.RandAdjustContrastd("image", prob=0.4 * s, gamma=(0.6, 1.6)),
             mt.RandScaleIntensityd("image", prob=0.4 * s, factors=0.3 * s),
             mt.RandShiftIntensityd("image", prob=0.4 * s, offsets=0.3 * s),
@@ -44,12 +49,20 @@ def build_augmentation(strength: float) -> mt.Compose | None:
     )
 
 
-def augment(transform: mt.Compose, image: np.ndarray, mask: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Augment one slice: image (H, W) float32 and mask (H, W) uint8, with randomness from `seed`."""
+def augment(
+    transform: mt.Compose, image: np.ndarray, mask: np.ndarray, answers: np.ndarray | None = None, *, seed: int
+) -> tuple[np.ndarray, ...]:
+    """Augment one slice with randomness from `seed`: what was given, in the same order.
+
+    image (H, W) float32; mask (H, W) uint8; answers (C, H, W) float16, a probability for each label.
+    """
     transform.set_random_state(seed=seed)
     state = torch.get_rng_state()
     torch.manual_seed(seed)
     sample = {"image": torch.from_numpy(image)[None], "mask": torch.from_numpy(mask.astype(np.float32))[None]}
-    result = transform(sample)
+    if answers is not None:
+        sample["answers"] = torch.from_numpy(answers.astype(np.float32))
+    result = {name: np.asarray(value) for name, value in transform(sample).items()}  # pyright: ignore
     torch.set_rng_state(state)
-    return np.asarray(result["image"][0], np.float32), np.asarray(result["mask"][0]).astype(np.uint8)  # pyright: ignore
+    warped = (np.asarray(result["image"][0], np.float32), result["mask"][0].astype(np.uint8))
+    return warped if answers is None else (*warped, result["answers"].astype(np.float16))

@@ -22,6 +22,8 @@ class Batch:
     """(N, 1, H, W) float32."""
     labels: torch.Tensor
     """(N, H, W) int64."""
+    answers: torch.Tensor | None = None
+    """(N, C, H, W) float32: a teacher's probabilities."""
 
 
 class SliceDataset(Dataset):
@@ -35,6 +37,8 @@ class SliceDataset(Dataset):
         chosen = [spread(len(v.images), per_volume) for v in volumes]
         self.images = np.concatenate([v.images[i] for v, i in zip(volumes, chosen, strict=True)])
         self.masks = np.concatenate([v.mask[i] for v, i in zip(volumes, chosen, strict=True) if v.mask is not None])
+        self.answers: np.ndarray | None = None
+        """(N, C, H, W) float16: a teacher's probabilities for each slice as it is stored; None without a teacher."""
         self.transform = build_augmentation(strength)
         self.seed = seed
         self.epoch = 0
@@ -46,11 +50,12 @@ class SliceDataset(Dataset):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        image, mask = self.images[index], self.masks[index]
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        stored = (self.images, self.masks) if self.answers is None else (self.images, self.masks, self.answers)
+        sample = tuple(each[index] for each in stored)
         if self.transform is None:
-            return image, mask
-        return augment(self.transform, image, mask, seed=sample_seed(self.seed, self.epoch, index))
+            return sample
+        return augment(self.transform, *sample, seed=sample_seed(self.seed, self.epoch, index))
 
 
 def spread(slices: int, wanted: int | None) -> np.ndarray:
@@ -83,8 +88,7 @@ def epoch_loader(dataset: SliceDataset, *, batch_size: int, epoch: int, workers:
     )
 
 
-def collate(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> Batch:
-    """Stack samples (image (H, W), mask (H, W)) into a `Batch`."""
-    images = torch.from_numpy(np.stack([image for image, _ in samples]))[:, None]
-    labels = torch.from_numpy(np.stack([mask for _, mask in samples])).long()
-    return Batch(images, labels)
+def collate(samples: Sequence[tuple[np.ndarray, ...]]) -> Batch:
+    """Stack samples (image (H, W), mask (H, W), perhaps answers (C, H, W)) into a `Batch`."""
+    images, labels, *answers = (torch.from_numpy(np.stack(each)) for each in zip(*samples, strict=True))
+    return Batch(images[:, None], labels.long(), *(each.float() for each in answers))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from compress.train.distill import VIEWS
+
 
 @dataclass(frozen=True)
 class Cycle:
@@ -34,6 +36,8 @@ class Recipe:
     temperature: float = 2.0
     teacher: str = ""
     """The teacher's digest: another teacher is another recipe."""
+    views: int = VIEWS
+    """How many views of an image the teacher's answer is the mean of."""
     cycles: tuple[Cycle, ...] = ()
     """Those that follow the first."""
     average: float = 0.0
@@ -57,7 +61,7 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; keys that say nothing are left out, so that recipes of before they existed stay equal."""
-        left_out = set() if self.distill else {"distill", "temperature", "teacher"}
+        left_out = set() if self.distill else {"distill", "temperature", "teacher", "views"}
         left_out |= {key for key in ("cycles", "seen", "average") if not getattr(self, key)}
         document = {**asdict(self), "cycles": [asdict(cycle) for cycle in self.cycles]}
         return {key: value for key, value in document.items() if key not in left_out}

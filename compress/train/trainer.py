@@ -19,7 +19,7 @@ from compress.models.checkpoint import load_tensors, save_tensors
 from compress.progress import Task
 from compress.registry import pick
 from compress.train.average import Average
-from compress.train.distill import frozen_copy, soft_loss
+from compress.train.distill import soft_loss
 from compress.train.losses import build_loss
 from compress.train.recipe import Cycle, Recipe
 
@@ -34,14 +34,11 @@ class Trainer:
         *,
         steps_per_epoch: int,
         device: torch.device,
-        teacher: nn.Module | None = None,
     ) -> None:
-        """`teacher` is copied, never changed. `ConfigError` when the recipe distills and there is none."""
         self.recipe = recipe
         self.device = device
         self.steps_per_epoch = steps_per_epoch
         self.network = network.to(device=device, memory_format=torch.channels_last)  # pyright: ignore
-        self.teacher = _teacher(recipe, teacher, device)
         self.loss = build_loss(recipe.loss)
         self.begin_at(0)
 
@@ -73,7 +70,7 @@ class Trainer:
         images = batch.images.to(self.device, memory_format=torch.channels_last)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.bf16):
             logits = self.network(images)
-        loss = self._loss(logits.float(), batch.labels.to(self.device), images)
+        loss = self._loss(logits.float(), batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -82,14 +79,17 @@ class Trainer:
             self.average.add(self.network)
         return loss.detach().cpu()
 
-    def _loss(self, logits: torch.Tensor, labels: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-        loss = self.loss(logits, labels)
-        if self.teacher is None:
+    def _loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        loss, share = self.loss(logits, batch.labels.to(self.device)), self.recipe.distill
+        if not share:
             return loss
-        with torch.no_grad(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.bf16):
-            target = self.teacher(images)
-        share = self.recipe.distill
-        return (1 - share) * loss + share * soft_loss(logits, target.float(), temperature=self.recipe.temperature)
+        if batch.answers is None:
+            raise ConfigError(
+                f"The recipe takes {share:g} of its loss from a teacher, but none has answered.",
+                cure="Give the dataset the dense network's answers, or set pruning.distill to 0.",
+            )
+        soft = soft_loss(logits, batch.answers.to(self.device), temperature=self.recipe.temperature)
+        return (1 - share) * loss + share * soft
 
     def result(self) -> dict[str, torch.Tensor]:
         """The state of the network that training would leave if it ended here."""
@@ -152,17 +152,6 @@ class Trainer:
         if self.average is not None:
             self.average.restore({k[8:]: v for k, v in tensors.items() if k.startswith("average.")}, document["steps"])
         return document["extra"]
-
-
-def _teacher(recipe: Recipe, teacher: nn.Module | None, device: torch.device) -> nn.Module | None:
-    if not recipe.distill:
-        return None
-    if teacher is None:
-        raise ConfigError(
-            f"The recipe takes {recipe.distill:g} of its loss from a teacher, but none was given.",
-            cure="Pass the dense network as teacher, or set pruning.distill to 0.",
-        )
-    return frozen_copy(teacher, device=device)
 
 
 def _one_cycle(optimizer: torch.optim.Optimizer, cycle: Cycle, steps_per_epoch: int) -> LRScheduler:

@@ -63,19 +63,19 @@ def assert_same_bits(mine: dict[str, torch.Tensor], other: dict[str, torch.Tenso
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(chosen: Recipe, tmp_path: Path):
     teacher = network(4, (6, 6))
-    whole, expected = trainer(chosen, teacher=teacher), []
-    fit(whole, training_data(chosen), callbacks=[keep_records(expected)])
+    whole, expected = trainer(chosen), []
+    fit(whole, training_data(chosen, teacher=teacher), callbacks=[keep_records(expected)])
 
     found: list[Record] = []
     path = tmp_path / "resume.safetensors"
     with pytest.raises(Killed):
         callbacks = [keep_records(found), keep_state(path, die_after=2)]
-        fit(trainer(chosen, teacher=teacher), training_data(chosen), callbacks=callbacks)
-    resumed = trainer(chosen, seed=9, teacher=teacher)
+        fit(trainer(chosen), training_data(chosen, teacher=teacher), callbacks=callbacks)
+    resumed = trainer(chosen, seed=9)
     torch.manual_seed(77)
     assert resumed.restore(path) == {"best": 0.25}
     assert resumed.epoch == 2
-    fit(resumed, training_data(chosen), callbacks=[keep_records(found)])
+    fit(resumed, training_data(chosen, teacher=teacher), callbacks=[keep_records(found)])
 
     assert found == expected
     assert [record["epoch"] for record in found] == [1, 2, 3, 4]

@@ -11,11 +11,13 @@ from compress.data.dataset import SliceDataset
 from compress.data.preprocess import Geometry, Prepared
 from compress.data.volume import ACDC_LABELS
 from compress.models.unet import UNet, dense_widths, initialise
+from compress.train.distill import teacher_answers
 from compress.train.loop import TrainingData
 from compress.train.recipe import Recipe
 from compress.train.trainer import Trainer
 
 SIZE = (16, 16)
+CPU = torch.device("cpu")
 RECIPE = Recipe(
     epochs=4,
     batch_size=3,
@@ -38,8 +40,9 @@ def volume(seed: int, slices: int = 3) -> Prepared:
     return Prepared(images, mask, Geometry(SIZE, SIZE, SIZE))
 
 
-def training_data(recipe: Recipe = RECIPE) -> TrainingData:
+def training_data(recipe: Recipe = RECIPE, *, teacher: torch.nn.Module | None = None) -> TrainingData:
     dataset = SliceDataset([volume(0), volume(1)], strength=recipe.augmentation, seed=recipe.seed)
+    dataset.answers = None if teacher is None else answers_of(teacher, dataset.images, recipe)
     return TrainingData(dataset, [volume(2)], ACDC_LABELS)
 
 
@@ -54,11 +57,13 @@ def trainer(
     *,
     features: tuple[int, ...] = (4, 8),
     seed: int = 0,
-    teacher: torch.nn.Module | None = None,
 ) -> Trainer:
     steps = training_data(recipe).steps_per_epoch(recipe.batch_size)
-    device = torch.device("cpu")
-    return Trainer(network(seed, features), recipe, steps_per_epoch=steps, device=device, teacher=teacher)
+    return Trainer(network(seed, features), recipe, steps_per_epoch=steps, device=CPU)
+
+
+def answers_of(teacher: torch.nn.Module, images: np.ndarray, recipe: Recipe) -> np.ndarray:
+    return teacher_answers(teacher, images, temperature=recipe.temperature, device=CPU, bf16=recipe.bf16)
 
 
 def recipe(**changes: object) -> Recipe:

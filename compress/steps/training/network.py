@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from compress.config import Config
 from compress.data.augment import STRENGTHS
 from compress.data.dataset import SliceDataset
 from compress.errors import ConfigError
-from compress.files import digest_json, read_json
+from compress.files import digest_bytes, digest_json, read_json
 from compress.models.checkpoint import Checkpoint, load, save, weights_digest
 from compress.report.plots import training_curves
-from compress.rundir import Stage
+from compress.rundir import Stage, cache_dir
 from compress.steps.reuse import Result, intact
 from compress.steps.training.request import AS_DENSE, Effort, Policy, Recovery, Training
 from compress.steps.workspace import Workspace
 from compress.train.callbacks import Checkpoints, MetricsFile, build_logger, read_metrics
 from compress.train.device import make_deterministic, resolve_device, use_bf16
+from compress.train.distill import VIEWS, stored_answers, teacher_answers
 from compress.train.loop import TrainingData, fit
 from compress.train.recipe import Recipe
 from compress.train.trainer import Trainer
@@ -110,21 +113,15 @@ def train_stage(ws: Workspace, training: Training) -> Checkpoint:
 
 def _train(ws: Workspace, training: Training, recipe: Recipe, continued: int) -> Trainer:
     config, parameters = ws.config, ws.config.train.parameters
-    stage, title, teacher = training.stage, training.title, training.recovery.teacher
+    stage, title = training.stage, training.title
     network, meta = training.start.network, training.start.meta
     device = resolve_device(config.experiment.device)
     if config.experiment.deterministic:
         make_deterministic(device)
     ws.progress.note(f"{title}: device {device}, {'bfloat16' if recipe.bf16 else 'float32'}, {recipe.total} epochs.")
-    data = _data(ws, recipe)
+    data = _data(ws, recipe, training.recovery.teacher)
     start = weights_digest(network, meta)
-    trainer = Trainer(
-        network,
-        recipe,
-        steps_per_epoch=data.steps_per_epoch(recipe.batch_size),
-        device=device,
-        teacher=teacher.network if teacher else None,
-    )
+    trainer = Trainer(network, recipe, steps_per_epoch=data.steps_per_epoch(recipe.batch_size), device=device)
     keeper = Checkpoints(
         stage,
         replace(meta, parent=start),
@@ -148,12 +145,32 @@ def _train(ws: Workspace, training: Training, recipe: Recipe, continued: int) ->
     return trainer
 
 
-def _data(ws: Workspace, recipe: Recipe) -> TrainingData:
+def _data(ws: Workspace, recipe: Recipe, teacher: Checkpoint | None) -> TrainingData:
     train, val = ws.cases_of(ws.split.train), ws.cases_of(ws.split.val)
     slices = SliceDataset(
         ws.prepared(train), strength=recipe.augmentation, seed=recipe.seed, per_volume=recipe.slices_per_volume
     )
+    if recipe.distill and teacher is not None:
+        slices.answers = _answers(ws, recipe, teacher, slices.images)
     return TrainingData(slices, ws.prepared(val), ws.labels)
+
+
+def _answers(ws: Workspace, recipe: Recipe, teacher: Checkpoint, images: np.ndarray) -> np.ndarray:
+    """The teacher's answers to every training slice, asked once for all students."""
+    key = digest_json([teacher.meta.digest, digest_bytes(images.data), recipe.temperature, VIEWS, recipe.bf16])
+    device = resolve_device(ws.config.experiment.device)
+
+    def ask() -> np.ndarray:
+        return teacher_answers(
+            teacher.network,
+            images,
+            temperature=recipe.temperature,
+            device=device,
+            bf16=recipe.bf16,
+            progress=ws.progress,
+        )
+
+    return stored_answers(cache_dir(ws.config) / f"answers-{key[:24]}.npy", ask)
 
 
 def _loggers(config: Config, stage: Stage) -> list[Any]:
