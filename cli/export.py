@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from cli.options import ConfigOption, SetOption
 
@@ -25,7 +27,18 @@ _HEADS = (
 )
 
 
-def export(config: ConfigOption = None, overrides: SetOption = None) -> None:
+PiecesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--small-pieces",
+        metavar="auto|none|LV=0.5,...",
+        help="Pieces of a structure that the file drops from its masks: those below this share of the largest one. "
+        "auto: below half, where that helps the validation patients and hurts none. Without it: the configuration's.",
+    ),
+]
+
+
+def export(config: ConfigOption = None, overrides: SetOption = None, small_pieces: PiecesOption = None) -> None:
     """Write the dense and every pruned network of the run as ONNX, checked against torch.
 
     One self-contained file each (dynamic batch, height and width), the same bytes every time, and what differs
@@ -35,7 +48,7 @@ def export(config: ConfigOption = None, overrides: SetOption = None) -> None:
     from cli.options import open_workspace
     from cli.pages import show_pages
 
-    ws = open_workspace(config, overrides)
+    ws = open_workspace(config, overrides, export__small_pieces=_shares(small_pieces))
     from compress.errors import CheckpointError
     from compress.steps.exporting.export import export_stage
     from compress.steps.networks import stages_of
@@ -49,10 +62,34 @@ def export(config: ConfigOption = None, overrides: SetOption = None) -> None:
     table(f"ONNX files and their parity with torch{mark}", _HEADS, rows, left=2)
     for name, stage in stages.items():
         say(f"{name}: {stage.onnx}")
+        say(_pieces_line(stage))
     for line in unmeasured_lines(found):
         say(line)
-    ws.describe()
+    ws.describe("export")
     show_pages(ws)
+
+
+def _shares(text: str | None) -> str | dict[str, float] | None:
+    """The value of --small-pieces as the configuration has it."""
+    if text is None or text in ("auto", "none"):
+        return text
+    try:
+        return {name.strip(): float(share) for name, share in (part.split("=") for part in text.split(","))}
+    except ValueError:
+        from compress.errors import ConfigError
+
+        raise ConfigError(f"--small-pieces is {text}; auto, none or a list such as LV=0.5,RV=0.5 is needed.") from None
+
+
+def _pieces_line(stage: Stage) -> str:
+    from compress.runtime.card import read_card
+    from compress.runtime.modelfile import read_model_file
+
+    card = read_card(read_model_file(stage.onnx).metadata, stage.onnx)
+    if not card.small_pieces:
+        return "  every piece of a structure stays"
+    rule = ", ".join(f"{name} below {share:g} of its largest" for name, share in card.small_pieces.items())
+    return f"  pieces that are dropped: {rule} ({card.pieces_chosen})"
 
 
 def parity_rows(name: str, stage: Stage, document: ParityDocument) -> list[list[str]]:

@@ -231,6 +231,8 @@ class Pruning(Section):
     """share of the retraining loss that the dense network teaches, 0 (off) to 1"""
     distill_temperature: Annotated[float, Field(gt=0.0)] = 2.0
     """how soft its answers are made"""
+    average: Ratio | None = None
+    """of the weights while retraining, as train.parameters.average; null: that"""
     rounds: PositiveInt = 1
     """N: prune in N steps; finetune_epochs are divided over them"""
     compensate: bool = False
@@ -257,7 +259,12 @@ class Pruning(Section):
         return type(self).model_validate({**self.model_dump(), **changed})
 
 
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
 class Export(Section):
+    small_pieces: Literal["none", "auto"] | dict[Name, Share] = "none"
+    """of masks, to be dropped: none | auto (below half of the largest piece, where it helps) | {LV: 0.5} (of it)"""
     licence: Annotated[str, Field(max_length=500)] = "not stated"
     """of the weights; those trained on ACDC inherit CC BY-NC-SA 4.0"""
     intended_use: Annotated[str, Field(max_length=2000)] = (

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compress.data.pieces import label_pieces
 from compress.data.volume import VENTRICLES
 from compress.evaluate.metrics import check_label_mask, volume_ml
 
@@ -31,10 +32,6 @@ Three of 100 patients exceed it in the experts' masks, each with an RV that hard
 
 _MAX_RUNS = 6
 """Runs of slices that a message names."""
-_MAX_SWEEPS = 200
-"""A heart settles within 100; a mask that does not is noise."""
-_MAX_BOX = 2**21
-"""Voxels around a structure; an expert's heart has below 2**18. Both limits together bound the time to seconds."""
 
 
 @dataclass(frozen=True)
@@ -121,61 +118,16 @@ def _pieces(structures: Mapping[str, np.ndarray], spacing_mm: tuple[float, float
     """Ventricles only: the myocardium of an oblique apex often falls apart in experts' masks (13 of 200)."""
     for name in VENTRICLES:
         found = _piece_sizes(structures[name], spacing_mm) if name in structures else []
-        if found is None:
-            yield Flag(f"{name.lower()}-pieces", f"The {name} is too ragged for its pieces to be counted.")
-        elif len(found) > 1:
+        if len(found) > 1:
             shown = ", ".join(f"{size:.1f}" for size in found[:4]) + (", ..." if len(found) > 4 else "")
             yield Flag(f"{name.lower()}-pieces", f"The {name} is in {len(found)} separate pieces of {shown} ml.")
 
 
-def _piece_sizes(voxels: np.ndarray, spacing_mm: tuple[float, float, float]) -> list[float] | None:
-    """Volumes in ml of the sizeable pieces, largest first; None when they cannot be counted.
-
-    Corners connect: slices shift between breath-holds.
-    """
-    labels = label_pieces(voxels)
-    if labels is None:
-        return None
-    counts = np.unique(labels[voxels], return_counts=True)[1]
+def _piece_sizes(voxels: np.ndarray, spacing_mm: tuple[float, float, float]) -> list[float]:
+    """Volumes in ml of the sizeable pieces, largest first."""
+    counts = np.bincount(label_pieces(voxels)[voxels])[1:]
     sizes = counts * volume_ml(np.ones(1, bool), spacing_mm)
     return sorted((float(size) for size in sizes if size >= PIECE_ML), reverse=True)
-
-
-def label_pieces(voxels: np.ndarray) -> np.ndarray | None:
-    """(Z, Y, X) int32: one number per piece whose voxels meet at least at corners, 0 outside.
-
-    None for what is too large or too winding to be a heart.
-
-    The largest number spreads through each piece until nothing changes; scipy.ndimage.label gives the same pieces,
-    but takes longer to import than a network to segment the volume.
-    """
-    labels = np.zeros(voxels.shape, np.int32)
-    places = np.nonzero(voxels)
-    if not len(places[0]):
-        return labels
-    box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in places)
-    inside = voxels[box]
-    if inside.size > _MAX_BOX:
-        return None
-    numbers = np.where(inside, np.arange(1, inside.size + 1, dtype=np.int32).reshape(inside.shape), 0)
-    for _ in range(_MAX_SWEEPS):
-        spread = np.where(inside, _largest_around(numbers), 0)
-        if np.array_equal(spread, numbers):
-            labels[box] = numbers
-            return labels
-        numbers = spread
-    return None
-
-
-def _largest_around(numbers: np.ndarray) -> np.ndarray:
-    """The largest number in the 3 x 3 x 3 cube around each voxel, axis by axis."""
-    for axis in range(3):
-        moved = np.moveaxis(numbers.copy(), axis, 0)
-        old = np.moveaxis(numbers, axis, 0)
-        np.maximum(moved[1:], old[:-1], out=moved[1:])
-        np.maximum(moved[:-1], old[1:], out=moved[:-1])
-        numbers = np.moveaxis(moved, 0, axis)
-    return numbers
 
 
 def _gaps(structures: Mapping[str, np.ndarray]) -> Iterable[Flag]:

@@ -24,6 +24,7 @@ class Stage(Folder):
     tensorboard = At("tensorboard")
     record = At("stage.json")  # what it was made from (digests) and what came out: decides whether it is current
     parity = At("parity.json")
+    small_pieces = At("small_pieces.json")  # what dropping them does to the validation volumes
     evaluation = At("eval")  # `ScoreFiles` of the validation patients
 
     config = At("config.yaml")  # the configuration that pruned it

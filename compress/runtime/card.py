@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from compress.data.pieces import CONNECTIVITY
 from compress.data.preprocess import Preprocessing
 from compress.errors import CheckpointError, ModelFileError
 from compress.runtime.card_reader import DAMAGED, MAX_SIDE, Reader, parse
@@ -62,6 +63,10 @@ class ModelCard:
     """"network" (digest of the weights), "parent" (of those that it was pruned from), "stage", "versions"."""
     pruning: dict[str, Any] | None = None
     """Criterion, ratios and digest of the plan; None for a dense network."""
+    small_pieces: dict[str, float] = field(default_factory=dict)
+    """Structure name -> share of its largest piece; smaller pieces become background. Others keep every piece."""
+    pieces_chosen: str = ""
+    """By what that was chosen, in words."""
     quantization: dict[str, Any] | None = None
     """What the numbers were rounded to, how, from which float graph ("source"), and "logit_bound"; None in float32."""
     licence: str = ""
@@ -74,6 +79,11 @@ class ModelCard:
         """
         own = 0.0 if self.quantization is None else float(self.quantization["logit_bound"])
         return max(provider_bound, own)
+
+    @property
+    def pieces(self) -> dict[int, float]:
+        """`small_pieces` by label value."""
+        return {self.labels[name]: share for name, share in self.small_pieces.items()}
 
     @property
     def phantom(self) -> bool:
@@ -91,7 +101,7 @@ class ModelCard:
             "input": _describe_input(self.channels, self.multiple_of, self.preprocessing.size),
             "output": {**_OUTPUT, "classes": ["background", *sorted(self.labels, key=self.labels.__getitem__)]},
             "preprocessing": {**self.preprocessing.to_json(), **_FORWARD},
-            "postprocessing": _INVERSE,
+            "postprocessing": {**_INVERSE, **self._small_pieces()},
             "tta": "none",
             "training": {
                 **self.training,
@@ -104,6 +114,13 @@ class ModelCard:
             "licence": self.licence,
             "intended_use": self.intended_use,
         }
+
+    def _small_pieces(self) -> dict[str, Any]:
+        """Left out where every piece stays: files of before the rule existed stay equal."""
+        if not self.small_pieces:
+            return {}
+        rule = {**_SMALL_PIECES, "shares": self.small_pieces, "chosen": self.pieces_chosen}
+        return {"small_pieces": rule}
 
     def dumps(self) -> str:
         """The document as text, equal for equal cards."""
@@ -125,6 +142,7 @@ class ModelCard:
             range=reader.range(),
             provenance=reader.get(dict, "provenance"),
             pruning=reader.get((dict, type(None)), "pruning"),
+            **reader.small_pieces(),
             quantization=reader.quantization(),
             licence=reader.get(str, "licence"),
             intended_use=reader.get(str, "intended_use"),
@@ -158,6 +176,13 @@ _INVERSE: dict[str, Any] = {
     "outside_window": "background",
 }
 """What `compress.data.preprocess` does in words; a file that asks for anything else is refused."""
+_SMALL_PIECES: dict[str, Any] = {
+    "connectivity": CONNECTIVITY,
+    "pieces": "of one structure in the volume, on the native grid",
+    "dropped": "those with fewer voxels than this share of the structure's largest piece",
+    "become": "background",
+}
+"""What `compress.data.pieces` does in words."""
 
 
 def _describe_input(channels: int, multiple_of: int, size: tuple[int, int]) -> dict[str, Any]:
@@ -218,6 +243,23 @@ class _CardReader(Reader):
         if low >= high or not all(isinstance(side, int) for side in found.size):
             raise self.fault("preprocessing", "contradictory")
         return found
+
+    def small_pieces(self) -> dict[str, Any]:
+        """The two fields of the rule; nothing where there is none."""
+        if "small_pieces" not in self.get(dict, "postprocessing"):
+            return {}
+        shares = self.get(dict, "postprocessing", "small_pieces", "shares")
+        unknown = set(shares) - set(self.labels())
+        sound = all(type(share) in (int, float) and 0 < share <= 1 for share in shares.values())
+        if unknown or not sound or not shares:
+            raise self.fault(
+                "postprocessing.small_pieces.shares",
+                f"{json.dumps(shares)[:60]}, not a share above 0 and up to 1 for some of the structures",
+            )
+        return {
+            "small_pieces": {name: float(share) for name, share in shares.items()},
+            "pieces_chosen": self.get(str, "postprocessing", "small_pieces", "chosen"),
+        }
 
     def quantization(self) -> dict[str, Any] | None:
         if "quantization" not in self.document:  # a float32 file

@@ -106,7 +106,7 @@ class Segmenter:
         spacing = check_spacing(spacing_mm, name)
         concerns = check_image(image, spacing, name=name, expected=self.card.range, force=force)
         prepared = self.prepare(image, spacing, name=name)
-        mask = predict_mask(self.run, prepared, batch_size=self.batch_size)
+        mask = predict_mask(self.run, prepared, batch_size=self.batch_size, pieces=self.card.pieces)
         return Segmentation(mask, dict(self.card.labels), spacing, tuple(concerns))
 
     def prepare(self, image: np.ndarray, spacing_mm: tuple[float, float, float], *, name: str) -> Prepared:

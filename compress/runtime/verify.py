@@ -95,5 +95,6 @@ def compute(segmenter: Segmenter, image: np.ndarray, spacing_mm: tuple[float, fl
         kept.append(segmenter.run(images))
         return kept[-1]
 
-    mask = predict_mask(run, prepared, batch_size=1)  # the same batches everywhere: sums keep their order
+    # The same batches everywhere: sums keep their order.
+    mask = predict_mask(run, prepared, batch_size=1, pieces=segmenter.card.pieces)
     return Computed(mask, np.concatenate(kept), segmenter.session.file.graph_sha256)

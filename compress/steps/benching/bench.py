@@ -12,13 +12,12 @@ from compress.bench.memory import measure_memory
 from compress.bench.model_facts import read_facts
 from compress.bench.report import BenchReport, build_report
 from compress.bench.table import markdown
-from compress.data.preprocess import Preprocessing
 from compress.errors import CheckpointError, ModelFileError
 from compress.evaluate.summary import EvaluationReport
 from compress.files import write_json, write_text
 from compress.report.plots import comparison_plot
 from compress.rundir import quantized_files
-from compress.runtime.card import KEY, read_card
+from compress.runtime.card import KEY, ModelCard, read_card
 from compress.runtime.modelfile import read_metadata, read_model_file
 from compress.runtime.proof import prove
 from compress.runtime.providers import find_provider
@@ -113,19 +112,20 @@ def bench(ws: Workspace, models: Mapping[str, Path]) -> BenchReport:
 
 def score_session(ws: Workspace, session: Session, name: str) -> EvaluationReport:
     """Per-patient 3D Dice of an ONNX file on the evaluation cohort, computed through its session."""
-    rules = preprocessing_of(session.path)
-    return score_cohort(ws, session.run, ws.evaluation, rules, name=f"Dice of {name}")
+    card = card_inside(session.path)
+    rules, pieces = card.preprocessing, card.pieces
+    return score_cohort(ws, session.run, ws.evaluation, rules, name=f"Dice of {name}", pieces=pieces)
 
 
-def preprocessing_of(path: Path) -> Preprocessing:
-    """The rules inside an ONNX file. `ModelFileError` when it carries none."""
+def card_inside(path: Path) -> ModelCard:
+    """The model card inside an ONNX file. `ModelFileError` when it carries none."""
     metadata = read_metadata(path)
     if KEY not in metadata:
         raise ModelFileError(
             f"{path} does not say how its images are prepared, so its Dice cannot be measured.",
             cure="Export it with `cardiocompress export`, or pass --no-dice.",
         )
-    return read_card(metadata, path).preprocessing
+    return read_card(metadata, path)
 
 
 def _write(ws: Workspace, report: BenchReport, scores: Mapping[str, EvaluationReport], provider: str) -> None:

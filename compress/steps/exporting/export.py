@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from compress.data.frames import open_image
@@ -15,6 +16,7 @@ from compress.models.checkpoint import Checkpoint, load
 from compress.rundir import Stage
 from compress.runtime.card import ModelCard, TrainingRange
 from compress.steps.exporting.parity import ParityDocument, measure_parity, restore_parity
+from compress.steps.exporting.pieces import small_pieces
 from compress.steps.reuse import Result
 from compress.steps.workspace import Workspace
 from compress.text import short
@@ -28,7 +30,8 @@ def export_stage(ws: Workspace, stage: Stage) -> ParityDocument:
     name only once parity is proven; otherwise neither it nor an older export is left.
     """
     checkpoint = load(stage.final)
-    card = card_of(ws, checkpoint)
+    shares, chosen = small_pieces(ws, stage, checkpoint)
+    card = replace(card_of(ws, checkpoint), small_pieces=shares, pieces_chosen=chosen)
     inputs = {
         "network": checkpoint.meta.digest,
         "card": digest_json(card.to_json()),
@@ -44,7 +47,7 @@ def export_stage(ws: Workspace, stage: Stage) -> ParityDocument:
         outdated.unlink(missing_ok=True)
     with atomic_path(stage.onnx) as partial:
         seal(export_onnx(checkpoint.network, partial, divisor=divisor_of(checkpoint), channels=card.channels), card)
-        report = measure_parity(ws, checkpoint, partial, name=stage.onnx.name)
+        report = measure_parity(ws, checkpoint, partial, name=stage.onnx.name, pieces=card.pieces)
         if not report.ok:
             raise GateError(f"{stage.onnx.name} differs from torch: {report.failure}. The file was removed.")
         Result(stage.parity, inputs).store({"onnx": digest_file(partial), "report": report.to_json()})

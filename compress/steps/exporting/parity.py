@@ -16,6 +16,7 @@ from torch import nn
 from compress import records
 from compress.data.cache import prepare
 from compress.data.layouts import read_volume
+from compress.data.pieces import drop_small
 from compress.data.preprocess import Prepared, Preprocessing, inverse
 from compress.data.volume import Volume
 from compress.errors import ProviderError
@@ -23,7 +24,7 @@ from compress.export.mask_parity import MaskParity, VolumeParity, compare_masks,
 from compress.export.parity import LogitDifference, ParityReport, compare_logits, join_logits, reference_run
 from compress.models.checkpoint import Checkpoint
 from compress.rundir import cache_dir
-from compress.runtime.predict import Run
+from compress.runtime.predict import KEEP_ALL, Run, Shares
 from compress.runtime.proof import prove
 from compress.runtime.providers import PROVIDERS, find_provider
 from compress.runtime.session import Session, open_session
@@ -118,7 +119,9 @@ class ParityDocument:
         return records.from_json(cls, value, what="a parity report", cure="Export again.")
 
 
-def measure_parity(ws: Workspace, checkpoint: Checkpoint, onnx_path: Path, *, name: str = "") -> ParityDocument:
+def measure_parity(
+    ws: Workspace, checkpoint: Checkpoint, onnx_path: Path, *, name: str = "", pieces: Shares = KEEP_ALL
+) -> ParityDocument:
     """Compare a checkpoint with its export on both phases of the first validation patients, on every provider.
 
     `name` is what progress calls the file ("": its own name).
@@ -132,6 +135,7 @@ def measure_parity(ws: Workspace, checkpoint: Checkpoint, onnx_path: Path, *, na
         _samples(ws, Preprocessing.from_json(checkpoint.meta.preprocessing), name or onnx_path.name),
         phantom=ws.training.phantom,
         batch_size=ws.config.evaluation.batch_size,
+        pieces=pieces,
     )
 
 
@@ -143,8 +147,11 @@ def measure(
     phantom: bool,
     batch_size: int = 16,
     providers: Sequence[str] = tuple(PROVIDERS),
+    pieces: Shares = KEEP_ALL,
 ) -> ParityDocument:
     """As `measure_parity`, on labelled volumes given with their prepared slices; one is in memory at a time.
+
+    `pieces` is what the file's card drops of a mask: it is dropped on both sides.
 
     The CPU must be measurable; another provider that is not there becomes a row of its own with the reason.
     """
@@ -153,11 +160,12 @@ def measure(
     reference = reference_run(network)
     for volume, prepared in samples:
         ours = _logits(reference, prepared, batch_size)
-        mask = inverse(ours, prepared.geometry)
+        mask = drop_small(inverse(ours, prepared.geometry), pieces)
         for tally in tallies:
             theirs = _logits(tally.session.run, prepared, batch_size)
             tally.logits.append(compare_logits(ours, theirs, file=str(onnx_path)))
-            tally.volumes.append(compare_masks(mask, inverse(theirs, prepared.geometry), volume))
+            found = drop_small(inverse(theirs, prepared.geometry), pieces)
+            tally.volumes.append(compare_masks(mask, found, volume))
     done = {tally.session.provider_proven: tally.report() for tally in tallies}
     return ParityDocument(
         phantom, tuple(row if isinstance(row, Unmeasured) else done[row.provider_proven] for row in opened)

@@ -46,8 +46,8 @@ def score_file(ws: Workspace, model: Segmenter, cohort: Cohort, *, name: str) ->
         return Scored(stored, folder)
     shutil.rmtree(folder.root, ignore_errors=True)  # what an interrupted gate left
     found: list[VolumeScore] = []
-    rules = model.card.preprocessing
-    for each in predictions(ws, model.run, cohort, rules, name=f"Scoring {name}", surface=hd95):
+    rules, pieces = model.card.preprocessing, model.card.pieces
+    for each in predictions(ws, model.run, cohort, rules, name=f"Scoring {name}", surface=hd95, pieces=pieces):
         with atomic_path(folder.mask(len(found))) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, mask=each.mask)
         found.append(each.score)

@@ -21,4 +21,4 @@ def seed_of(ws: Workspace, wanted: Pruning) -> int:
 def recovery_of(ws: Workspace, wanted: Pruning) -> Recovery:
     """How the network is retrained; the teacher is the dense network."""
     teacher = dense_checkpoint(ws) if wanted.distill else None
-    return Recovery(wanted.schedule, wanted.distill, wanted.distill_temperature, teacher)
+    return Recovery(wanted.schedule, wanted.distill, wanted.distill_temperature, teacher, wanted.average)

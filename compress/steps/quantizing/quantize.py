@@ -161,7 +161,7 @@ def _refuse_foreign(target: Path, source: ModelFile) -> None:
 
 
 def _scored(ws: Workspace, card: ModelCard, run: Run, name: str) -> EvaluationReport:
-    return score_cohort(ws, run, ws.evaluation, card.preprocessing, name=f"Dice of {name}")
+    return score_cohort(ws, run, ws.evaluation, card.preprocessing, name=f"Dice of {name}", pieces=card.pieces)
 
 
 def _opened(job: _Job, path: Path) -> Run:

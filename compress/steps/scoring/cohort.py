@@ -17,7 +17,7 @@ from compress.data.volume import Volume
 from compress.evaluate.metrics import SurfaceDistance
 from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate, score_volume
 from compress.rundir import cache_dir
-from compress.runtime.predict import Run, predict_mask
+from compress.runtime.predict import KEEP_ALL, Run, Shares, predict_mask
 from compress.steps.workspace import Cohort, Workspace
 from compress.train.validate import predict_slices
 
@@ -38,9 +38,11 @@ def torch_run(network: nn.Module, device: torch.device) -> Run:
     return lambda images: predict_slices(placed, images[:, 0], device=device, batch_size=len(images))
 
 
-def score_cohort(ws: Workspace, run: Run, cohort: Cohort, rules: Preprocessing, *, name: str) -> EvaluationReport:
+def score_cohort(
+    ws: Workspace, run: Run, cohort: Cohort, rules: Preprocessing, *, name: str, pieces: Shares = KEEP_ALL
+) -> EvaluationReport:
     """Predict and score every case of the cohort; `name` is what progress says."""
-    return evaluate(scored.score for scored in predictions(ws, run, cohort, rules, name=name))
+    return evaluate(scored.score for scored in predictions(ws, run, cohort, rules, name=name, pieces=pieces))
 
 
 def predictions(
@@ -51,6 +53,7 @@ def predictions(
     *,
     name: str,
     surface: SurfaceDistance | None = None,
+    pieces: Shares = KEEP_ALL,
 ) -> Iterator[Prediction]:
     """Predict and score case after case; `surface` adds HD95.
 
@@ -60,7 +63,7 @@ def predictions(
     with ws.progress.task(name, len(cohort.cases)) as task:
         for case in cohort.cases:
             volume, prepared = _thinned(ws, read_volume(case), prepare(case, rules, cache=cache_dir(ws.config)))
-            mask = predict_mask(run, prepared, batch_size=ws.config.evaluation.batch_size)
+            mask = predict_mask(run, prepared, batch_size=ws.config.evaluation.batch_size, pieces=pieces)
             score = score_volume(mask, volume, labels=ws.labels, surface=surface)
             yield Prediction(volume, mask, score)
             task.advance(info=f"{case.name} {score.mean_dice:.3f}")

@@ -44,7 +44,7 @@ def build_recipe(ws: Workspace, *, epochs: int, seed: int | None = None, recover
         distill=recovery.distill,
         temperature=recovery.temperature,
         teacher=recovery.teacher.meta.digest if recovery.teacher else "",
-        average=parameters.average,
+        average=parameters.average if recovery.average is None else recovery.average,
     )
 
 

@@ -34,6 +34,8 @@ class Recovery:
     """Divides the logits of both networks before they are compared."""
     teacher: Checkpoint | None = None
     """The network to learn from; needed where `distill` is above 0."""
+    average: float | None = None
+    """Decay of the moving average of the weights; None: as the dense network's."""
 
 
 AS_DENSE = Recovery()
