@@ -85,11 +85,7 @@ def _pieces_line(stage: Stage) -> str:
     from compress.runtime.card import read_card
     from compress.runtime.modelfile import read_model_file
 
-    card = read_card(read_model_file(stage.onnx).metadata, stage.onnx)
-    if not card.small_pieces:
-        return "  every piece of a structure stays"
-    rule = ", ".join(f"{name} below {share:g} of its largest" for name, share in card.small_pieces.items())
-    return f"  pieces that are dropped: {rule} ({card.pieces_chosen})"
+    return f"  {read_card(read_model_file(stage.onnx).metadata, stage.onnx).pieces_rule}"
 
 
 def parity_rows(name: str, stage: Stage, document: ParityDocument) -> list[list[str]]:

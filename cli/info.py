@@ -76,6 +76,7 @@ def _input(card: ModelCard) -> Iterator[tuple[str, str]]:
     yield "intensities", f"clipped to percentiles {low:g} and {high:g} of the window, then z-scored, per volume"
     yield "crop and pad", "centred; padded with the smallest value"
     yield "test-time augmentation", "none"
+    yield "small pieces", card.pieces_rule
 
 
 def _network(card: ModelCard) -> Iterator[tuple[str, str]]:

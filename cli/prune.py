@@ -26,7 +26,15 @@ InitOption = Annotated[
 ]
 EpochsOption = Annotated[
     str | None,
-    typer.Option("--finetune", metavar="EPOCHS|none", help="Retraining epochs. Without it: the configuration's."),
+    typer.Option("--finetune", metavar="EPOCHS|auto|none", help="Retraining epochs. Without it: the configuration's."),
+]
+RecoverOption = Annotated[
+    bool,
+    typer.Option(
+        "--recover",
+        help="Retrain by the recipe that gave back most: compensation, the dense network as teacher, averaged weights, "
+        "and as many epochs as the dense network's training pays for. Options given beside it win.",
+    ),
 ]
 NameOption = Annotated[str | None, typer.Option("--name", help="Folder under pruned/. Without it: the --init word.")]
 
@@ -69,6 +77,7 @@ def prune(
     distill: DistillOption = None,
     rounds: RoundsOption = None,
     compensate: CompensateOption = None,
+    recover: RecoverOption = False,
     resume: ResumeOption = False,
     restart: RestartOption = False,
 ) -> None:
@@ -79,13 +88,15 @@ def prune(
     """
     from cli.options import open_workspace, policy_of
     from cli.pages import show_pages
+    from compress.config.schema import RECOVERY
 
+    recipe = [f"pruning.{setting}" for setting in RECOVERY] if recover else []
     ws = open_workspace(
         config,
-        overrides,
+        [*recipe, *(overrides or [])],
         pruning__name=name,
         pruning__reinitialize_weights=init,
-        pruning__finetune_epochs=_number("--finetune", finetune, none=0),
+        pruning__finetune_epochs=_number("--finetune", finetune, none=0, auto="auto"),
         pruning__method=method,
         pruning__scope=scope,
         pruning__ratios__align=_number("--align", align, auto="auto", none="none"),

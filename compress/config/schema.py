@@ -223,8 +223,8 @@ class Pruning(Section):
     """keep (trained weights stay) | random | rewind"""
     rewind_to: Literal["early", "initial"] = "early"
     """early (after rewind_epoch) | initial"""
-    finetune_epochs: Annotated[int, Field(ge=0)] | None = None
-    """null: as many as num_epochs; 0: no retraining"""
+    finetune_epochs: Annotated[int, Field(ge=0)] | Literal["auto"] | None = None
+    """null: as many as num_epochs; auto: what the dense training cost pays for, at most 120; 0: no retraining"""
     schedule: Schedule = "lr-rewind"
     """lr-rewind: the full learning-rate schedule again | finetune: a constant tenth of it"""
     distill: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
@@ -262,9 +262,13 @@ class Pruning(Section):
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
+RECOVERY = ("compensate=true", "distill=0.5", "average=0.99", "finetune_epochs=auto")
+"""Keys of `Pruning` as `prune --recover` sets them; benchmarks/SHIP.md shows what they give."""
+
+
 class Export(Section):
     small_pieces: Literal["none", "auto"] | dict[Name, Share] = "none"
-    """of masks, to be dropped: none | auto (below half of the largest piece, where it helps) | {LV: 0.5} (of it)"""
+    """that masks lose: none | auto (below half of the largest piece, where that helps) | by structure, as LV: 0.5"""
     licence: Annotated[str, Field(max_length=500)] = "not stated"
     """of the weights; those trained on ACDC inherit CC BY-NC-SA 4.0"""
     intended_use: Annotated[str, Field(max_length=2000)] = (

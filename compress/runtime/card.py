@@ -86,6 +86,14 @@ class ModelCard:
         return {self.labels[name]: share for name, share in self.small_pieces.items()}
 
     @property
+    def pieces_rule(self) -> str:
+        """Which pieces masks lose, in words."""
+        if not self.small_pieces:
+            return "every piece of a structure stays"
+        rule = ", ".join(f"{name} below {share:g} of its largest" for name, share in self.small_pieces.items())
+        return f"pieces that are dropped: {rule} ({self.pieces_chosen})"
+
+    @property
     def phantom(self) -> bool:
         """Whether the network was trained on synthetic images."""
         return self.training.get("phantom") is True
@@ -257,7 +265,7 @@ class _CardReader(Reader):
                 f"{json.dumps(shares)[:60]}, not a share above 0 and up to 1 for some of the structures",
             )
         return {
-            "small_pieces": {name: float(share) for name, share in shares.items()},
+            "small_pieces": {name: float(shares[name]) for name in self.labels() if name in shares},
             "pieces_chosen": self.get(str, "postprocessing", "small_pieces", "chosen"),
         }
 

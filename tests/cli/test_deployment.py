@@ -13,8 +13,9 @@ from cli_kit import settings
 
 from compress.data.layouts import find_cases, read_volume
 from compress.data.phantom import write_phantom
+from compress.data.pieces import drop_small
 from compress.data.preprocess import Preprocessing
-from compress.data.volume import Case
+from compress.data.volume import ACDC_LABELS, Case
 from compress.models.checkpoint import load
 from compress.runtime.predict import Run, predict_mask
 from compress.runtime.session import open_session
@@ -77,6 +78,52 @@ def test_an_export_is_made_again_when_its_card_would_change(trained, command):
     assert model.read_bytes() == first
     assert command("export", *settings("export.licence=CC BY-NC-SA 4.0")).code == 0
     assert json.loads(command("info", model, "--json").out)["licence"] == "CC BY-NC-SA 4.0"
+
+
+@pytest.mark.usefixtures("without_pages")
+def test_small_pieces_are_dropped_by_whoever_runs_the_file(trained, tiny_phantom, tmp_path, command):
+    done = command("export", *settings(), "--small-pieces", "LV=0.6,RV=0.9")
+    assert done.code == 0, done.err
+    assert "RV below 0.9 of its largest, LV below 0.6 of its largest (as configured, not measured)" in done.out
+    model = trained / "baseline/final_model.onnx"
+    assert "RV below 0.9" in command("info", model).out
+    assert command("verify", model).code == 0
+    assert command("predict", model, tiny_phantom, "-o", tmp_path / "out").code == 0
+    rules = Preprocessing.from_json(load(trained / "baseline/final_model.safetensors").meta.preprocessing)
+    run, changed = open_session(model).run, 0
+    for case in find_cases(tiny_phantom):
+        whole = training_side(run, rules, case)
+        kept = drop_small(whole, {ACDC_LABELS["LV"]: 0.6, ACDC_LABELS["RV"]: 0.9})
+        written = np.asarray(nib.load(tmp_path / "out" / f"{case.name}.nii.gz").dataobj).T
+        np.testing.assert_array_equal(written, kept)
+        changed += not np.array_equal(whole, kept)
+    assert changed, "a network of two epochs leaves islands"
+
+    auto = command("export", *settings(), "--small-pieces", "auto")
+    assert auto.code == 0, auto.err
+    card = json.loads(command("info", model, "--json").out)["postprocessing"].get("small_pieces", {"shares": {}})
+    measured = json.loads((trained / "baseline/small_pieces.json").read_text())["effects"]
+    assert [row["structure"] for row in measured] == ["RV", "MYO", "LV"] and any(row["changed"] for row in measured)
+    helps = [
+        row["structure"]
+        for row in measured
+        if row["hd95_mm"][1] < row["hd95_mm"][0] and row["dice"][1] >= row["dice"][0] and row["largest_loss"] <= 0.01
+    ]
+    assert card["shares"] == dict.fromkeys(helps, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("LV", "--small-pieces is LV; auto, none or a list such as LV=0.5,RV=0.5 is needed"),
+        ("LA=0.5", "export.small_pieces names LA; the network segments"),
+        ("LV=1.5", "export.small_pieces"),
+    ],
+)
+def test_a_rule_that_cannot_be_is_refused(asked: str, said: str, trained, command):
+    refused = command("export", *settings(), "--small-pieces", asked)
+    assert refused.code == 2 and said in refused.err.replace("\n", " ")
+    assert not (trained / "baseline/final_model.onnx").exists()
 
 
 def test_a_network_is_not_exported_with_other_data_than_it_was_trained_on(trained, tmp_path, command):

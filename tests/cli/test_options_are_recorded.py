@@ -29,6 +29,8 @@ VALUES = {
     "--distill": "0.5",
     "--rounds": "7",
     "--compensate": None,
+    "--recover": None,
+    "--small-pieces": "LV=0.5,RV=0.25",
     "--epochs": "7",
     "--provider": "cuda",
     "--threads": "7",
@@ -48,7 +50,7 @@ def options() -> list[tuple[str, str]]:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     return [
         (name, option.opts[0])
-        for name in ("prune", "finetune", "quantize", "bench", "gate")
+        for name in ("prune", "finetune", "export", "quantize", "bench", "gate")
         for option in commands[name].params
         if option.param_type_name == "option" and option.opts[0] not in PLACES
         if (name, option.opts[0]) != ("finetune", "--name")  # which network, not how

@@ -79,3 +79,19 @@ def test_rounds_need_epochs(experiment, command):
     refused = command("prune", "--rounds", "3", "--finetune", "2", *ONE_EPOCH)
     assert refused.code == 2 and "3 rounds of pruning need at least 3 epochs of retraining, got 2" in refused.err
     assert not (experiment / "artifacts").exists()
+
+
+@pytest.mark.usefixtures("without_pages")
+def test_one_word_recovers_and_what_is_said_beside_it_wins(trained, command):
+    more = settings("pruning.average=0.5", "pruning.distill_temperature=3.0")
+    done = command("prune", "--recover", "--finetune", "1", "--name", "short", *more)
+    assert done.code == 0, done.err
+    recipe = read(trained / "pruned/short/stage.json")["inputs"]["recipe"]
+    assert (recipe["distill"], recipe["average"], recipe["temperature"], recipe["epochs"]) == (0.5, 0.5, 3.0, 1)
+    assert (trained / "pruned/short/compensation.json").is_file()
+    assert list((trained.parent / "cache").glob("answers-*.npy")), "the teacher's answers are kept for the next student"
+
+    done = command("prune", "--finetune", "auto", "--name", "long", *settings())
+    assert done.code == 0, done.err
+    macs = read(trained / "pruned/long/meta.json")
+    assert read(trained / "pruned/long/stage.json")["epochs"] == round(2 * macs["dense"]["macs"] / macs["macs"]) > 2

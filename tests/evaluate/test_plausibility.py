@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import ndimage
 
 from compress.data.layouts import find_cases, read_volume
 from compress.data.volume import ACDC_LABELS
 from compress.errors import DataError
-from compress.evaluate.plausibility import EF_PERCENT, label_pieces, mask_flags, study_flags
+from compress.evaluate.plausibility import EF_PERCENT, mask_flags, study_flags
 from compress.evaluate.study import clinical_values, structure_volumes
 
 RV, MYO, LV = ACDC_LABELS.values()
@@ -254,26 +253,6 @@ def test_rates_on_experts_masks(acdc_dir):
     assert caught == len(studies)
     odd = [patient for patient, phases in volumes.items() if study_flags(clinical_values(phases))]
     assert len(odd) <= 0.05 * len(volumes)
-
-
-@given(seed=st.integers(0, 2**32 - 1), share=st.floats(0.05, 0.6))
-def test_pieces_are_those_of_scipy(seed: int, share: float) -> None:
-    rng = np.random.default_rng(seed)
-    voxels = rng.random(rng.integers(1, 9, 3)) < share
-    ours, theirs = label_pieces(voxels), ndimage.label(voxels, np.ones((3, 3, 3)))[0]
-    assert ours is not None
-    pairs = set(zip(ours.ravel().tolist(), theirs.ravel().tolist(), strict=True))
-    assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
-
-
-def test_a_snake_is_given_up_and_flagged() -> None:
-    mask = np.zeros((1, 128, 128), np.uint8)
-    mask[0, ::2] = RV
-    for row in range(1, 127, 2):
-        mask[0, row, 127 if row % 4 == 1 else 0] = RV
-    assert label_pieces(mask == RV) is None
-    flags = {flag.kind: flag.message for flag in mask_flags(mask, labels=ACDC_LABELS, spacing_mm=SPACING)}
-    assert flags["rv-pieces"] == "The RV is too ragged for its pieces to be counted."
 
 
 def test_a_message_names_a_few_slices() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,17 @@ def test_the_card_says_all_that_the_issue_of_running_it_takes(document: dict[str
     assert set(document["colours"]) == {"RV", "MYO", "LV"}
     assert set(document["provenance"]["versions"]) == {"cardiocompress", "torch", "onnx"}
     assert document["licence"] and document["intended_use"]
+
+
+def test_the_rule_for_small_pieces_comes_back(document: dict[str, Any]) -> None:
+    assert "small_pieces" not in document["postprocessing"], "files without the rule are as they were before it"
+    card = replace(loads(document), small_pieces={"RV": 0.5, "LV": 1.0}, pieces_chosen="by hand")
+    written = card.to_json()
+    assert written["postprocessing"]["small_pieces"]["connectivity"] == 26
+    assert loads(written) == card
+    assert card.pieces == {1: 0.5, 3: 1.0}
+    with pytest.raises(ModelFileError, match="rules under 'postprocessing'"):
+        loads(changed(written, "postprocessing.small_pieces.connectivity", 6))
 
 
 def test_the_card_holds_no_path_and_no_time(document: dict[str, Any], sealed_path: Path) -> None:
@@ -122,6 +134,13 @@ FORGED = [
     ("preprocessing.resample.order", 1, "rules under 'preprocessing'"),
     ("preprocessing.denoise", [3], "preprocessing"),
     ("postprocessing.decision", "first", "rules under 'postprocessing'"),
+    ("postprocessing.small_pieces", {"shares": {"LV": 0.5}, "chosen": "x"}, "rules under 'postprocessing'"),
+    ("postprocessing.small_pieces", {"shares": {"LV": 0}, "chosen": "x"}, "not a share above 0 and up to 1"),
+    ("postprocessing.small_pieces", {"shares": {"LV": True}, "chosen": "x"}, "not a share above 0 and up to 1"),
+    ("postprocessing.small_pieces", {"shares": {"LA": 0.5}, "chosen": "x"}, "for some of the structures"),
+    ("postprocessing.small_pieces", {"shares": {}, "chosen": "x"}, "for some of the structures"),
+    ("postprocessing.small_pieces", {"shares": {"LV": 0.5}}, "postprocessing.small_pieces.chosen"),
+    ("postprocessing.small_pieces", [], "postprocessing.small_pieces"),
     ("tta", "flips", "rules under 'tta'"),
     ("input.channels", 3, "takes 3 channels; this version segments one"),
     ("input.multiple_of", 5, "no multiple of 5"),

@@ -88,7 +88,7 @@ def piece_effects(ws: Workspace, stage: Stage, checkpoint: Checkpoint) -> list[P
         same = dropped is each.mask
         after = each.score if same else score_volume(dropped, each.volume, labels=ws.labels, surface=hd95)
         pairs.append((each.score, after))
-    effects = [_effect(name, pairs) for name in checkpoint.meta.labels]
+    effects = [_effect(name, pairs) for name in ws.labels]
     result.store({"effects": [records.as_json(effect) for effect in effects]})
     return effects
 

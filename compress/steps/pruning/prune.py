@@ -15,7 +15,7 @@ from compress.prune.plan import PruningPlan, load_plan
 from compress.rundir import Stage
 from compress.steps.pruning.cut import realise
 from compress.steps.pruning.ranking import rank
-from compress.steps.pruning.request import epochs_of, recovery_of, seed_of
+from compress.steps.pruning.request import epochs_of, macs_share, recovery_of, seed_of
 from compress.steps.pruning.rounds import Cut, epochs_per_round, first_cut, ratios_after, ratios_between, with_kept
 from compress.steps.scoring.checkpoint import evaluate_checkpoint
 from compress.steps.training.dense import check_shape, dense_checkpoint
@@ -46,12 +46,12 @@ def prune_and_retrain(ws: Workspace, wanted: Pruning, *, policy: Policy = REPLAC
     a dense network, `PlanError` for ratios that cannot be applied, and `ConfigError` for rounds without
     epochs and for earlier results that the policy refuses to touch.
     """
-    budgets = epochs_per_round(epochs_of(ws, wanted), wanted.rounds)
+    epochs_per_round(epochs_of(ws, wanted), wanted.rounds)  # refused before anything is written
     ws.describe("pruning")
     check_shape(ws)
     stage = ws.run.pruned(wanted.folder)
     _note_earlier_name(ws, wanted, stage)
-    return _Pruning(ws, wanted, policy, dense_checkpoint(ws), stage, budgets).run()
+    return _Pruning(ws, wanted, policy, dense_checkpoint(ws), stage).run()
 
 
 def finetune(ws: Workspace, stage: Stage, *, policy: Policy) -> tuple[Checkpoint, EvaluationReport]:
@@ -63,7 +63,8 @@ def finetune(ws: Workspace, stage: Stage, *, policy: Policy) -> tuple[Checkpoint
     wanted = ws.config.pruning
     start = _retrainable(load(stage.start))
     ws.describe("pruning")
-    chosen = epochs_of(ws, wanted) or ws.config.train.parameters.num_epochs
+    share = macs_share(ws, dense_checkpoint(ws), load_plan(stage.plan))
+    chosen = epochs_of(ws, wanted, share) or ws.config.train.parameters.num_epochs
     recovery = recovery_of(ws, wanted)
     title = f"Retraining {stage.root.name}"
     final = train_stage(ws, Training(stage, start, chosen, title, policy, recovery=recovery))
@@ -89,8 +90,6 @@ class _Pruning:
     policy: Policy
     dense: Checkpoint
     stage: Stage
-    budgets: tuple[int, ...]
-    """Retraining epochs of each round."""
 
     @property
     def name(self) -> str:
@@ -98,10 +97,12 @@ class _Pruning:
 
     def run(self) -> PruneResult:
         """Cut and retrain round by round; all rounds but the last leave their files in `rounds/<i>`."""
-        targets = self.targets()
-        done = self.round(1, first_cut(self.dense, targets[0]), NO_EFFORT)
-        for number, target in enumerate(targets[1:], start=2):
-            done = self.round(number, self.next_cut(done, target), effort_of(done.stage))
+        targets, wanted = self.targets(), self.wanted
+        share = macs_share(self.ws, self.dense, targets[-1])
+        first, *budgets = epochs_per_round(epochs_of(self.ws, wanted, share), wanted.rounds)
+        done = self.round(1, first_cut(self.dense, targets[0]), first, NO_EFFORT)
+        for number, (target, epochs) in enumerate(zip(targets[1:], budgets, strict=True), start=2):
+            done = self.round(number, self.next_cut(done, target), epochs, effort_of(done.stage))
         after = self.score_pruned(done.pruned)  # scored before it was retrained: this reads what is stored
         report = evaluate_checkpoint(self.ws, done.trained, self.stage.evaluation, name=f"pruned-{self.name}")
         return PruneResult(self.stage, done.cut.plan, done.trained, after, report)
@@ -125,7 +126,7 @@ class _Pruning:
         step = rank(self.ws, done.trained, self.wanted.but(ratios=ratios, scope="local"))
         return done.cut.then(done.trained, step, target)
 
-    def round(self, number: int, cut: Cut, spent: Effort) -> _Round:
+    def round(self, number: int, cut: Cut, epochs: int, spent: Effort) -> _Round:
         """One round, from the cut's files to the retrained network."""
         last = number == self.wanted.rounds
         stage = self.stage if last else self.stage.round(number)
@@ -134,7 +135,7 @@ class _Pruning:
         pruned, start = realise(self.ws, stage, cut, self.wanted, title=title)
         if last:
             self.score_pruned(pruned)
-        return _Round(stage, cut, pruned, self.retrain(stage, start, self.budgets[number - 1], spent, title))
+        return _Round(stage, cut, pruned, self.retrain(stage, start, epochs, spent, title))
 
     def score_pruned(self, pruned: Checkpoint) -> EvaluationReport:
         name = f"pruned-{self.name}, not retrained"

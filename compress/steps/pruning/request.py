@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import torch
+
 from compress.config import Pruning
+from compress.models.checkpoint import Checkpoint
+from compress.prune.plan import PruningPlan
+from compress.prune.shapes import Shapes
 from compress.steps.training.dense import dense_checkpoint
 from compress.steps.training.request import Recovery
 from compress.steps.workspace import Workspace
 
+MOST_EPOCHS = 120
+"""Of retraining where nobody says how many: quarter widths gained little beyond on ACDC (benchmarks/SHIP.md)."""
 
-def epochs_of(ws: Workspace, wanted: Pruning) -> int:
-    """Retraining epochs, by default as many as the dense network had; 0 leaves it as pruning left it."""
-    return ws.config.train.parameters.num_epochs if wanted.finetune_epochs is None else wanted.finetune_epochs
+
+def epochs_of(ws: Workspace, wanted: Pruning, share: float = 1.0) -> int:
+    """Retraining epochs, by default as many as the dense network had; 0 leaves it as pruning left it.
+
+    `share` is what the pruned network costs of the dense one's multiply-adds: `auto` spends on it what the dense
+    network's training took.
+    """
+    train = ws.config.train
+    if wanted.finetune_epochs == "auto":
+        dense = train.parameters.num_epochs + sum(cycle.epochs for cycle in ws.cycles)
+        return max(dense, min(MOST_EPOCHS, round(dense / share)))
+    return train.parameters.num_epochs if wanted.finetune_epochs is None else wanted.finetune_epochs
+
+
+def macs_share(ws: Workspace, dense: Checkpoint, plan: PruningPlan) -> float:
+    """The multiply-adds that the plan leaves, as a share of the dense network's."""
+    example = torch.zeros(1, dense.meta.arguments["in_channels"], *ws.config.data.size)
+    shapes = Shapes(dense.network, example, plan.channel_groups)
+    return shapes.macs({name: len(group.kept) for name, group in plan.groups.items()}) / shapes.macs({})
 
 
 def seed_of(ws: Workspace, wanted: Pruning) -> int:
