@@ -27,18 +27,18 @@ _HEADS = (
 )
 
 
-PiecesOption = Annotated[
+PostprocessOption = Annotated[
     str | None,
     typer.Option(
-        "--small-pieces",
-        metavar="auto|none|LV=0.5,...",
-        help="Pieces of a structure that the file drops from its masks: those below this share of the largest one. "
-        "auto: below half, where that helps the validation patients and hurts none. Without it: the configuration's.",
+        "--postprocess",
+        metavar="auto|none|small-pieces|largest|LV=0.5,...",
+        help="What the file drops from its masks. small-pieces: pieces of a structure below half of its largest one. "
+        "auto: these where that helps the validation patients and hurts none. Without it: the configuration's.",
     ),
 ]
 
 
-def export(config: ConfigOption = None, overrides: SetOption = None, small_pieces: PiecesOption = None) -> None:
+def export(config: ConfigOption = None, overrides: SetOption = None, postprocess: PostprocessOption = None) -> None:
     """Write the dense and every pruned network of the run as ONNX, checked against torch.
 
     One self-contained file each (dynamic batch, height and width), the same bytes every time, and what differs
@@ -48,7 +48,7 @@ def export(config: ConfigOption = None, overrides: SetOption = None, small_piece
     from cli.options import open_workspace
     from cli.pages import show_pages
 
-    ws = open_workspace(config, overrides, export__small_pieces=_shares(small_pieces))
+    ws = open_workspace(config, overrides, export__postprocess=_rule(postprocess))
     from compress.errors import CheckpointError
     from compress.steps.exporting.export import export_stage
     from compress.steps.networks import stages_of
@@ -69,16 +69,16 @@ def export(config: ConfigOption = None, overrides: SetOption = None, small_piece
     show_pages(ws)
 
 
-def _shares(text: str | None) -> str | dict[str, float] | None:
-    """The value of --small-pieces as the configuration has it."""
-    if text is None or text in ("auto", "none"):
+def _rule(text: str | None) -> str | dict[str, float] | None:
+    """The value of --postprocess as the configuration has it."""
+    if text is None or "=" not in text:
         return text
     try:
         return {name.strip(): float(share) for name, share in (part.split("=") for part in text.split(","))}
     except ValueError:
         from compress.errors import ConfigError
 
-        raise ConfigError(f"--small-pieces is {text}; auto, none or a list such as LV=0.5,RV=0.5 is needed.") from None
+        raise ConfigError(f"--postprocess is {text}; a word or a list such as LV=0.5,RV=0.5 is needed.") from None
 
 
 def _pieces_line(stage: Stage) -> str:

@@ -267,8 +267,8 @@ RECOVERY = ("compensate=true", "distill=0.5", "average=0.99", "finetune_epochs=a
 
 
 class Export(Section):
-    small_pieces: Literal["none", "auto"] | dict[Name, Share] = "none"
-    """that masks lose: none | auto (below half of the largest piece, where that helps) | by structure, as LV: 0.5"""
+    postprocess: Literal["none", "auto", "small-pieces", "largest"] | dict[Name, Share] = "none"
+    """none | small-pieces (what is below half of the largest is dropped) | auto (where that helps) | largest | LV: 0.5"""
     licence: Annotated[str, Field(max_length=500)] = "not stated"
     """of the weights; those trained on ACDC inherit CC BY-NC-SA 4.0"""
     intended_use: Annotated[str, Field(max_length=2000)] = (

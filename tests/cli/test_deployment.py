@@ -82,7 +82,7 @@ def test_an_export_is_made_again_when_its_card_would_change(trained, command):
 
 @pytest.mark.usefixtures("without_pages")
 def test_small_pieces_are_dropped_by_whoever_runs_the_file(trained, tiny_phantom, tmp_path, command):
-    done = command("export", *settings(), "--small-pieces", "LV=0.6,RV=0.9")
+    done = command("export", *settings(), "--postprocess", "LV=0.6,RV=0.9")
     assert done.code == 0, done.err
     assert "RV below 0.9 of its largest, LV below 0.6 of its largest (as configured, not measured)" in done.out
     model = trained / "baseline/final_model.onnx"
@@ -99,7 +99,7 @@ def test_small_pieces_are_dropped_by_whoever_runs_the_file(trained, tiny_phantom
         changed += not np.array_equal(whole, kept)
     assert changed, "a network of two epochs leaves islands"
 
-    auto = command("export", *settings(), "--small-pieces", "auto")
+    auto = command("export", *settings(), "--postprocess", "auto")
     assert auto.code == 0, auto.err
     card = json.loads(command("info", model, "--json").out)["postprocessing"].get("small_pieces", {"shares": {}})
     measured = json.loads((trained / "baseline/small_pieces.json").read_text())["effects"]
@@ -115,13 +115,14 @@ def test_small_pieces_are_dropped_by_whoever_runs_the_file(trained, tiny_phantom
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("LV", "--small-pieces is LV; auto, none or a list such as LV=0.5,RV=0.5 is needed"),
-        ("LA=0.5", "export.small_pieces names LA; the network segments"),
-        ("LV=1.5", "export.small_pieces"),
+        ("LV", "export.postprocess"),
+        ("LV=", "--postprocess is LV=; a word or a list such as LV=0.5,RV=0.5 is needed"),
+        ("LA=0.5", "export.postprocess names LA; the network segments"),
+        ("LV=1.5", "export.postprocess"),
     ],
 )
 def test_a_rule_that_cannot_be_is_refused(asked: str, said: str, trained, command):
-    refused = command("export", *settings(), "--small-pieces", asked)
+    refused = command("export", *settings(), "--postprocess", asked)
     assert refused.code == 2 and said in refused.err.replace("\n", " ")
     assert not (trained / "baseline/final_model.onnx").exists()
 

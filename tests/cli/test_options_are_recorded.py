@@ -30,7 +30,7 @@ VALUES = {
     "--rounds": "7",
     "--compensate": None,
     "--recover": None,
-    "--small-pieces": "LV=0.5,RV=0.25",
+    "--postprocess": "LV=0.5,RV=0.25",
     "--epochs": "7",
     "--provider": "cuda",
     "--threads": "7",

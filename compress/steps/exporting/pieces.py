@@ -26,6 +26,8 @@ from compress.train.device import resolve_device
 
 SHARE = 0.5
 """Of the largest piece. Between 0.2 and 1.0 it was the one that helped on the validation patients and on others."""
+FOR_ALL: Mapping[object, float] = {"small-pieces": SHARE, "largest": 1.0}
+CONFIGURED = "as configured, not measured"
 WORST_DICE = 0.01
 """What no volume may lose."""
 
@@ -52,20 +54,22 @@ class PieceEffect:
 
 
 def small_pieces(ws: Workspace, stage: Stage, checkpoint: Checkpoint) -> tuple[dict[str, float], str]:
-    """Structure -> share as `export.small_pieces` wants it, and in words by what it was chosen.
+    """Structure -> share as `export.postprocess` wants it, and in words by what it was chosen.
 
     Raises `ConfigError` for a structure that the network does not know.
     """
-    wanted = ws.config.export.small_pieces
+    wanted = ws.config.export.postprocess
     if wanted == "none":
         return {}, ""
+    if wanted in FOR_ALL:
+        return dict.fromkeys(ws.labels, FOR_ALL[wanted]), CONFIGURED
     if not isinstance(wanted, str):
         if unknown := set(wanted) - set(checkpoint.meta.labels):
             raise ConfigError(
-                f"export.small_pieces names {', '.join(sorted(unknown))}; "
+                f"export.postprocess names {', '.join(sorted(unknown))}; "
                 f"the network segments {', '.join(checkpoint.meta.labels)}."
             )
-        return dict(wanted), "as configured, not measured"
+        return dict(wanted), CONFIGURED
     shares = {effect.structure: SHARE for effect in piece_effects(ws, stage, checkpoint) if effect.helps}
     whom = f"{len(ws.split.val)} validation patients{' (phantom)' if ws.training.phantom else ''}"
     words = f"on {whom}: mean Dice not lower, mean HD95 lower, no volume lost more than {WORST_DICE} Dice"
