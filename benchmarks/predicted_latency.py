@@ -25,7 +25,7 @@ TARGETS = (0.5, 0.25, 0.1, 0.05)
 CLASSES = 4
 REACHED = 0.05
 """A setting whose predicted latency is this much (a share) off the target does not reach it."""
-SMALLEST = 8
+BELOW = 4
 """Half a block: the next layer then reads half as much."""
 DRAWS = 40_000
 
@@ -116,13 +116,13 @@ def run(features: Sequence[int], *, size: int, threads: int, rounds: int, seed: 
     """Sample, fit, choose, measure; yields lines to print."""
     dense = [width for block in dense_widths(features).values() for width in block]
     alignment, depth = find_provider("cpu").alignment, len(features)
-    settings = sample_widths(dense, alignment=alignment, smallest=SMALLEST, seed=seed)
+    settings = sample_widths(dense, alignment=alignment, below=BELOW, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         paths = [export(features, sizes, Path(folder, f"sample{i}.onnx")) for i, sizes in enumerate(settings)]
         model = measure_latency_model(paths, size=(size, size), threads=threads, rounds=rounds)
         errors = ", ".join(f"{sample.leave_one_out_error:+.1%}" for sample in model.samples)
         yield f"{len(settings)} samples; each predicted from the others: {errors}"
-        drawn = draw(np.array(dense), alignment=alignment, smallest=SMALLEST, seed=seed + 1)
+        drawn = draw(np.array(dense), alignment=alignment, below=BELOW, seed=seed + 1)
         unseen = drawn[~(drawn[:, None] == np.array(settings)).all(axis=2).any(axis=1)]
         chosen = choose(model, unseen, depth)
         files = {t: export(features, sizes, Path(folder, f"{t}.onnx")) for t, sizes in chosen.items()}

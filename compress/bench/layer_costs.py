@@ -237,21 +237,24 @@ def _check_topology(paths: Sequence[Path], layers: Sequence[Sequence[Layer]]) ->
 
 
 def sample_widths(
-    dense: Sequence[int], *, alignment: int, smallest: int | None = None, mixes: int = 3, seed: int = 0
+    dense: Sequence[int], *, alignment: int, below: int | None = None, mixes: int = 3, seed: int = 0
 ) -> tuple[tuple[int, ...], ...]:
     """Width settings worth measuring for groups of `dense` channels, the dense one first, each once.
 
-    Uniform shares down to `smallest` (default `alignment`), and `mixes` with a share drawn for each
-    group, down to `smallest` too.
-    Widths are multiples of `alignment`, `smallest`, or the dense width. Raises `ConfigError`.
+    Uniform shares down to the smallest, every width below one multiple for all groups at once (other kernels compute
+    them), and `mixes` with a share drawn for each group.
+    Widths are multiples of `alignment`, below one of them multiples of `below` (default: none), or the dense width.
+    Raises `ConfigError`.
     """
-    least = alignment if smallest is None else smallest
+    least = alignment if below is None else below
     if alignment < 1 or least < 1 or not dense or min(dense) < 1:
-        raise ConfigError(f"Widths {list(dense)}, alignment {alignment} and smallest {least} must all be positive.")
-    choices = [sorted({min(least, d), d, *range(alignment, d, alignment)} - set(range(least))) or [d] for d in dense]
+        raise ConfigError(f"Widths {list(dense)}, alignment {alignment} and {least} below it must all be positive.")
+    narrow = range(least, alignment, least)
+    choices = [sorted({d, *(w for w in (*narrow, *range(alignment, d, alignment)) if w < d)}) for d in dense]
     floors = np.minimum(least / np.array(dense), 1.0)
     drawn = floors ** np.random.default_rng(seed).uniform(0, 1, (_TRIES * mixes, len(dense)))  # log-uniform
-    uniform = [_nearest(choices, share * np.array(dense)) for share in _SHARES]
+    goals = [*(share * np.array(dense) for share in _SHARES), *(np.full(len(dense), width) for width in narrow[::-1])]
+    uniform = [_nearest(choices, goal) for goal in goals]
     mixed = [_nearest(choices, shares * dense) for shares in drawn]
     settled = len(dict.fromkeys(uniform))
     return tuple(dict.fromkeys(uniform + mixed))[: settled + mixes]

@@ -2,7 +2,8 @@
 
 A layer has its own time, and the time of the nodes after it that have no weights (reorders, pools,
 concatenations). The features follow the kernels: channels are padded to vector blocks, and a
-convolution computes four output blocks at once, of which a last lone block wastes a part. The fastest of all rounds
+convolution computes four output blocks at once, of which a last lone block wastes a part. Fewer channels than a block
+are computed by other kernels, whose time falls with the width. The fastest of all rounds
 is fitted: on a busy machine the median tells of the machine.
 """
 
@@ -17,9 +18,12 @@ from scipy.optimize import nnls
 from compress.bench.node_profile import NodeProfile, match_layers
 from compress.models.layers import Kind, Layer
 
-FEATURES = ("constant", "work", "lone", "padded", "few", "inputs", "outputs", "ragged_outputs", "ragged_inputs")
+FEATURES = (
+    *("constant", "work", "lone", "padded", "few", "narrow", "columns"),
+    *("inputs", "outputs", "ragged_outputs", "ragged_inputs"),
+)
 OWN: Mapping[Kind, tuple[str, ...]] = {
-    "conv": ("constant", "work", "lone", "padded", "few"),
+    "conv": ("constant", "work", "lone", "padded", "few", "narrow", "columns"),
     "transposed": ("constant", "work", "inputs", "outputs"),
     "linear": ("constant", "work", "inputs", "outputs"),
 }
@@ -38,15 +42,18 @@ def features(layers: Sequence[Layer], inputs: np.ndarray, outputs: np.ndarray, *
     conv = np.array([layer.kind == "conv" for layer in layers])
     read = inputs / np.array([layer.groups for layer in layers])  # input channels per output channel
     few = read < block  # such a convolution reads unblocked images
+    blocked = ~conv | (outputs >= block)  # fewer channels are not padded to a block but multiplied as a plain matrix
     read = np.where(few | ~conv, read, _ceil(read, block))
     written = np.where(conv, _ceil(outputs, block), outputs)
     lone = conv & (written // block % _PASS == 1)
     columns = {
         "constant": np.ones(inputs.shape),
-        "work": read * written,
-        "lone": read * lone,
-        "padded": written,
-        "few": written * few,
+        "work": read * written * blocked,
+        "lone": read * lone * blocked,
+        "padded": written * blocked,
+        "few": written * few * blocked,
+        "narrow": inputs / np.array([layer.groups for layer in layers]) * outputs * ~blocked,
+        "columns": inputs * ~blocked,
         "inputs": inputs,
         "outputs": outputs,
         "ragged_outputs": _ceil(outputs, block) * (outputs % block > 0),

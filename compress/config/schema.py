@@ -268,7 +268,7 @@ RECOVERY = ("compensate=true", "distill=0.5", "average=0.99", "finetune_epochs=a
 
 class Export(Section):
     postprocess: Literal["none", "auto", "small-pieces", "largest"] | dict[Name, Share] = "none"
-    """none | small-pieces (what is below half of the largest is dropped) | auto (where that helps) | largest | LV: 0.5"""
+    """none | small-pieces (below half of the largest piece: dropped) | auto (where that helps) | largest | LV: 0.5"""
     licence: Annotated[str, Field(max_length=500)] = "not stated"
     """of the weights; those trained on ACDC inherit CC BY-NC-SA 4.0"""
     intended_use: Annotated[str, Field(max_length=2000)] = (

@@ -25,6 +25,22 @@ class Share:
     """Empty when the asked ratio is met as well as whole units allow."""
 
 
+@dataclass(frozen=True)
+class Grid:
+    """Which numbers of channels a provider computes without waste."""
+
+    block: int = 1
+    """Multiples of it."""
+    below: int = 1
+    """And below one block, multiples of this; `block` itself where there are none."""
+
+    def counts(self, group: Group) -> tuple[int, ...]:
+        """Units that a group may keep, ascending, its full width last."""
+        small, large = unit_step(group, self.below), unit_step(group, self.block)
+        found = {*range(small, min(large, group.width), small), *range(large, group.width, large), group.width}
+        return tuple(sorted(found))
+
+
 NOBODY: Mapping[str, str] = MappingProxyType({})
 """No block follows another."""
 
@@ -49,43 +65,51 @@ def shares(
     default: float,
     ratios: Mapping[str, float],
     follow: Mapping[str, str] = NOBODY,
-    align: int = 1,
+    grid: Grid = Grid(),
 ) -> dict[str, Share]:
     """Group name -> its share: each group by its own ratio (see `ratio_of`).
 
-    With `align` 1, width minus ratio x width, rounded half up; else the channels that stay are rounded
-    to the nearest multiple of `align`, at least one multiple. Raises `PlanError` naming every group
-    that would be emptied with the largest ratio that it allows.
+    Without a grid, width minus ratio x width, rounded half up; else the channels that stay are rounded to the nearest
+    number that it allows. Raises `PlanError` naming every group that would be emptied with the largest ratio that it
+    allows.
     """
     found, faults = {}, []
     for group in groups:
         ratio = ratio_of(group, default=default, ratios=ratios, follow=follow)
         exact = group.width - math.floor(ratio * group.width + 0.5)
-        if exact < 1 and align == 1:
+        if exact < 1 and grid.block == 1:
             limit = math.floor(1000 * (group.width - 0.5) / group.width - 1e-9) / 1000
             faults.append(f"{group.name} ({group.width} filters, ratio {ratio:g}; at most {limit:g})")
-        found[group.name] = _aligned(group, ratio, exact, align)
+        found[group.name] = _aligned(group, ratio, exact, grid)
     if faults:
         raise PlanError(f"These ratios would remove every filter of {', '.join(faults)}.", cure="Lower them.")
     return found
 
 
-def _aligned(group: Group, ratio: float, exact: int, align: int) -> Share:
-    if align == 1 or ratio == 0:
+def _aligned(group: Group, ratio: float, exact: int, grid: Grid) -> Share:
+    if grid.block == 1 or ratio == 0:
         return Share(exact, ratio, "")
-    step = unit_step(group, align)
-    if group.width <= step:
-        return Share(group.width, ratio, f"no narrower multiple of {align}")
+    counts = grid.counts(group)
+    if len(counts) == 1:
+        return Share(group.width, ratio, f"no narrower multiple of {grid.below}")
+    whole = group.width % unit_step(group, grid.block) == 0
+    even = counts if whole else counts[:-1]
     wanted = (1 - ratio) * group.width
-    kept = min(max(step, step * math.floor(wanted / step + 0.5)), group.width)
+    kept = min(even, key=lambda count: (abs(count - wanted), -count))
     # A dense width that is no multiple itself may be nearer than the multiples around it.
     if abs(group.width - wanted) < abs(kept - wanted):
         kept = group.width
+    return Share(kept, ratio, _why(group, kept, exact, wanted, grid))
+
+
+def _why(group: Group, kept: int, exact: int, wanted: float, grid: Grid) -> str:
+    """Why a group keeps something else than was asked; "" where it does not."""
+    step = grid.block if kept >= unit_step(group, grid.block) else grid.below
     if kept == exact:
-        return Share(kept, ratio, "")
-    if kept == group.width and kept % step:
-        return Share(kept, ratio, f"no nearer multiple of {align}")
-    return Share(kept, ratio, f"multiple of {align}" if wanted >= step / 2 else f"at least {align}")
+        return ""
+    if kept == group.width and kept % unit_step(group, step):
+        return f"no nearer multiple of {step}"
+    return f"multiple of {step}" if wanted >= unit_step(group, step) / 2 else f"at least {step}"
 
 
 def unit_step(group: Group, align: int) -> int:
@@ -101,7 +125,7 @@ def global_shares(
     ratios: Mapping[str, float],
     floor: float,
     follow: Mapping[str, str] = NOBODY,
-    align: int = 1,
+    grid: Grid = Grid(),
 ) -> dict[str, Share]:
     """One ranking over all groups: the lowest share `default` of all channels leaves, wherever it lies.
 
@@ -110,12 +134,12 @@ def global_shares(
     """
     free = [g for g in groups if ratio_of(g, default=-1.0, ratios=ratios, follow=follow) < 0]
     rest = [g for g in groups if g not in free]
-    listed = shares(rest, default=default, ratios=ratios, follow=follow, align=align)
+    listed = shares(rest, default=default, ratios=ratios, follow=follow, grid=grid)
     kept = _kept_globally(free, scores, default, floor)
     found = dict(listed)
     for group in free:
         share = 1 - kept[group.name] / group.width
-        aligned = _aligned(group, share, kept[group.name], align)
+        aligned = _aligned(group, share, kept[group.name], grid)
         found[group.name] = Share(aligned.kept, default, aligned.reason or "global ranking")
     return found
 

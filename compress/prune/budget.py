@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from compress.errors import PlanError
-from compress.prune.allocate import unit_step
+from compress.prune.allocate import Grid
 from compress.prune.groups import Group
 from compress.prune.plan import PruningPlan
 from compress.prune.ranking import top
@@ -22,8 +22,6 @@ Tables = Mapping[str, Mapping[int, float]]
 
 TIE = 1e-3
 """Penalty on the squared removed share. Among equal damages it prefers many small cuts to one large cut."""
-HALF = 8
-"""Channels that are half of ONNX Runtime's block of 16: the NEXT layer then reads about half as much."""
 MOST_COUNTS = 64
 """Counts per group that are tried; without alignment there would be one per channel."""
 _REACH = 4
@@ -31,17 +29,10 @@ _REACH = 4
 _ROUNDS = 40
 
 
-def allowed_counts(group: Group, *, align: int, floor: float = 0.1) -> tuple[int, ...]:
-    """Units that a group may keep, ascending: multiples of `align` channels, `HALF` of 16, the full width.
-
-    A group keeps at least `floor` of its units.
-    """
+def allowed_counts(group: Group, *, grid: Grid, floor: float = 0.1) -> tuple[int, ...]:
+    """Units that a group may keep, ascending: what the grid allows, at least `floor` of its units, the full width."""
     least = max(1, math.ceil(floor * group.width - 1e-9))
-    step = unit_step(group, align)
-    counts = list(range(step, group.width, step))
-    if align == 2 * HALF:
-        counts.append(unit_step(group, HALF))
-    possible = sorted({c for c in counts if least <= c < group.width} | {group.width})
+    possible = [count for count in grid.counts(group) if count >= least]
     if len(possible) > MOST_COUNTS:
         picks = np.linspace(0, len(possible) - 1, MOST_COUNTS).round().astype(int)
         possible = [possible[i] for i in picks]

@@ -11,7 +11,7 @@ from torch import nn
 
 from compress.errors import ConfigError, PlanError
 from compress.models.modules import named_tensors
-from compress.prune.allocate import NOBODY, Share, global_shares, ratio_of, shares
+from compress.prune.allocate import NOBODY, Grid, Share, global_shares, ratio_of, shares
 from compress.prune.criteria import Context, comparable, describe, needs_gradients, score
 from compress.prune.gradients import Batches, Loss, gradients
 from compress.prune.graph import Example, inputs_of
@@ -44,9 +44,10 @@ def rank(
     channels REMOVED; `ratios` overrides it for groups, blocks or modules by name, the most specific
     name wins. scope: "local" applies the ratio to every group, "global" to one ranking over all, of
     which each group keeps at least `floor`. align: pruned widths become multiples of it: a number, an
-    execution provider whose vector width counts ("cpu", "cuda", "openvino"), or "none". data, loss: only for the
-    criterion "taylor". ignore: modules that stay whole. follow: block -> the block whose ratio it takes
-    unless it is listed itself. groups: what `find_groups` said of this network, to save tracing it again.
+    execution provider ("cpu", "cuda", "openvino"), which knows what it computes without waste, or "none".
+    data, loss: only for the criterion "taylor". ignore: modules that stay whole. follow: block -> the
+    block whose ratio it takes unless it is listed itself. groups: what `find_groups` said of this
+    network, to save tracing it again.
 
     Raises `PlanError` when the network cannot be followed, nothing can be pruned or a group would be
     emptied, and `ConfigError` for unknown names. Raising a ratio only ever removes more (plans nest).
@@ -57,8 +58,8 @@ def rank(
     grads = gradients(network, data, loss, each=True) if needs_gradients(criterion) and data is not None else None
     context = Context(named_tensors(network), grads, seed)
     scores = {g.name: score(criterion, g, context) for g in found.groups}
-    step = alignment(align)
-    wanted = {"default": ratio, "ratios": ratios or {}, "follow": follow, "align": step}
+    grid = grid_of(align)
+    wanted = {"default": ratio, "ratios": ratios or {}, "follow": follow, "grid": grid}
     if scope == "global":
         even = {name: comparable(values) for name, values in scores.items()}
         counts = global_shares(found.groups, even, floor=floor, **wanted)
@@ -70,7 +71,7 @@ def rank(
     return PruningPlan(
         criterion=criterion,
         scope=scope,
-        align=step,
+        align=grid.block,
         seed=seed,
         source=source,
         default=ratio,
@@ -82,15 +83,16 @@ def rank(
     )
 
 
-def alignment(align: int | str | None) -> int:
-    """Channels per multiple: a number, a provider's vector width by its name, or 1 for "none"."""
+def grid_of(align: int | str | None) -> Grid:
+    """Widths that are worth having: multiples of a number, what a provider says by its name, any for "none"."""
     if align is None or align == "none":
-        return 1
+        return Grid()
     if isinstance(align, str) and not align.isdigit():
-        return find_provider(align).alignment
+        provider = find_provider(align)
+        return Grid(provider.alignment, min(provider.below_block or provider.alignment, provider.alignment))
     if int(align) < 1:
         raise ConfigError(f"align is {align}; a positive number, a provider's name or none is needed.")
-    return int(align)
+    return Grid(int(align), int(align))
 
 
 def top(scores: np.ndarray, count: int) -> tuple[int, ...]:

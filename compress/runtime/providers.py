@@ -42,6 +42,8 @@ class Provider:
     """
     slices: int = 1
     """Slices that the network sees at a time by default."""
+    below_block: int = 0
+    """Fewer channels than `alignment` are faster where they are multiples of this; 0: they are not faster."""
     plugin: str = ""
     """Python package that brings the provider as a plugin; "": it is built into ONNX Runtime or it is not."""
     memory: str = ""
@@ -118,6 +120,7 @@ PROVIDERS: dict[str, Provider] = {
         ort_name="CPUExecutionProvider",
         help="any processor",
         find_alignment=cpu_alignment,
+        below_block=4,  # its blocked kernels leave out what has fewer channels: time falls with the width again
         cure="Reinstall onnxruntime.",
         logit_bound=1e-3,  # 0.05 points of probability; both sides sum in almost the same order
         times_layers=True,

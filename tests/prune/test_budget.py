@@ -14,6 +14,7 @@ from torch import nn
 
 from compress.errors import PlanError
 from compress.prune import find_groups, rank
+from compress.prune.allocate import Grid
 from compress.prune.budget import MOST_COUNTS, TIE, allocate, allowed_counts, interpolate, narrowed, ratios_of
 
 FACTOR = 1.35
@@ -158,29 +159,31 @@ EXAMPLE = torch.zeros(1, 1, 8, 8)
 
 
 @pytest.mark.parametrize(
-    ("width", "align", "floor", "expected"),
+    ("width", "grid", "floor", "expected"),
     [
-        (64, 16, 0.1, (8, 16, 32, 48, 64)),
-        (64, 8, 0.1, (8, 16, 24, 32, 40, 48, 56, 64)),
-        (256, 16, 0.5, (128, 144, 160, 176, 192, 208, 224, 240, 256)),
-        (20, 16, 0.0, (8, 16, 20)),
-        (8, 16, 0.0, (8,)),
-        (5, 1, 0.3, (2, 3, 4, 5)),
+        (64, Grid(16, 4), 0.1, (8, 12, 16, 32, 48, 64)),
+        (64, Grid(16, 4), 0.01, (4, 8, 12, 16, 32, 48, 64)),
+        (64, Grid(16, 16), 0.01, (16, 32, 48, 64)),
+        (64, Grid(8, 4), 0.1, (8, 16, 24, 32, 40, 48, 56, 64)),
+        (256, Grid(16, 4), 0.5, (128, 144, 160, 176, 192, 208, 224, 240, 256)),
+        (20, Grid(16, 4), 0.0, (4, 8, 12, 16, 20)),
+        (8, Grid(16, 16), 0.0, (8,)),
+        (5, Grid(), 0.3, (2, 3, 4, 5)),
     ],
 )
-def test_allowed_counts(width, align, floor, expected):
+def test_allowed_counts(width, grid, floor, expected):
     group = find_groups(Chain(width), EXAMPLE).groups[0]
-    assert allowed_counts(group, align=align, floor=floor) == expected
+    assert allowed_counts(group, grid=grid, floor=floor) == expected
 
 
 def test_allowed_counts_are_units_of_a_grouped_convolution():
     group = find_groups(Chain(64, groups=16), EXAMPLE).groups[0]
     assert (group.width, group.per_unit) == (16, 4)
-    assert allowed_counts(group, align=16) == (2, 4, 8, 12, 16)
+    assert allowed_counts(group, grid=Grid(16, 8)) == (2, 4, 8, 12, 16)
 
 
 def test_without_alignment_only_so_many_counts_are_tried():
-    counts = allowed_counts(find_groups(Chain(200), EXAMPLE).groups[0], align=1)
+    counts = allowed_counts(find_groups(Chain(200), EXAMPLE).groups[0], grid=Grid())
     assert len(counts) == MOST_COUNTS and counts[0] == 20 and counts[-1] == 200 and len(set(counts)) == len(counts)
 
 

@@ -18,10 +18,10 @@ from compress.errors import ConfigError, InputError, PlanError
 from compress.files import write_json
 from compress.models.unet import dense_widths
 from compress.prune import PruningPlan, find_groups, load_plan, rank, rebuild, save_plan
-from compress.prune.allocate import Share, global_shares, ratio_of, shares
+from compress.prune.allocate import Grid, Share, global_shares, ratio_of, shares
 from compress.prune.groups import Group, Member
-from compress.prune.ranking import alignment, top
-from compress.runtime.providers import find_provider
+from compress.prune.ranking import grid_of, top
+from compress.runtime.providers import PROVIDERS, find_provider
 
 BY_WEIGHTS = ["bn-scale", "fpgm", "l1", "l2", "random"]
 SHAPES = [
@@ -38,7 +38,7 @@ def group_of(width: int, *, per_unit: int = 1, name: str = "encoders.0.conv1") -
 
 
 def kept_of(width: int, ratio: float, *, align: int = 1, per_unit: int = 1) -> Share:
-    (share,) = shares([group_of(width, per_unit=per_unit)], default=ratio, ratios={}, align=align).values()
+    (share,) = shares([group_of(width, per_unit=per_unit)], default=ratio, ratios={}, grid=Grid(align, align)).values()
     return share
 
 
@@ -317,8 +317,20 @@ def test_ratios_of_names_that_lead_nowhere_are_refused():
 
 
 def test_alignment_is_a_number_or_a_providers_own():
-    assert [alignment(each) for each in ("none", None, 8, "8")] == [1, 1, 8, 8]
-    assert alignment("cpu") == find_provider("cpu").alignment > 1
+    assert [grid_of(each) for each in ("none", None, 8, "8")] == [Grid(), Grid(), Grid(8, 8), Grid(8, 8)]
+    assert grid_of("cpu") == Grid(find_provider("cpu").alignment, 4) and grid_of("cuda") == Grid(8, 8)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "kept", "reason"),
+    [(0.02, 56, "no nearer multiple of 16"), (0.1, 48, "multiple of 16"), (0.5, 32, "multiple of 16"),
+     (0.7, 16, "multiple of 16"), (0.77, 12, "multiple of 4"), (0.88, 8, "multiple of 4"), (0.99, 4, "at least 4")],
+)  # fmt: skip
+def test_below_one_block_the_cpu_takes_fours(ratio: float, kept: int, reason: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(PROVIDERS, "cpu", replace(PROVIDERS["cpu"], find_alignment=lambda: 16))
+    network = nn.Sequential(nn.Conv2d(1, 56, 1), nn.ReLU(), nn.Conv2d(56, 2, 1))
+    group = rank(network, torch.zeros(1, 1, 4, 4), ratio=ratio).groups["0"]
+    assert (len(group.kept), group.reason) == (kept, reason)
 
 
 def test_the_cpus_alignment_is_the_default():

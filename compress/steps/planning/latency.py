@@ -17,7 +17,8 @@ from compress.evaluate.interval import Interval
 from compress.export.metadata import divisor_of
 from compress.export.onnx import export_onnx
 from compress.models.checkpoint import Checkpoint
-from compress.prune.budget import HALF, narrowed
+from compress.prune.allocate import Grid
+from compress.prune.budget import narrowed
 from compress.prune.plan import PruningPlan
 from compress.prune.rebuild import rebuild_checkpoint
 from compress.runtime.machine import available_cores, cpu_model
@@ -52,15 +53,15 @@ def refuse_unmeasurable(provider: str) -> None:
         )
 
 
-def latency_model(ws: Workspace, dense: Checkpoint, base: PruningPlan, *, provider: str, align: int) -> LatencyModel:
+def latency_model(ws: Workspace, dense: Checkpoint, base: PruningPlan, *, provider: str, grid: Grid) -> LatencyModel:
     """The fitted model, measured unless one of the same network, machine and settings is in the run folder.
 
-    base: a plan of the dense network that removes nothing. Widths are multiples of `align` channels.
+    base: a plan of the dense network that removes nothing. Widths are those of the grid.
     """
-    result = Result(ws.run.planning.latency(provider), _inputs(ws, dense, align))
+    result = Result(ws.run.planning.latency(provider), _inputs(ws, dense, grid))
     if (stored := result.stored(lambda document: LatencyModel.from_json(document["model"]))) is not None:
         return stored
-    model = _measure(ws, dense, base, provider, align)
+    model = _measure(ws, dense, base, provider, grid)
     if model.largest_error > TRUSTED:
         ws.progress.warn(
             f"A sample network took {model.largest_error:.0%} more or less than the others predict: a busy machine? "
@@ -71,21 +72,21 @@ def latency_model(ws: Workspace, dense: Checkpoint, base: PruningPlan, *, provid
     return model
 
 
-def _inputs(ws: Workspace, dense: Checkpoint, align: int) -> dict[str, Any]:
+def _inputs(ws: Workspace, dense: Checkpoint, grid: Grid) -> dict[str, Any]:
     return {
         "widths": dense.meta.arguments["widths"],
         "size": list(ws.config.data.size),
         "batch": ws.config.bench.batch_size,
         "threads": ws.config.bench.threads or available_cores(),
-        "align": align,
+        "grid": [grid.block, grid.below],
         "cpu": cpu_model(),
         "onnxruntime": onnxruntime.__version__,
     }
 
 
-def _measure(ws: Workspace, dense: Checkpoint, base: PruningPlan, provider: str, align: int) -> LatencyModel:
+def _measure(ws: Workspace, dense: Checkpoint, base: PruningPlan, provider: str, grid: Grid) -> LatencyModel:
     bench = ws.config.bench
-    settings = _sample_counts(base, align)
+    settings = _sample_counts(base, grid)
     with tempfile.TemporaryDirectory(prefix="latency-samples-") as folder:
         paths = []
         with ws.progress.task("Exporting sample widths", len(settings)) as task:
@@ -104,14 +105,11 @@ def _measure(ws: Workspace, dense: Checkpoint, base: PruningPlan, provider: str,
         )
 
 
-def _sample_counts(base: PruningPlan, align: int) -> list[dict[str, int]]:
+def _sample_counts(base: PruningPlan, grid: Grid) -> list[dict[str, int]]:
     """Units per group of every sample, the dense network first."""
     groups = {g.name: g for g in base.channel_groups}
-    widths = sample_widths(
-        [g.width * g.per_unit for g in groups.values()],
-        alignment=align,
-        smallest=HALF if align == 2 * HALF else align,
-    )
+    dense = [g.width * g.per_unit for g in groups.values()]
+    widths = sample_widths(dense, alignment=grid.block, below=grid.below)
     return [{n: max(1, w // groups[n].per_unit) for n, w in zip(groups, row, strict=True)} for row in widths]
 
 

@@ -14,10 +14,11 @@ from compress.config import Ratios
 from compress.errors import ConfigError, PlanError
 from compress.files import write_json, write_text
 from compress.models.checkpoint import Checkpoint
+from compress.prune.allocate import Grid
 from compress.prune.budget import Cost, Kept, Tables, allocate, allowed_counts, interpolate, ratios_of
 from compress.prune.groups import Group
 from compress.prune.plan import PruningPlan, save_plan
-from compress.prune.ranking import alignment
+from compress.prune.ranking import grid_of
 from compress.prune.rebuild import rebuild_checkpoint
 from compress.prune.shapes import Shapes
 from compress.runtime.providers import find_provider
@@ -83,7 +84,7 @@ def plan_budget(ws: Workspace, request: BudgetRequest) -> BudgetPlan:
     Measures what is missing (sensitivity, and for latency the provider's layer times). Raises
     `PlanError` when the target cannot be reached and `ProviderError` when the provider is not there.
     """
-    target, step = request.target, _step(request)
+    target, grid = request.target, _grid(request)
     if target.quantity == "latency":
         refuse_unmeasurable(request.provider)
     check_shape(ws)
@@ -91,9 +92,9 @@ def plan_budget(ws: Workspace, request: BudgetRequest) -> BudgetPlan:
     base = whole_plan(ws, dense)
     example = torch.zeros(1, dense.meta.arguments["in_channels"], *ws.config.data.size)
     shapes = Shapes(dense.network, example, base.channel_groups)
-    cost, dense_cost = _COSTS[target.quantity](ws, dense, base, shapes, request.provider, step)
+    cost, dense_cost = _COSTS[target.quantity](ws, dense, base, shapes, request.provider, grid)
     share = target.share(dense_cost)
-    choices = {g.name: allowed_counts(g, align=step) for g in base.channel_groups}
+    choices = {g.name: allowed_counts(g, grid=grid) for g in base.channel_groups}
     found = measure_sensitivity(ws, slices=request.slices, base=base)
     tables = damage_tables(found, base, choices)
 
@@ -112,35 +113,35 @@ def plan_budget(ws: Workspace, request: BudgetRequest) -> BudgetPlan:
     return result
 
 
-def _step(request: BudgetRequest) -> int:
+def _grid(request: BudgetRequest) -> Grid:
     provider = find_provider(request.provider).name
-    step = alignment(provider if request.align is None else request.align)
-    if request.target.quantity == "latency" and step == 1:
+    grid = grid_of(provider if request.align is None else request.align)
+    if request.target.quantity == "latency" and grid.block == 1:
         raise ConfigError(
             "Latency is only predicted for aligned widths; --align is none.",
             cure="Leave --align out, or use a target in macs or params.",
         )
-    return step
+    return grid
 
 
 def _latency(
-    ws: Workspace, dense: Checkpoint, base: PruningPlan, shapes: Shapes, provider: str, step: int
+    ws: Workspace, dense: Checkpoint, base: PruningPlan, shapes: Shapes, provider: str, grid: Grid
 ) -> tuple[Cost, float]:
-    model = latency_model(ws, dense, base, provider=provider, align=step)
+    model = latency_model(ws, dense, base, provider=provider, grid=grid)
     # The dense network's time is predicted as well: what the model gets wrong for all widths alike cancels out.
     whole = model.predict(shapes.layers)
     return lambda kept: model.predict(shapes.at(kept)) / whole, whole
 
 
 def _macs(
-    ws: Workspace, dense: Checkpoint, base: PruningPlan, shapes: Shapes, provider: str, step: int
+    ws: Workspace, dense: Checkpoint, base: PruningPlan, shapes: Shapes, provider: str, grid: Grid
 ) -> tuple[Cost, float]:
     whole = shapes.macs({})
     return lambda kept: shapes.macs(kept) / whole, whole
 
 
 def _parameters(
-    ws: Workspace, dense: Checkpoint, base: PruningPlan, shapes: Shapes, provider: str, step: int
+    ws: Workspace, dense: Checkpoint, base: PruningPlan, shapes: Shapes, provider: str, grid: Grid
 ) -> tuple[Cost, float]:
     whole = shapes.parameters({})
     return lambda kept: shapes.parameters(kept) / whole, whole

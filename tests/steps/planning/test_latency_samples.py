@@ -8,6 +8,7 @@ from workspace_kit import tiny_workspace
 
 from compress.bench.latency import measure_latency
 from compress.files import read_json, write_json
+from compress.prune.allocate import Grid
 from compress.prune.shapes import layers_of
 from compress.steps.planning import latency
 from compress.steps.planning.latency import latency_model, time_pruned
@@ -26,25 +27,25 @@ def test_samples_are_measured_once_and_predict_the_network_s_own_layers(ws, monk
     real = latency.sample_widths
     monkeypatch.setattr(latency, "sample_widths", lambda *args, **kwargs: real(*args, **kwargs)[:4])
     monkeypatch.setattr(latency, "TRUSTED", -1.0)
-    latency_model(ws, dense, base, provider="cpu", align=8)
+    latency_model(ws, dense, base, provider="cpu", grid=Grid(8, 4))
     assert not ws.run.planning.latency("cpu").exists(), "what a busy machine measured is not kept"
     monkeypatch.setattr(latency, "TRUSTED", 1e9)
-    model = latency_model(ws, dense, base, provider="cpu", align=8)
+    model = latency_model(ws, dense, base, provider="cpu", grid=Grid(8, 4))
     layers = layers_of(dense.network, torch.zeros(1, 1, 32, 32))
     assert [layer.name for layer in layers] == [layer.name for layer in model.layers]
     assert model.predict(layers) > 0
     assert model.samples[0].outputs == tuple(layer.outputs for layer in layers)
 
     monkeypatch.setattr(latency, "measure_latency_model", None)
-    assert latency_model(ws, dense, base, provider="cpu", align=8) == model
+    assert latency_model(ws, dense, base, provider="cpu", grid=Grid(8, 4)) == model
     with pytest.raises(TypeError):  # other widths have to be measured
-        latency_model(ws, dense, base, provider="cpu", align=16)
+        latency_model(ws, dense, base, provider="cpu", grid=Grid(16, 4))
     path = ws.run.planning.latency("cpu")
     document = read_json(path)
     del document["model"]["samples"][0]["leave_one_out_error"]
     write_json(path, document)
     with pytest.raises(TypeError):  # what an earlier version wrote is measured again too
-        latency_model(ws, dense, base, provider="cpu", align=8)
+        latency_model(ws, dense, base, provider="cpu", grid=Grid(8, 4))
 
 
 def test_samples_cover_every_aligned_width(ws, monkeypatch):
@@ -56,10 +57,10 @@ def test_samples_cover_every_aligned_width(ws, monkeypatch):
     monkeypatch.setattr(latency, "export_to", lambda sample, path: widths.append(sample.meta.arguments["widths"]))
     monkeypatch.setattr(latency, "measure_latency_model", measure)
     with pytest.raises(KeyboardInterrupt):
-        latency_model(ws, dense, whole_plan(ws, dense), provider="cpu", align=16)
+        latency_model(ws, dense, whole_plan(ws, dense), provider="cpu", grid=Grid(16, 4))
     assert widths[0] == dense.meta.arguments["widths"]
-    assert {sample["encoders.0"][0] for sample in widths} == {8, 16}
-    assert {sample["bottleneck"][0] for sample in widths} <= {8, 16, 32}
+    assert {sample["encoders.0"][0] for sample in widths} == {4, 8, 12, 16}
+    assert {sample["bottleneck"][0] for sample in widths} <= {4, 8, 12, 16, 32}
 
 
 def test_timing_compares_round_by_round(ws, monkeypatch):
