@@ -11,8 +11,8 @@ from cli.options import ConfigOption, ConfiguredProviderOption, SetOption
 from cli.sensitivity import SlicesOption
 
 if TYPE_CHECKING:
+    from compress.prune.target import Target
     from compress.steps.planning.plan import BudgetPlan
-    from compress.steps.planning.target import Target
 
 
 def plan(
@@ -35,7 +35,7 @@ def plan(
     """
     from cli.options import open_workspace
     from compress.errors import ConfigError
-    from compress.steps.planning.target import parse_target
+    from compress.prune.target import parse_target
 
     wanted = parse_target(target)
     if align not in (None, "none") and not (align.isdigit() and int(align) > 0):

@@ -56,34 +56,36 @@ def compensate(
     dense: nn.Module,
     pruned: nn.Module,
     kept_outputs: Mapping[str, Sequence[int]],
-    images: np.ndarray,
+    images: np.ndarray | Sequence[torch.Tensor],
     *,
     positions: int = 20_000,
     seed: int,
 ) -> tuple[Repair, ...]:
     """Fit every convolution of `pruned` that lost inputs to its outputs in `dense`, in place, in order of execution.
 
-    images: (N, ...) float32, one channel. kept_outputs: module name -> indices of the dense module's outputs that
+    images: (N, ...) float32, one channel; or a tensor (N, C, ...) for each input of the network.
+    kept_outputs: module name -> indices of the dense module's outputs that
     stayed; all, where it is not named. Convolutions that run more than once, and grouped transposed ones, keep their
     weights. Every layer of either network runs once for every image. Both networks are in evaluation mode afterwards.
     `PlanError` when `kept_outputs` does not fit.
     """
     dense.eval()
     pruned.eval()
-    batches = torch.from_numpy(images)[:, None].split(BATCH)
-    names = _shrunken(dense, pruned, batches[0][:1])
+    inputs = (torch.from_numpy(images)[:, None],) if isinstance(images, np.ndarray) else images
+    batches = list(zip(*(each.split(BATCH) for each in inputs), strict=True))
+    names = _shrunken(dense, pruned, tuple(each[:1] for each in batches[0]))
     kept = {name: _kept(dense, pruned, name, kept_outputs) for name in names}
     rngs = {name: np.random.default_rng([seed, index]) for index, name in enumerate(names)}
     samples: dict[str, list[_Sample]] = {name: [] for name in names}
 
     def draw(name: str, outputs: torch.Tensor) -> None:
-        share = -(-positions * len(outputs) // len(images))
+        share = -(-positions * len(outputs) // len(inputs[0]))
         image, *spots = places = _draw(rngs[name], outputs, share)
         samples[name].append(_Sample(places, outputs[(image, slice(None), *spots)][:, kept[name]]))
 
     with _sampled(dense, draw, names):
         for batch in batches:
-            dense(batch)
+            dense(*batch)
     with arriving_at(pruned, names, batches) as steps:
         return tuple(
             _repair(name, pruned.get_submodule(name), arriving, samples.pop(name))
@@ -101,7 +103,7 @@ def kept_outputs(plan: PruningPlan) -> dict[str, list[int]]:
     }
 
 
-def _shrunken(dense: nn.Module, pruned: nn.Module, image: torch.Tensor) -> list[str]:
+def _shrunken(dense: nn.Module, pruned: nn.Module, image: tuple[torch.Tensor, ...]) -> list[str]:
     """Names of the convolutions that lost inputs and run exactly once, in order of execution."""
     called: list[str] = []
     lost = [
@@ -111,7 +113,7 @@ def _shrunken(dense: nn.Module, pruned: nn.Module, image: torch.Tensor) -> list[
     ]
     hooks = [module.register_forward_hook(lambda *_, name=name: called.append(name)) for name, module in lost]
     try:
-        pruned(image)
+        pruned(*image)
     finally:
         for hook in hooks:
             hook.remove()

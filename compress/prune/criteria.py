@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,28 +92,48 @@ def random_order(group: Group, context: Context) -> np.ndarray:
     return np.random.default_rng([context.seed, salt]).random(group.width)
 
 
-def score(criterion: str, group: Group, context: Context) -> np.ndarray:
-    """Scores (width,) float64 of a group's units by a criterion's name; the lowest leave first.
+CriterionLike = str | Callable[[Group, Context], np.ndarray]
+"""A name in `CRITERIA`, or a function that gives the scores (width,) of a group's units."""
+
+
+def score(criterion: CriterionLike, group: Group, context: Context) -> np.ndarray:
+    """Scores (width,) float64 of a group's units by a criterion; the lowest leave first.
 
     Raises `ConfigError` for an unknown name, `PlanError` when scores are not finite or gradients are missing.
     """
-    scores = _row(criterion).load()(group, context)
+    function = criterion if callable(criterion) else _row(criterion).load()
+    scores = np.asarray(function(group, context), float)
+    if scores.shape != (group.width,):
+        got = f"'{name_of(criterion)}' gives scores of shape {scores.shape} for {group.name}"
+        raise PlanError(f"{got}; ({group.width},) is needed.")
     if not np.isfinite(scores).all():
         bad = int((~np.isfinite(scores)).sum())
+        said = f"'{name_of(criterion)}' gives {bad} of {group.width} channels of {group.name}"
         raise PlanError(
-            f"'{criterion}' gives {bad} of {group.width} channels of {group.name} a score that is not a number.",
+            f"{said} a score that is not a number.",
             cure="The weights or gradients hold NaN or infinity: start from a checkpoint that trained to the end.",
         )
     return scores
 
 
-def needs_gradients(criterion: str) -> bool:
-    """Whether `Context.gradients` must be there; `ConfigError` for an unknown name."""
-    return _row(criterion).needs_gradients
+def name_of(criterion: CriterionLike) -> str:
+    """What plans call it."""
+    return getattr(criterion, "__name__", type(criterion).__name__) if callable(criterion) else criterion
 
 
-def describe(criterion: str, group: Group) -> str:
+def needs_gradients(criterion: CriterionLike) -> bool:
+    """Whether `Context.gradients` must be there; `ConfigError` for an unknown name.
+
+    A function says so by an attribute `needs_gradients`.
+    """
+    row = criterion if callable(criterion) else _row(criterion)
+    return bool(getattr(row, "needs_gradients", False))
+
+
+def describe(criterion: CriterionLike, group: Group) -> str:
     """What really scores this group: the criterion's name, or what stands in for it and why."""
+    if callable(criterion):
+        return name_of(criterion)
     if _row(criterion).load() is bn_scale and not _norms(group):
         return "l1 (no norm with a scale)"
     return criterion

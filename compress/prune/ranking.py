@@ -12,7 +12,7 @@ from torch import nn
 from compress.errors import ConfigError, PlanError
 from compress.models.modules import named_tensors
 from compress.prune.allocate import NOBODY, Grid, Share, global_shares, ratio_of, shares
-from compress.prune.criteria import Context, comparable, describe, needs_gradients, score
+from compress.prune.criteria import Context, CriterionLike, comparable, describe, name_of, needs_gradients, score
 from compress.prune.gradients import Batches, Loss, gradients
 from compress.prune.graph import Example, inputs_of
 from compress.prune.groups import ChannelGroups, Group, find_groups, ignoring
@@ -26,7 +26,7 @@ def rank(
     *,
     ratio: float = 0.5,
     ratios: Mapping[str, float] | None = None,
-    criterion: str = "l1",
+    criterion: CriterionLike = "l1",
     scope: Literal["local", "global"] = "local",
     floor: float = 0.1,
     align: int | str = "cpu",
@@ -56,7 +56,8 @@ def rank(
     found = find_groups(network, example, ignore=ignore) if groups is None else ignoring(network, groups, ignore)
     _known(found, ratios or {}, follow)
     grads = gradients(network, data, loss, each=True) if needs_gradients(criterion) and data is not None else None
-    context = Context(named_tensors(network), grads, seed)
+    tensors = {name: tensor.detach() for name, tensor in named_tensors(network).items()}
+    context = Context(tensors, grads, seed)
     scores = {g.name: score(criterion, g, context) for g in found.groups}
     grid = grid_of(align)
     wanted = {"default": ratio, "ratios": ratios or {}, "follow": follow, "grid": grid}
@@ -69,7 +70,7 @@ def rank(
         raise ConfigError(f"Unknown scope '{scope}'. Known: local, global.")
     plans = {g.name: _group_plan(g, scores[g.name], counts[g.name], criterion) for g in found.groups}
     return PruningPlan(
-        criterion=criterion,
+        criterion=name_of(criterion),
         scope=scope,
         align=grid.block,
         seed=seed,
@@ -101,7 +102,7 @@ def top(scores: np.ndarray, count: int) -> tuple[int, ...]:
     return tuple(sorted(int(i) for i in order[:count]))
 
 
-def _group_plan(group: Group, scores: np.ndarray, share: Share, criterion: str) -> GroupPlan:
+def _group_plan(group: Group, scores: np.ndarray, share: Share, criterion: CriterionLike) -> GroupPlan:
     return GroupPlan(
         block=group.block,
         width=group.width,

@@ -25,7 +25,7 @@ class _Stopped(BaseException):
 class _Pass(threading.Thread):
     """One batch on its way through the network."""
 
-    def __init__(self, network: nn.Module, batch: torch.Tensor) -> None:
+    def __init__(self, network: nn.Module, batch: tuple[torch.Tensor, ...]) -> None:
         super().__init__(daemon=True)
         self.network, self.batch = network, batch
         self.go = threading.Semaphore(0)
@@ -36,7 +36,7 @@ class _Pass(threading.Thread):
         try:
             self._wait()
             with torch.no_grad():
-                self.network(self.batch)
+                self.network(*self.batch)
             raise PlanError("The network ended before the layer that was waited for.")
         except _Stopped:
             return
@@ -69,7 +69,7 @@ class _Pass(threading.Thread):
 
 @contextmanager
 def arriving_at(
-    network: nn.Module, names: Sequence[str], batches: Sequence[torch.Tensor]
+    network: nn.Module, names: Sequence[str], batches: Sequence[tuple[torch.Tensor, ...]]
 ) -> Iterator[Iterator[list[torch.Tensor]]]:
     """For each module of `names`, in order of execution, what arrives at it: one tensor per batch.
 

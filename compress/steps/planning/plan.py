@@ -21,10 +21,10 @@ from compress.prune.plan import PruningPlan, save_plan
 from compress.prune.ranking import grid_of
 from compress.prune.rebuild import rebuild_checkpoint
 from compress.prune.shapes import Shapes
+from compress.prune.target import Target
 from compress.runtime.providers import find_provider
 from compress.steps.planning.latency import Timing, latency_model, refuse_unmeasurable, time_pruned
 from compress.steps.planning.sensitivity import SLICES, Sensitivity, measure_sensitivity, whole_plan
-from compress.steps.planning.target import Target
 from compress.steps.pruning.ranking import rank
 from compress.steps.training.dense import check_shape, dense_checkpoint
 from compress.steps.workspace import Workspace

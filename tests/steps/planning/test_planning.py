@@ -15,11 +15,11 @@ from compress.evaluate.interval import Interval
 from compress.models.cost import count_macs, count_parameters
 from compress.prune.plan import load_plan
 from compress.prune.rebuild import rebuild_checkpoint
+from compress.prune.target import parse_target
 from compress.steps.planning import plan as budgeting
 from compress.steps.planning.latency import Timing
 from compress.steps.planning.plan import BudgetRequest, damage_tables, plan_budget
 from compress.steps.planning.sensitivity import BlockScore, Sensitivity, whole_plan
-from compress.steps.planning.target import parse_target
 from compress.steps.pruning.ranking import rank
 from compress.steps.training.dense import dense_checkpoint
 

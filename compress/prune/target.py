@@ -1,4 +1,4 @@
-"""What `plan --target` may say: a quantity and how much of it."""
+"""What a network shall cost after pruning: a quantity and how much of it."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def parse_target(text: str) -> Target:
     quantity, _, amount = text.strip().partition("=")
     found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(x|[a-zA-Z]+)", amount)
     units = _UNITS.get(quantity, {})
-    if not found or (found[2] != "x" and found[2] not in units):
+    if quantity not in _UNITS or not found or (found[2] != "x" and found[2] not in units):
         raise ConfigError(_wrong(text, quantity))
     value, relative = float(found[1]), found[2] == "x"
     if value <= 0 or (relative and value >= 1):
-        raise ConfigError(f"--target {text}: a share between 0x and 1x or a positive amount is needed.")
+        raise ConfigError(f"The target {text} cannot be: a share between 0x and 1x or a positive amount is needed.")
     chosen: Quantity = next(q for q in get_args(Quantity) if q == quantity)
     return Target(text.strip(), chosen, value * (1.0 if relative else units[found[2]]), relative)
 
 
 def _wrong(text: str, quantity: str) -> str:
     if quantity not in _UNITS:
-        return f"--target '{text}' names no known quantity. Known: {', '.join(f'{q}=0.1x' for q in _UNITS)}."
+        return f"The target '{text}' names no known quantity. Known: {', '.join(f'{q}=0.1x' for q in _UNITS)}."
     units = ", ".join(["x (share of dense)", *_UNITS[quantity]])
-    return f"--target '{text}' does not say how much. A number with one of these is needed: {units}."
+    return f"The target '{text}' does not say how much. A number with one of these is needed: {units}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from compress.errors import ConfigError
-from compress.steps.planning.target import parse_target
+from compress.prune.target import parse_target
 
 GOOD = {
     "latency=0.1x": ("latency", 0.1, 0.1),
@@ -37,6 +37,7 @@ BAD = {
     "params=0x": "between 0x and 1x",
     "latency=0ms": "positive",
     "foo=1": "Known: latency=0.1x",
+    "speed=0.5x": "Known: latency=0.1x",
     "0": "Known: latency=0.1x",
     "": "Known: latency=0.1x",
     "latency": "needed: x (share of dense), s, ms",
