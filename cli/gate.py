@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,11 +12,21 @@ from cli.options import ConfigOption, ConfiguredProviderOption, SetOption
 
 if TYPE_CHECKING:
     from compress.evaluate.verdict import Verdict
+    from compress.steps.workspace import Workspace
 
 
 def gate(
     baseline: Annotated[Path, typer.Argument(help="The exported model (.onnx) that is trusted.")],
     candidate: Annotated[Path, typer.Argument(help="The one that is to take its place.")],
+    folds: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--folds",
+            metavar="RUN",
+            help="A run folder, once for each fold (train.folds): both files are looked for in it, and scored on its "
+            "validation patients; all are judged together.",
+        ),
+    ] = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
     provider: ConfiguredProviderOption = None,
@@ -35,17 +45,31 @@ def gate(
     from cli.options import open_workspace
     from cli.pages import show_pages
 
-    ws = open_workspace(config, overrides, bench__provider=provider, bench__threads=threads)
+    options = {"bench__provider": provider, "bench__threads": threads}
+    runs = [_fold(run, config, overrides, options) for run in folds or ()]
+    ws = runs[0] if runs else open_workspace(config, overrides, **options)
     from compress.errors import GateError
-    from compress.steps.gating.gate import gate as decide
+    from compress.steps.gating.gate import Pair, gate_pairs
 
-    verdict, files = decide(ws, baseline, candidate, out=out)
+    pairs = [Pair(each, each.run.root / baseline, each.run.root / candidate) for each in runs]
+    verdict, files = gate_pairs(pairs or [Pair(ws, baseline, candidate)], out=out)
     show_verdict(verdict)
     say(f"Verdict: {files.root}")
     show_pages(ws)
     if not verdict.accepted:
         raise GateError(verdict.sentence)
     say(verdict.sentence)
+
+
+def _fold(run: Path, config: Path | None, overrides: list[str] | None, options: dict[str, Any]) -> Workspace:
+    """The workspace of one run folder, wherever it lies now."""
+    from cli.options import open_workspace
+    from compress.errors import ConfigError
+
+    if config is not None:
+        raise ConfigError("--folds reads the config.yaml of each run.", cure="Leave out --config.")
+    here = [f"train.paths.save_root={run.resolve().parent}", f"experiment.experiment_name={run.resolve().name}"]
+    return open_workspace(run / "config.yaml", [*(overrides or []), *here], **options)
 
 
 def show_verdict(verdict: Verdict) -> None:

@@ -20,6 +20,10 @@ MAX_DOCUMENT = 2**26
 """Bytes of a JSON document; the largest that this program writes has a hundredth of it."""
 
 
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)
+
+
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
     """Turn what the file system says while `target` is written into typed errors.
@@ -51,7 +55,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
             os.close(handle)
             temporary = Path(name)
             yield temporary
-            temporary.chmod(0o644)
+            temporary.chmod(0o666 & ~_UMASK)  # mkstemp's 0600 would lock out those whom the user lets in
             temporary.replace(target)
     finally:
         if temporary is not None:
@@ -149,8 +153,9 @@ def _finite(text: str) -> float:
 def _refuse_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"'{next(key for key in keys if keys.count(key) > 1)[:40]}' stands there twice")
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        raise ValueError(f"'{twice[:40]}' stands there twice")
     return table
 
 

@@ -176,3 +176,16 @@ def test_a_document_that_is_endless_or_too_large_is_not_read(tmp_path: Path) -> 
     for path in (tmp_path / "pipe.json", large, Path("/dev/zero")):
         with pytest.raises(InputError, match="is no regular file of at most 67108864 bytes"):
             read_json(path)
+
+
+def test_files_are_as_private_as_the_umask_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for mask, mode in ((0o077, 0o600), (0o022, 0o644), (0o027, 0o640)):
+        monkeypatch.setattr("compress.files._UMASK", mask)
+        assert write_text(tmp_path / "a.txt", "x").stat().st_mode & 0o777 == mode
+
+
+def test_a_key_twice_among_many_is_found_at_once() -> None:
+    keys = [*(f"k{number}" for number in range(200_000)), "k7"]
+    text = "{" + ", ".join(f'"{key}": 0' for key in keys) + "}"  # quadratic readers would need minutes
+    with pytest.raises(ValueError, match="'k7' stands there twice"):
+        parse_json(text)

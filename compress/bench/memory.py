@@ -56,9 +56,11 @@ def measure_memory(
 
 
 def _ask_child(arguments: list[str], timeout: float) -> dict[str, Any]:
-    paths = [str(_PACKAGES_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    # An empty part of PYTHONPATH would be the current folder.
+    paths = [str(_PACKAGES_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1", "PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, "-m", "compress.bench.memory_probe", *arguments]
+    # -P: a json.py in the folder where the user types must not be taken for the standard library's.
+    command = [sys.executable, "-P", "-m", "compress.bench.memory_probe", *arguments]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:

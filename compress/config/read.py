@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,11 +13,15 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from compress.config.schema import Config, Network, Ratios, block_names, ratio_names
-from compress.errors import ConfigError, PlanError
-from compress.files import write_text
+from compress.errors import ConfigError, InputError, PlanError
+from compress.files import check_regular, write_text
 from compress.registry import nearest
 
 DEFAULT_FILE = "cardiocompress.yaml"
+MAX_YAML = 2**20
+"""Bytes of a configuration."""
+_UNREADABLE = (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError)
+"""What reading YAML can raise: impossible dates and endless numbers are no YAMLError."""
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> Config:
@@ -115,17 +120,43 @@ def _dig(value: Any, *keys: str) -> Any:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping; `ConfigError` for a missing file, broken YAML or another shape."""
     try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        if Path(path).exists():
+            check_regular(Path(path), most=MAX_YAML, what="the configuration")
+        document = _parse(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"No such file: {path}.", cure="`cardiocompress init` writes one.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
-        reason = " ".join(str(fault).split())
-        raise ConfigError(f"{path} cannot be read as YAML: {reason}") from None
+    except InputError as fault:
+        raise ConfigError(fault.message) from None
+    except _UNREADABLE as fault:
+        reason = " ".join(str(fault).split())[:300]
+        raise ConfigError(f"{path} cannot be read as YAML: {reason or type(fault).__name__}") from None
     if document is None:
         return {}
     if not isinstance(document, dict):
         raise ConfigError(f"{path} holds a {type(document).__name__}; a mapping of sections is needed.")
     return document
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without what makes it more than it looks: aliases, which multiply, and a key twice, of which one is lost."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"aliases (*{self.peek_event().anchor[:40]}) are not allowed")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.YAMLError(f"'{key.value[:40]}' stands there twice, in line {key.start_mark.line + 1}")
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, _Loader)
 
 
 def save_config(config: Config, path: Path) -> Path:
@@ -139,8 +170,8 @@ def _apply(document: dict[str, Any], override: str) -> None:
     if not sign or not key.strip():
         raise ConfigError(f"--set {override!r} is not of the form key.path=value.")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = _parse(text)
+    except _UNREADABLE:
         raise ConfigError(f"--set {override!r}: the value is not valid YAML.") from None
     _put(document, key.strip(), value, said=f"--set {override!r}")
 
@@ -181,7 +212,7 @@ def _line(error: Any, model: type[BaseModel]) -> list[str]:
     if error["type"] == "literal_error":
         close = nearest(str(error["input"]), re.findall(r"'([^']+)'", error["ctx"]["expected"]))
         hint = f" Did you mean '{close}'?" if close else ""
-    return [f"{path}: {message[0].lower()}{message[1:]}, got {error['input']!r}.{hint}"]
+    return [f"{path}: {message[0].lower()}{message[1:]}, got {reprlib.repr(error['input'])}.{hint}"]
 
 
 def _fields_at(model: type[BaseModel], loc: Sequence[Any]) -> list[str]:

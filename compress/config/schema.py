@@ -156,6 +156,10 @@ class Train(Section):
     phase: Literal["training"] = "training"
     val_ratio: Fraction = 0.2
     """share of PATIENTS kept for validation, stratified by disease group"""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """k: the patients are dealt into k parts, and val_ratio does not count"""
+    fold: Annotated[int, Field(ge=0)] = 0
+    """which part validates, from 0; a run for each lets `gate --folds` judge on all patients"""
     batch_size: PositiveInt = 16
     num_slices_per_volume: PositiveInt | None = None
     """null: all; N: evenly spread ones"""
@@ -224,7 +228,7 @@ class Pruning(Section):
     rewind_to: Literal["early", "initial"] = "early"
     """early (after rewind_epoch) | initial"""
     finetune_epochs: Annotated[int, Field(ge=0)] | Literal["auto"] | None = None
-    """null: as many as num_epochs; auto: what the dense training cost pays for, at most 120; 0: no retraining"""
+    """null: as many as num_epochs; auto: what the dense training cost pays for, at most 100; 0: no retraining"""
     schedule: Schedule = "lr-rewind"
     """lr-rewind: the full learning-rate schedule again | finetune: a constant tenth of it"""
     distill: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
@@ -263,7 +267,7 @@ Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 RECOVERY = ("compensate=true", "distill=0.5", "average=0.99", "finetune_epochs=auto")
-"""Keys of `Pruning` as `prune --recover` sets them; benchmarks/SHIP.md shows what they give."""
+"""Keys of `Pruning` as `prune --recover` sets them; benchmarks/HEADLINE.md shows what they give."""
 
 
 class Export(Section):
@@ -388,6 +392,8 @@ class Config(Section):
                 f"data.size {list(self.data.size)} must be multiples of {divisor}: "
                 f"{len(self.train.model.features)} encoders halve it {len(self.train.model.features)} times"
             )
+        if self.train.fold >= (self.train.folds or 1):
+            faults.append(f"train.fold {self.train.fold} is none of the {self.train.folds or 1} parts, counted from 0")
         if self.train.parameters.rewind_epoch > self.train.parameters.num_epochs:
             faults.append(
                 f"train.parameters.rewind_epoch {self.train.parameters.rewind_epoch} lies beyond "

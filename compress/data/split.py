@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -62,17 +63,54 @@ def split_patients(
     """
     if not 0 < val_ratio < 1:
         raise ConfigError(f"val_ratio is {val_ratio}; expected a fraction between 0 and 1, such as 0.2.")
+    groups, kept, units = _units_of(cases, duplicates)
+    _check_enough(len(units), 2, len(groups))
+    val = _choose(units, groups, min(max(math.floor(len(groups) * val_ratio + 0.5), 1), len(groups) - 1), seed)
+    return _split(groups, val, kept)
+
+
+def split_in_folds(
+    cases: Sequence[Case], *, folds: int, seed: int, duplicates: Iterable[Sequence[str]] = ()
+) -> list[Split]:
+    """`folds` splits, in each of which another part of the patients validates; every patient validates once.
+
+    Stratified and kept together as in `split_patients`. Raises `DataError` where a part would be empty.
+    """
+    groups, kept, units = _units_of(cases, duplicates)
+    _check_enough(len(units), folds, len(groups))
+    parts: list[set[str]] = []
+    for left in range(folds, 0, -1):
+        patients = sum(map(len, units))
+        wanted = max(1, round(patients / left))
+        # The last part is all that is left: what would not fit into a part is not lost.
+        part = _choose(units, groups, wanted, seed) if left > 1 else set(chain.from_iterable(units))
+        parts.append(part)
+        units = [unit for unit in units if not part & set(unit)]
+        _check_enough(len(units), left - 1, len(groups))
+    return [_split(groups, part, kept) for part in parts]
+
+
+def _units_of(
+    cases: Sequence[Case], duplicates: Iterable[Sequence[str]]
+) -> tuple[dict[str, str], list[Unit], list[Unit]]:
+    """Patient to group, the duplicates among these patients, and what stays together."""
     groups = _group_of(cases)
     kept = [unit for unit in _join(set(unit) & groups.keys() for unit in duplicates) if len(unit) > 1]
-    units = _join([*({patient} for patient in groups), *map(set, kept)])
-    if len(units) < 2:
+    return groups, kept, _join([*({patient} for patient in groups), *map(set, kept)])
+
+
+def _check_enough(units: int, parts: int, patients: int) -> None:
+    if units < parts:
+        into = "training and validation" if parts <= 2 else f"{parts} parts"
+        least = "two" if parts <= 2 else str(parts)
         raise DataError(
-            f"Cannot split {len(groups)} patient{'s' if len(groups) != 1 else ''} into training and validation.",
-            cure="At least two different patients are needed.",
+            f"Cannot split {patients} patient{'s' if patients != 1 else ''} into {into}.",
+            cure=f"At least {least} different patients are needed.",
         )
-    val = _choose(units, groups, min(max(math.floor(len(groups) * val_ratio + 0.5), 1), len(groups) - 1), seed)
-    train = tuple(sorted(groups.keys() - val))
-    return Split(train=train, val=tuple(sorted(val)), duplicates=tuple(kept))
+
+
+def _split(groups: Mapping[str, str], val: set[str], duplicates: Sequence[Unit]) -> Split:
+    return Split(tuple(sorted(groups.keys() - val)), tuple(sorted(val)), tuple(duplicates))
 
 
 def _choose(units: list[Unit], groups: Mapping[str, str], wanted: int, seed: int) -> set[str]:

@@ -22,6 +22,7 @@ def judge(
     names: tuple[Named, Named],
     data: str,
     phantom: bool,
+    folds: int = 1,
 ) -> Verdict:
     """Compare two networks scored on the same cohort; `names` are baseline and candidate, `data` the cohort's digest.
 
@@ -50,6 +51,7 @@ def judge(
         endpoints=endpoints,
         limits=limits,
         reasons=tuple(reasons),
+        folds=folds,
     )
 
 

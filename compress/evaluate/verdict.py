@@ -91,11 +91,14 @@ class Verdict:
     """Called guards in the stored verdict."""
     reasons: tuple[str, ...]
     """Why it is refused; empty when it is accepted."""
+    folds: int = 1
+    """More than 1: so many pairs of networks by the same recipe, each scored on patients that neither has seen."""
 
     @property
     def sentence(self) -> str:
         """The verdict in one sentence."""
-        mark, cohort = phantom_mark(self.phantom), f"{self.patients} patients, {self.volumes} volumes"
+        folds = f" in {self.folds} folds" if self.folds > 1 else ""
+        mark, cohort = phantom_mark(self.phantom), f"{self.patients} patients{folds}, {self.volumes} volumes"
         names = self.candidate.name, self.baseline.name
         if self.accepted:
             return f"Accepted{mark}: {names[0]} is no worse than {names[1]} by more than the margins ({cohort})."

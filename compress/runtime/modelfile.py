@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from compress.errors import ModelFileError
@@ -38,6 +38,8 @@ class ModelFile:
     """Operator -> number of nodes."""
     nested: int = 0
     """Graphs inside nodes, and functions."""
+    content: bytes = field(default=b"", repr=False, compare=False)
+    """The very bytes that all of this was read from, to be run; empty once a session has them."""
 
 
 def read_model_file(path: Path) -> ModelFile:
@@ -53,11 +55,12 @@ def read_model_file(path: Path) -> ModelFile:
         path=path,
         size=len(content),
         sha256=digest_bytes(content),
-        graph_sha256=digest_bytes(*outline.graph),
+        graph_sha256=digest_bytes(outline.graph),
         metadata=outline.metadata,
         opset=outline.opsets.get("", 0),
         operators=dict(sorted(outline.operators.items())),
         nested=outline.nested,
+        content=content,
     )
 
 

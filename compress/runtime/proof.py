@@ -56,11 +56,11 @@ def prove(provider: str) -> None:
 
 
 def create(
-    model: bytes | str, provider: Provider, options: ort.SessionOptions, *, tf32: bool
+    model: bytes, provider: Provider, options: ort.SessionOptions, *, tf32: bool, name: str = "its own proof model"
 ) -> tuple[ort.InferenceSession, Placement]:
     """A session on `provider` alone, and its graph nodes, all seen to be its own (None when not told).
 
-    `model` is a path or an ONNX file's bytes. Raises `ProviderError` when the provider is not there,
+    `model` is an ONNX file's bytes, `name` what errors call it. Raises `ProviderError` when the provider is not there,
     `ModelFileError` when the file is damaged or the CPU cannot build it.
     """
     options.log_severity_level = 4  # everything it would log is raised below
@@ -68,8 +68,6 @@ def create(
     on_cpu = provider is PROVIDERS["cpu"]
     if not on_cpu:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    if isinstance(model, str) and any("\ud800" <= c <= "\udfff" for c in model):
-        raise ModelFileError(f"ONNX Runtime cannot open {model}: its path is not in UTF-8.", cure="Rename it.")
     wanted = _ask(provider, options, tf32)
     try:
         with quiet_ort():
@@ -77,11 +75,10 @@ def create(
     except ORT_ERRORS as fault:
         if not on_cpu and not isinstance(fault, _BAD_FILE):
             raise provider.absent(_reason(fault), ort) from fault
-        what = model if isinstance(model, str) else "its own proof model"
         truncated = isinstance(fault, _state.InvalidProtobuf)
         reason = "it is not an ONNX file, or it is truncated" if truncated else _reason(fault)
         raise ModelFileError(
-            f"ONNX Runtime {ort.__version__} cannot open {what}: {reason}.", cure="Export the model again."
+            f"ONNX Runtime {ort.__version__} cannot open {name}: {reason}.", cure="Export the model again."
         ) from fault
     return session, assert_owner(session, provider)
 

@@ -86,11 +86,11 @@ class Segmenter:
         file = read_model_file(Path(model))
         refuse_control_flow(file)  # before anything runs: opening a session runs the graph once
         self.card: ModelCard = read_card(file.metadata, file.path)
+        if not altered:
+            _refuse_altered(file, self.card)
         # Threads that spin while they wait would take the cores from the resampling, and from everyone else.
         self.session: Session = open_session(file, provider=provider, threads=threads, spinning="off")
         _check_fit(self.session, self.card)
-        if not altered:
-            _refuse_altered(file, self.card)
 
     def segment(
         self, image: np.ndarray, *, spacing_mm: tuple[float, float, float], force: bool = False, name: str = "image"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +115,13 @@ def open_session(
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
     file = model if isinstance(model, ModelFile) else read_model_file(Path(model))
     path = file.path
-    inner, placement = create(str(path), row, options, tf32=tf32)
+    # The bytes that were checked, not the path again: another file may lie there by now.
+    inner, placement = create(file.content or read_model_file(path).content, row, options, tf32=tf32, name=str(path))
     channels = _input_channels(inner, path)
     divisor = read_divisor(file.metadata, path)
     run_once(inner, row, side=divisor or 32)
     details = {**_settings(inner, row, options, tf32), "spinning": spinning}
-    return Session(file, provider, row.name, divisor, channels, details, inner, placement)
+    return Session(replace(file, content=b""), provider, row.name, divisor, channels, details, inner, placement)
 
 
 def _settings(inner: ort.InferenceSession, row: Provider, options: ort.SessionOptions, tf32: bool) -> dict[str, Any]:

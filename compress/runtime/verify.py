@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from compress.errors import DataError
+from compress.errors import DataError, ModelFileError
 from compress.files import digest_bytes
+from compress.runtime.card import read_card
 from compress.runtime.golden import Computed, changes, read_golden, thin
+from compress.runtime.modelfile import read_model_file
 from compress.runtime.predict import predict_mask
-from compress.runtime.providers import PROVIDERS
+from compress.runtime.providers import find_provider
 from compress.runtime.segmenter import Segmenter
 from compress.runtime.versions import versions
 
@@ -56,21 +58,27 @@ def verify(path: Path, *, provider: str = "cpu", threads: int | None = None) -> 
     """Run the file's self-test on this machine.
 
     Raises `ModelFileError` for a file without one, `ProviderError` when the provider is not truly there.
-    A self-test that fails is no error: its verdict is "broken".
+    A self-test that fails is no error: its verdict is "broken". So is that of a file that was altered, of which nothing
+    runs: whoever altered it may have asked for all memory.
     """
-    segmenter = Segmenter(path, provider=provider, threads=threads, altered=True)
-    session = segmenter.session
-    golden = read_golden(session.file, segmenter.card)
-    bound = segmenter.card.logit_bound(PROVIDERS[provider].logit_bound)
-    reasons = changes(session.file, golden)
+    file, row = read_model_file(path), find_provider(provider)
+    card = read_card(file.metadata, file.path)
+    golden = read_golden(file, card)
+    bound = card.logit_bound(row.logit_bound)
     found = partial(
         Verification,
         voxels=golden.mask.size,
         logit_bound=bound,
-        provider=session.provider_proven,
-        model=session.file.sha256,
+        provider=row.name,
+        model=file.sha256,
         versions=versions(),
     )
+    if altered := changes(file, golden):
+        return found(BROKEN, altered, golden.mask.size, max_logit_difference=None)
+    segmenter = Segmenter(path, provider=provider, threads=threads)
+    reasons: tuple[str, ...] = ()
+    if segmenter.session.file.sha256 != file.sha256:
+        raise ModelFileError(f"{path} changed while it was read.", cure="Verify it again.")
     try:
         computed = compute(segmenter, golden.image, golden.spacing_mm)
     except DataError as fault:

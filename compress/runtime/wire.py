@@ -42,8 +42,8 @@ class Outline:
     """Those whose values lie in other files."""
     nested: int = 0
     """Graphs inside nodes, and functions: what can branch, repeat or multiply when it runs."""
-    graph: tuple[memoryview, ...] = ()
-    """The bytes of the graph, for a digest (several parts are merged by protobuf)."""
+    graph: memoryview | bytes = b""
+    """The bytes of the graph, for a digest."""
 
 
 def read_outline(content: memoryview) -> Outline:
@@ -53,8 +53,10 @@ def read_outline(content: memoryview) -> Outline:
         if number == 1:
             outline.ir_version = _number(value)
         elif number == 7:
-            outline.graph += (_view(value),)
-            _read_graph(_view(value), outline, 0)
+            if outline.graph:  # protobuf would merge them; nobody writes such a file
+                raise WireError("several graphs")
+            outline.graph = _view(value)
+            _read_graph(outline.graph, outline, 0)
         elif number == 8:
             _read_opset(_view(value), outline)
         elif number == 14:

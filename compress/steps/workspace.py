@@ -17,7 +17,7 @@ from compress.data.cache import prepare_all
 from compress.data.layouts import find_cases
 from compress.data.phantom import is_phantom, is_phantom_image, write_phantom
 from compress.data.preprocess import Prepared, Preprocessing
-from compress.data.split import Split, find_duplicates, split_patients
+from compress.data.split import Split, find_duplicates, split_in_folds, split_patients
 from compress.data.volume import ACDC_LABELS, Case
 from compress.errors import CheckpointError, ConfigError
 from compress.files import digest_file, digest_json, write_json
@@ -95,21 +95,28 @@ class Workspace:
     def split(self) -> Split:
         """Train and validation patients, stratified by group, duplicates on one side; written to disk."""
         # Not the groups: where one is corrected, patients that networks were trained on must not become validation's.
-        inputs = {"data": self.training.digest, "val_ratio": self.config.train.val_ratio}
-        result = Result(self.run.split, {**inputs, "seed": self.config.experiment.seed})
+        result = Result(self.run.split, {"data": self.training.digest, **self.split_settings})
         if (stored := result.stored(_restore_split)) is not None:
             return stored
         duplicates = find_duplicates(self.training.cases)
         for patients in duplicates:
             self.progress.warn(f"Identical images: {', '.join(patients)}. They are kept on one side of the split.")
-        split = split_patients(
-            self.training.cases,
-            val_ratio=self.config.train.val_ratio,
-            seed=self.config.experiment.seed,
-            duplicates=duplicates,
-        )
+        train, seed = self.config.train, self.config.experiment.seed
+        if train.folds is None:
+            split = split_patients(self.training.cases, val_ratio=train.val_ratio, seed=seed, duplicates=duplicates)
+        else:
+            dealt = split_in_folds(self.training.cases, folds=train.folds, seed=seed, duplicates=duplicates)
+            split = dealt[train.fold]
         result.store(asdict(split))
         return split
+
+    @property
+    def split_settings(self) -> dict[str, Any]:
+        """What the split depends on besides the data."""
+        train, seed = self.config.train, self.config.experiment.seed
+        if train.folds is None:
+            return {"val_ratio": train.val_ratio, "seed": seed}
+        return {"folds": train.folds, "fold": train.fold, "seed": seed}
 
     def cases_of(self, patients: Sequence[str]) -> list[Case]:
         """The training cohort's cases of these patients."""

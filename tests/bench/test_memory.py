@@ -58,3 +58,12 @@ def test_without_proc_there_is_no_figure(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Path, "read_text", absent)
     assert memory_probe.status_bytes("VmHWM") is None
+
+
+def test_no_module_of_the_current_folder_runs(tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("json", "numpy", "sitecustomize", "onnxruntime"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write({name!r})")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert measure_memory(tiny_path, shape=(1, 1, 32, 32)).imports_bytes is not None
+    assert not (tmp_path / "ran").exists()

@@ -48,7 +48,8 @@ FILES = [
     Row("model of zero bytes", model_bytes(lambda _: b""), 2, "is empty (0 bytes)", ALL),
     Row("model is a text", model_bytes(lambda _: b"a model, honestly\n" * 50), 2, "is not an ONNX file", ALL),
     Row("model cut in the middle", model_bytes(lambda b: b[: len(b) // 2]), 2, "truncated", ALL),
-    Row("model twice in one file", model_bytes(lambda b: b + b), 2, "stands there twice", ALL),
+    Row("model twice in one file", model_bytes(lambda b: b + b), 2, "several graphs", ALL),
+    Row("half a million empty graphs as model", model_bytes(lambda _: b"\x3a\x00" * 500_000), 2, "several graphs", ALL),
     Row("model with a tail", model_bytes(lambda b: b + b"\xff" * 9), 2, "is not an ONNX file", ALL),
     Row("model and image swapped", lambda p: _swap(p), 2, "no NIfTI file by its name"),
     Row("FIFO as model", _instead(os.mkfifo), 2, "it is no regular file", ALL),
@@ -56,7 +57,6 @@ FILES = [
     Row("symlink loop as model", _instead(lambda p: p.symlink_to(p)), 2, "Cannot read the ONNX file", ALL),
     Row("model name too long", _named("m" * 300), 2, "File name too long", ALL),
     Row("model path through a file", lambda p: _through(p), 2, "Cannot read the ONNX file", ALL),
-    Row("good model in no UTF-8", _named(b"m\xff.onnx"), 2, "m\\udcff.onnx: its path is not in UTF-8", RUN),
     Row("model name is no UTF-8", both(_named(b"m\xff.onnx"), card_text("{}")), 2, "m\\udcff.onnx", ALL),
     Row("model name of two lines", both(_named("a\nb\x1b[2J.onnx"), card_text("{}")), 2, "\\x1b[2J.onnx", ALL),
 ]

@@ -132,7 +132,7 @@ def test_every_fault_is_named_at_once():
     [
         ({"trian": {}}, "trian: unknown key. Did you mean 'train'?"),
         ({"train": {"model": {"feature": [8]}}}, "train.model.feature: unknown key. Did you mean 'features'?"),
-        ({"train": {"qqqq": 1}}, "Known: phase, val_ratio, batch_size"),
+        ({"train": {"qqqq": 1}}, "Known: phase, val_ratio, folds"),
         (
             {"sweep": {"ratio_sets": [{"name": "x", "ratio": {}, "ratios": {}}]}},
             "0.ratio: unknown key. Did you mean 'ratios'?",
@@ -142,6 +142,8 @@ def test_every_fault_is_named_at_once():
         ({"pruning": {"method": "l3"}}, "pruning.method: input should be 'l1', 'l2', 'bn-scale'"),
         ({"pruning": {"schedule": "rewind"}}, "pruning.schedule: input should be 'lr-rewind' or 'finetune'"),
         ({"pruning": {"distill": 1.5}}, "pruning.distill: input should be less than or equal to 1, got 1.5."),
+        ({"train": {"fold": 1}}, "train.fold 1 is none of the 1 parts, counted from 0"),
+        ({"train": {"folds": 3, "fold": 3}}, "train.fold 3 is none of the 3 parts"),
         ({"pruning": {"ratios": {"align": 0}}}, "ratios.align is 0; auto, none or a positive whole number is needed."),
         ({"pruning": {"ratios": {"align": "cuda"}}}, "ratios.align is 'cuda'; auto, none"),
         ({"sweep": {"inits": ["kept"]}}, "sweep.inits.0: input should be 'keep', 'random' or 'rewind', got 'kept'"),
@@ -274,12 +276,30 @@ def test_saved_configurations_read_back_equal(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("content", "part"),
-    [("- a\n- b\n", "holds a list"), ("a: [1", "cannot be read as YAML"), ("\x00", "cannot be read as YAML")],
+    [
+        ("- a\n- b\n", "holds a list"),
+        ("a: [1", "cannot be read as YAML"),
+        ("\x00", "cannot be read as YAML"),
+        ("a: &x [1]\nb: *x\n", r"cannot be read as YAML: aliases \(\*x\) are not allowed"),
+        ("bench:\n  rounds: 3\n  rounds: 4\n", "cannot be read as YAML: 'rounds' stands there twice, in line 3"),
+        ("[" * 2000, "cannot be read as YAML"),
+        ("experiment: {seed: 2024-13-45}", "cannot be read as YAML"),
+        (f"experiment: {{seed: {'9' * 5000}}}", "cannot be read as YAML"),
+        (f"# {'x' * 2**20}\n", "is no regular file of at most 1048576 bytes"),
+    ],
+    ids=range(9),
 )
 def test_unreadable_files_are_named(tmp_path: Path, content: str, part: str):
     (tmp_path / "c.yaml").write_text(content)
-    with pytest.raises(ConfigError, match=f"c.yaml {part}"):
+    with pytest.raises(ConfigError, match=f"c.yaml {part}") as caught:
         load_config(tmp_path / "c.yaml")
+    assert len(str(caught.value)) < 600 and "\n" not in str(caught.value)
+
+
+def test_a_long_value_is_cut_where_it_is_named():
+    with pytest.raises(ConfigError) as caught:
+        from_document({"experiment": {"seed": [["a"] * 10] * 10_000}})
+    assert len(str(caught.value)) < 600
 
 
 def test_a_missing_file_points_to_init(tmp_path: Path):

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.data.layouts import find_cases
-from compress.data.split import find_duplicates, fingerprint, split_patients
+from compress.data.split import find_duplicates, fingerprint, split_in_folds, split_patients
 from compress.data.volume import Case
 from compress.errors import ConfigError, DataError
 
@@ -122,3 +122,27 @@ def test_real_duplicates_and_split(acdc_dir: Path) -> None:
     split = split_patients(cases, val_ratio=0.2, seed=42, duplicates=duplicates)
     group = {case.patient: case.group for case in cases}
     assert Counter(group[patient] for patient in split.val) == dict.fromkeys(GROUPS, 4)
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5, 7])
+def test_in_folds_every_patient_validates_once_and_groups_are_spread(folds: int):
+    cases = cohort({"DCM": 10, "HCM": 10, "NOR": 11, "": 4})
+    twins = [(cases[0].patient, cases[-1].patient)]
+    splits = split_in_folds(cases, folds=folds, seed=3, duplicates=twins)
+    everybody = sorted({case.patient for case in cases})
+    assert sorted(patient for split in splits for patient in split.val) == everybody
+    sizes = [len(split.val) for split in splits]
+    assert max(sizes) - min(sizes) <= 2
+    group = {case.patient: case.group for case in cases}
+    for split in splits:
+        assert sorted((*split.train, *split.val)) == everybody
+        assert set(twins[0]) <= set(split.val) or set(twins[0]) <= set(split.train)
+        counts = [sum(group[patient] == name for patient in split.val) for name in ("DCM", "HCM", "NOR")]
+        assert max(counts) - min(counts) <= 2
+    assert splits == split_in_folds(cases[::-1], folds=folds, seed=3, duplicates=twins)
+    assert splits != split_in_folds(cases, folds=folds, seed=4, duplicates=twins)
+
+
+def test_too_few_patients_for_so_many_folds():
+    with pytest.raises(DataError, match=r"Cannot split 3 patients into 5 parts\. At least 5 different patients"):
+        split_in_folds(cohort({"": 3}), folds=5, seed=0)

@@ -12,6 +12,7 @@ import pytest
 
 from compress.errors import ConfigError, DataError, ModelFileError, ProviderError
 from compress.runtime import providers
+from compress.runtime.modelfile import read_model_file
 from compress.runtime.proof import assert_owner, prove
 from compress.runtime.providers import PROVIDERS
 from compress.runtime.session import SPINNING, open_session
@@ -163,3 +164,14 @@ def test_runtime_and_bench_never_load_torch(tiny_path: Path) -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code, str(tiny_path)], cwd=root, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_what_was_checked_is_what_runs(tiny_path: Path) -> None:
+    """Whoever replaces the file between the check and the run gets nowhere."""
+    images = np.ones((1, 1, 32, 32), np.float32)
+    expected = open_session(tiny_path).run(images)
+    file = read_model_file(tiny_path)
+    tiny_path.write_bytes(b"another model")
+    session = open_session(file)
+    np.testing.assert_array_equal(session.run(images), expected)
+    assert session.file.content == b"" and session.file.sha256 == file.sha256

@@ -6,19 +6,22 @@ their self-tests, `compress.runtime.golden.changes`): a verdict on them would be
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from compress.errors import ConfigError, InputError
 from compress.evaluate.judging import judge
+from compress.evaluate.summary import EvaluationReport, evaluate
 from compress.evaluate.verdict import Named, Verdict
 from compress.evaluate.verdict_table import markdown
-from compress.files import read_json, write_json, write_text
+from compress.files import digest_json, read_json, write_json, write_text
 from compress.report.gate_page import write_gate_page
 from compress.report.slice_pictures import save_slices
-from compress.report.slices import pick_pairs, slices_of_cases
+from compress.report.slices import SlicePicture, pick_pairs, slices_of_cases
 from compress.rundir import GateFiles
 from compress.runtime.segmenter import Segmenter
-from compress.steps.gating.refusals import check_cohort, open_pair
+from compress.steps.gating.refusals import check_cohort, check_folds, check_size, open_pair
 from compress.steps.gating.scores import Scored, score_file
 from compress.steps.networks import display_names, folder_name
 from compress.steps.workspace import Workspace
@@ -28,29 +31,62 @@ def gate(ws: Workspace, baseline: Path, candidate: Path, *, out: Path | None = N
     """Score both files on `ws.evaluation`, judge, and write the folder of the verdict, accepted or not.
 
     out: the folder; None: the run's own, `gate/<candidate name>`. Provider and threads are those of `bench`.
-    A refusal is a verdict, no error. Raises what `open_pair` and `check_cohort` raise, before anything is scored.
+    A refusal is a verdict, no error. Raises what `open_pair`, `check_cohort` and `check_size` raise, before anything is
+    scored.
     """
-    paths, bench = (baseline, candidate), ws.config.bench
+    return gate_pairs([Pair(ws, baseline, candidate)], out=out)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two files that are compared on one run's cohort."""
+
+    ws: Workspace
+    baseline: Path
+    candidate: Path
+
+
+def gate_pairs(pairs: Sequence[Pair], *, out: Path | None = None) -> tuple[Verdict, GateFiles]:
+    """As `gate`, of one pair or of several that were trained by one recipe: judged on the patients of all together.
+
+    Settings, names and the default folder (`gate/<candidate name>-folds`) are the first's. Raises `ConfigError` also
+    for pairs that share patients, and for runs of different data.
+    """
+    ws, bench = pairs[0].ws, pairs[0].ws.config.bench
     _check_out(out)
-    models = open_pair(ws, paths, provider=bench.provider, threads=bench.threads)
-    check_cohort(ws, models[0])
-    names = display_names(ws, paths)
-    cohort = ws.evaluation
+    models = []
+    for pair in pairs:
+        paths = pair.baseline, pair.candidate
+        models.append(open_pair(pair.ws, paths, provider=bench.provider, threads=bench.threads))
+        check_cohort(pair.ws, models[-1][0])
+    check_folds([pair.ws for pair in pairs])
+    cases = [case for pair in pairs for case in pair.ws.evaluation.cases]
+    check_size(cases, ws.config.gate)
+    names = display_names(ws, (pairs[0].baseline, pairs[0].candidate))
     ws.record_config("bench", "evaluation", "gate")
-    first = score_file(ws, models[0], cohort, name=names[0])
-    same = models[0].session.file.sha256 == models[1].session.file.sha256
-    second = first if same else score_file(ws, models[1], cohort, name=names[1])
+    scored = [_score(pair, both, names) for pair, both in zip(pairs, models, strict=True)]
+    first, second = (evaluate(v for each in side for v in each.report.volumes) for side in zip(*scored, strict=True))
+    cohorts = [pair.ws.evaluation.digest for pair in pairs]
     verdict = judge(
-        first.report,
-        second.report,
+        first,
+        second,
         ws.config.gate,
-        names=(_named(names[0], models[0]), _named(names[1], models[1])),
-        data=cohort.digest,
-        phantom=cohort.phantom,
+        names=(_named(names[0], [both[0] for both in models]), _named(names[1], [both[1] for both in models])),
+        data=cohorts[0] if len(pairs) == 1 else digest_json(cohorts),
+        phantom=any(pair.ws.evaluation.phantom for pair in pairs),
+        folds=len(pairs),
     )
-    files = GateFiles(out) if out else ws.run.gate(folder_name(names[1]))
-    _write(ws, files, verdict, first, second)
+    name = folder_name(names[1]) + ("-folds" if len(pairs) > 1 else "")
+    files = GateFiles(out) if out else ws.run.gate(name)
+    masks = ((one.mask(index), two.mask(index)) for one, two in scored for index in range(len(one.report.volumes)))
+    _write(ws, files, verdict, (first, second), slices_of_cases(cases, masks))
     return verdict, files
+
+
+def _score(pair: Pair, models: tuple[Segmenter, Segmenter], names: tuple[str, str]) -> tuple[Scored, Scored]:
+    first = score_file(pair.ws, models[0], pair.ws.evaluation, name=names[0])
+    same = models[0].session.file.sha256 == models[1].session.file.sha256
+    return first, first if same else score_file(pair.ws, models[1], pair.ws.evaluation, name=names[1])
 
 
 def _check_out(out: Path | None) -> None:
@@ -60,23 +96,28 @@ def _check_out(out: Path | None) -> None:
         raise ConfigError(f"The verdict cannot go to {out}: {blocking} is a file.", cure="Name a folder with --out.")
 
 
-def _named(name: str, model: Segmenter) -> Named:
-    return Named(name, model.session.file.sha256)
+def _named(name: str, models: Sequence[Segmenter]) -> Named:
+    """One file by its own digest; those of folds by the digest of all: such a verdict is on none of them."""
+    digests = [model.session.file.sha256 for model in models]
+    return Named(name, digests[0] if len(digests) == 1 else digest_json(digests))
 
 
-def _write(ws: Workspace, files: GateFiles, verdict: Verdict, baseline: Scored, candidate: Scored) -> None:
+def _write(
+    ws: Workspace,
+    files: GateFiles,
+    verdict: Verdict,
+    reports: tuple[EvaluationReport, EvaluationReport],
+    slices: Iterable[SlicePicture],
+) -> None:
     """Order matters: delete the old verdict, write what it refers to, then the new verdict, then the page."""
     _warn_of_another(ws, files, verdict)
     files.verdict.unlink(missing_ok=True)
-    write_json(files.baseline, baseline.report.to_json())
-    write_json(files.candidate, candidate.report.to_json())
+    write_json(files.baseline, reports[0].to_json())
+    write_json(files.candidate, reports[1].to_json())
     write_text(files.summary, markdown(verdict))
-    cases = ws.evaluation.cases
-    masks = ((baseline.mask(index), candidate.mask(index)) for index in range(len(cases)))
-    items = pick_pairs(slices_of_cases(cases, masks))
     names = verdict.baseline.name, verdict.candidate.name
     title = f"{names[1]} against {names[0]}: where they differ most"
-    save_slices(files.overlays, items, title, ws.labels, columns=names, phantom=verdict.phantom)
+    save_slices(files.overlays, pick_pairs(slices), title, ws.labels, columns=names, phantom=verdict.phantom)
     write_json(files.verdict, verdict.to_json())
     write_gate_page(files.root)
 

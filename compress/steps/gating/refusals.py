@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from compress.config.schema import Gate
+from compress.data.volume import Case
 from compress.errors import ConfigError, ModelFileError
 from compress.evaluate.judging import check_patients
 from compress.files import digest_file, read_json
@@ -38,10 +41,10 @@ def open_pair(
 
 
 def check_cohort(ws: Workspace, model: Segmenter) -> None:
-    """Raise `ConfigError` where the cohort cannot judge a network, or `DataError` where it is too small.
+    """Raise `ConfigError` where the cohort cannot judge a network.
 
-    It must be whole volumes of patients that the network was not trained on, enough of them with both phases, and
-    no real patients for a network of the phantom.
+    It must be whole volumes of patients that the network was not trained on, and no real patients for a network of the
+    phantom.
     """
     if ws.config.evaluation.num_slices_per_volume is not None:
         raise ConfigError(
@@ -56,12 +59,39 @@ def check_cohort(ws: Workspace, model: Segmenter) -> None:
             f"{model.session.path} was trained on the phantom, {cohort.folder} holds real patients.",
             cure="Give networks that were trained on patients.",
         )
+
+
+def check_folds(runs: Sequence[Workspace]) -> None:
+    """Raise `ConfigError` unless the runs share their data and no validation patient."""
+    if len(runs) == 1:
+        return
+    owners: dict[str, Workspace] = {}
+    for ws in runs:
+        if ws.config.evaluation.paths.eval_dir is not None:
+            raise ConfigError(
+                f"{ws.run.root} is evaluated on {ws.config.evaluation.paths.eval_dir}; folds are judged on their own "
+                "validation patients.",
+                cure="Set evaluation.paths.eval_dir to null.",
+            )
+        if ws.training.digest != runs[0].training.digest:
+            raise ConfigError(f"{ws.run.root} and {runs[0].run.root} were trained on different data.")
+        for patient in ws.split.val:
+            if patient in owners:
+                raise ConfigError(
+                    f"{patient} validates in {owners[patient].run.root} and in {ws.run.root}.",
+                    cure="Give each fold once; train them with train.folds and another train.fold each.",
+                )
+            owners[patient] = ws
+
+
+def check_size(cases: Sequence[Case], settings: Gate) -> None:
+    """Raise `DataError` where there are too few patients, or too few with both phases."""
     phases: dict[str, set[str]] = {}
-    for case in cohort.cases:
+    for case in cases:
         phases.setdefault(case.patient, set()).add(case.phase)
-    check_patients(len(phases), ws.config.gate)
+    check_patients(len(phases), settings)
     both = sum({"ED", "ES"} <= found for found in phases.values())
-    check_patients(both, ws.config.gate, what="ED and ES are both there of")
+    check_patients(both, settings, what="ED and ES are both there of")
 
 
 def _refuse_training_patients(ws: Workspace, model: Segmenter) -> None:
@@ -95,8 +125,7 @@ def _refuse_training_patients(ws: Workspace, model: Segmenter) -> None:
 def _refuse_another_split(ws: Workspace) -> None:
     """The run folder's split is that of its training; with other settings the validation patients would be others."""
     stored = intact(lambda: dict(read_json(ws.run.split)["inputs"])) or {}
-    asked = {"val_ratio": ws.config.train.val_ratio, "seed": ws.config.experiment.seed}
-    for key, value in asked.items():
+    for key, value in ws.split_settings.items():
         if stored.get("data") == ws.training.digest and stored.get(key) != value:
             raise ConfigError(
                 f"{ws.run.root} was split with {key} {stored.get(key)}, the configuration says {value}: patients that "

@@ -12,8 +12,8 @@ from compress.steps.training.dense import dense_checkpoint
 from compress.steps.training.request import Recovery
 from compress.steps.workspace import Workspace
 
-MOST_EPOCHS = 120
-"""Of retraining where nobody says how many: quarter widths gained little beyond on ACDC (benchmarks/SHIP.md)."""
+MOST_EPOCHS = 100
+"""Of retraining where nobody says how many: what was measured (benchmarks/HEADLINE.md)."""
 
 
 def epochs_of(ws: Workspace, wanted: Pruning, share: float = 1.0) -> int:

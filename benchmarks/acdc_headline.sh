@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Everything behind benchmarks/HEADLINE.md: bash benchmarks/acdc_headline.sh <run folder of a trained dense network> <ACDC folder>
+# About an hour and a half on two cores with bfloat16; stop and start it again at will, finished networks are kept.
+set -euo pipefail
+: "${1:?give the run folder of the dense network}" "${2:?give the ACDC folder}"
+here="$(cd "$(dirname "$0")" && pwd)"
+run=artifacts/acdc_headline
+[ -d "$run" ] || { mkdir -p "$run" && cp -r "$1"/. "$run" && chmod -R u+w "$run"; }
+with=(--config "$1/config.yaml" --set experiment.experiment_name=acdc_headline --set train.paths.save_root=artifacts
+      --set "train.paths.train_dir=$2" --set train.parameters.learning_rate=0.001
+      --set "export.licence=CC BY-NC-SA 4.0 (trained on ACDC)")
+refused() { [ $? -eq 4 ] && echo "refused by its own rules (exit code 4): see above"; }
+
+dense=$run/baseline/final_model.onnx
+small=$run/pruned/quarter/pruned_model.onnx
+cardiocompress prune "${with[@]}" --name quarter --ratios "$here/ship_ratios_quarter.yaml" --recover --resume
+cardiocompress export "${with[@]}" --postprocess auto
+cardiocompress gate "$dense" "$small" "${with[@]}" || refused
+cardiocompress bench "${with[@]}" --rounds 200
+cardiocompress ship "$small" "${with[@]}" -o "$run/bundle" || refused
+python "$here/ship_table.py" "$run" --network quarter
