@@ -38,6 +38,31 @@ def check(
 
 
 @data.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="A DICOM folder, or one with a subfolder for each patient.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the NIfTI files.")],
+) -> None:
+    """Write the short-axis scans of DICOM folders as NIfTI, as they lie in the patient; no name is written.
+
+    Exit code 2 when any could not be converted.
+    """
+    from cli.console import RichProgress, say, show_notes, warn
+    from compress.data.convert import convert as write_all
+    from compress.errors import DataError
+
+    done = write_all(source, out, progress=RichProgress())
+    show_notes(done.notes)
+    if len(done.problems) == 1 and not done.written:
+        raise DataError(done.problems[0].message)
+    for problem in done.problems:
+        warn(problem.message)
+    say(f"Wrote {len(done.written)} image(s) to {out}.")
+    if done.problems:
+        total = len(done.problems) + len(done.written)
+        raise DataError(f"{len(done.problems)} of {total} could not be converted.", cure="They are listed above.")
+
+
+@data.command()
 def phantom(
     folder: Annotated[Path, typer.Argument(help="Where to write it.")],
     patients: Annotated[int, typer.Option("--patients", "-n", min=1, max=999, help="How many.")] = 20,

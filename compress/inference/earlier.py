@@ -144,7 +144,7 @@ def _reusable(job: Job, document: Document) -> Document | None:
 
 
 def _known(source: Source, mask: Path) -> tuple[object, ...]:
-    images = (source.path.name, source.phase, source.phantom, digest_file(source.path))
+    images = (source.path.name, source.phase, source.phantom, source.image.digest())
     return (*images, mask.name, digest_file(mask))
 
 

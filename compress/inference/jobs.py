@@ -82,9 +82,10 @@ def _refuse_overwriting(jobs: Sequence[Job], others: Sequence[Path]) -> None:
 
 def _refuse_image_folder(folder: Path, found: Sources) -> None:
     """Masks among the images of a folder would be taken for images by the next run."""
-    if found.kind not in ("nnunet_raw", "folder") or not folder.is_dir():
+    if found.kind in ("file", "acdc") or not folder.is_dir():
         return
-    images = {image.path.parent for study in found.studies.values() for image in study}
+    paths = {image.path for study in found.studies.values() for image in study}
+    images = {path if path.is_dir() else path.parent for path in paths}
     if any(_identity(folder) == _identity(place) for place in images):
         raise ConfigError(f"{folder} holds the images; masks would lie among them.", cure="Name another folder.")
 

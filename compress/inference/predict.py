@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from compress.data.frames import open_image
 from compress.data.label_file import write_labels
 from compress.data.scan import Problem
 from compress.data.sources import Source, find_sources
@@ -58,6 +57,8 @@ class PredictReport:
     """The report of every study that has one, new and earlier ones alike."""
     problems: list[Problem] = field(default_factory=list)
     """What could not be segmented, and why."""
+    notes: tuple[str, ...] = ()
+    """What was left out on purpose, and what else a person should know."""
     kept: int = 0
     """Studies that an earlier run had finished."""
 
@@ -87,7 +88,7 @@ def predict(request: PredictRequest, progress: Progress = SILENT) -> PredictRepo
         request.model, provider=request.provider, threads=request.threads, batch_size=request.batch_size
     )
     batch = _Batch(segmenter, request.force, trace_of(segmenter, force=request.force), draw)
-    report = PredictReport(folder, problems=list(found.problems))
+    report = PredictReport(folder, problems=list(found.problems), notes=found.notes)
     with locked(folder):
         done = settle(jobs, folder / TABLE, batch.trace, earlier=request.earlier, overlays=request.overlays)
         report.kept = len(done)
@@ -143,7 +144,7 @@ def _all_or_nothing() -> Iterator[list[Path]]:
 
 def _segment(source: Source, segmenter: Segmenter, force: bool, task: Task) -> Segmented:
     """All frames of one image; one frame of voxels is held at a time."""
-    file = open_image(source.path)
+    file = source.image.open()
     labels = np.empty((file.frames, *file.shape), np.uint8)
     concerns: dict[Concern, None] = {}
     for number, found in enumerate(segmenter.segment_frames(file, force=force)):
@@ -151,14 +152,16 @@ def _segment(source: Source, segmenter: Segmenter, force: bool, task: Task) -> S
         concerns |= dict.fromkeys(found.concerns)
         where = f" frame {number + 1} of {file.frames}" if file.is_cine else ""
         task.advance(0, info=source.study + where)
-    return Segmented(source, file, _digest(source.path), labels, tuple(concerns))
+    return Segmented(source, file, _digest(source), labels, tuple(concerns))
 
 
-def _digest(path: Path) -> str:
+def _digest(source: Source) -> str:
     try:
-        return digest_file(path)
+        return source.image.digest()
     except OSError as fault:
-        raise DataError(f"{path} cannot be read: {fault.strerror or fault}.", cure="Check its permissions.") from fault
+        raise DataError(
+            f"{source.path} cannot be read: {fault.strerror or fault}.", cure="Check its permissions."
+        ) from fault
 
 
 def _overlay_drawer() -> Any:
