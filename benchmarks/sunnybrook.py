@@ -1,7 +1,7 @@
 """EF and phases of the two Sunnybrook patients: experts' contours beside a network's reports.
 
-    cardiocompress predict MODEL SUNNYBROOK -o RESULTS
-    python benchmarks/sunnybrook.py SUNNYBROOK RESULTS
+cardiocompress predict MODEL SUNNYBROOK -o RESULTS
+python benchmarks/sunnybrook.py SUNNYBROOK RESULTS
 """
 
 from __future__ import annotations

@@ -32,6 +32,9 @@ def predict(
         bool, typer.Option("--force", help="Segment images that look unlike those of the training.")
     ] = False,
     overlays: Annotated[bool, typer.Option("--overlays", help="Also draw a PNG of each study's contours.")] = False,
+    dicom_seg: Annotated[
+        bool, typer.Option("--dicom-seg", help="Also write ED and ES of DICOM images as DICOM Segmentations.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Keep the studies that an earlier run finished.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Replace all earlier results.")] = False,
 ) -> None:
@@ -47,7 +50,7 @@ def predict(
     from compress.inference.predict import predict as segment
 
     earlier = earlier_of(resume, restart)
-    request = PredictRequest(model, source, out, provider, threads, batch_size, force, overlays, earlier)
+    request = PredictRequest(model, source, out, provider, threads, batch_size, force, overlays, earlier, dicom_seg)
     report = segment(request, RichProgress())
     show_notes(report.notes)
     if len(report.problems) == 1 and not report.studies:

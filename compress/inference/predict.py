@@ -19,7 +19,8 @@ from compress.data.scan import Problem
 from compress.data.sources import Source, find_sources
 from compress.errors import DataError
 from compress.files import digest_file, write_json
-from compress.inference.earlier import Earlier, reports_in, settle
+from compress.inference.dicom_out import check_dicom, write_segmentations
+from compress.inference.earlier import Earlier, Extras, reports_in, settle
 from compress.inference.jobs import Job, plan_jobs
 from compress.inference.study_report import Segmented, describe_study, trace_of
 from compress.inference.study_table import TABLE, is_whole, write_table
@@ -45,6 +46,8 @@ class PredictRequest:
     """Segment images that look unlike those of the training."""
     overlays: bool = False
     earlier: Earlier = "refuse"
+    dicom_seg: bool = False
+    """Also write the masks of ED and ES as DICOM Segmentations; the sources must be DICOM."""
 
 
 @dataclass
@@ -71,6 +74,7 @@ class _Batch:
     force: bool
     trace: dict[str, Any]
     draw: Callable[[Path, Sequence[Segmented], dict[str, Any]], Path] | None
+    dicom_seg: bool
 
 
 def predict(request: PredictRequest, progress: Progress = SILENT) -> PredictReport:
@@ -83,14 +87,17 @@ def predict(request: PredictRequest, progress: Progress = SILENT) -> PredictRepo
     """
     draw = _overlay_drawer() if request.overlays else None
     found = find_sources(request.source)
+    if request.dicom_seg:
+        check_dicom(found)
     folder, jobs = plan_jobs(Path(request.out), found, source=request.source)
     segmenter = Segmenter(
         request.model, provider=request.provider, threads=request.threads, batch_size=request.batch_size
     )
-    batch = _Batch(segmenter, request.force, trace_of(segmenter, force=request.force), draw)
+    batch = _Batch(segmenter, request.force, trace_of(segmenter, force=request.force), draw, request.dicom_seg)
+    wanted = Extras(overlays=request.overlays, dicom_seg=request.dicom_seg)
     report = PredictReport(folder, problems=list(found.problems), notes=found.notes)
     with locked(folder):
-        done = settle(jobs, folder / TABLE, batch.trace, earlier=request.earlier, overlays=request.overlays)
+        done = settle(jobs, folder / TABLE, batch.trace, earlier=request.earlier, wanted=wanted)
         report.kept = len(done)
         _do_all(jobs, done, batch, report, progress)
         if found.kind != "file":
@@ -126,6 +133,8 @@ def _do(job: Job, batch: _Batch, report: PredictReport, task: Task) -> None:
         document = describe_study(images, masks, segmenter=batch.segmenter, trace=batch.trace)
         if batch.draw is not None:
             written.append(batch.draw(job.overlay, images, document))
+        if batch.dicom_seg:
+            written += write_segmentations(job, images, document)
         write_json(job.report, document)
     report.studies.append(document)
 
