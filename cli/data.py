@@ -15,7 +15,7 @@ data = typer.Typer(help="Look a data folder over, or generate a phantom.", no_ar
 
 @data.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="An ACDC or nnU-Net raw folder.")],
+    folder: Annotated[Path, typer.Argument(help="An ACDC, nnU-Net raw, M&Ms or UK Biobank folder.")],
     label_dir: Annotated[Path | None, typer.Option("--label-dir", help="Only where masks lie apart.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:

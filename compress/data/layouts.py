@@ -9,7 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from compress.data import acdc, nnunet_raw
+from compress.data import acdc, mnms, nnunet_raw, ukbb
 from compress.data.dicom import layout as dicom
 from compress.data.frames import NiftiArray
 from compress.data.images import read_case_image, read_case_mask
@@ -73,6 +73,17 @@ LAYOUTS: dict[str, Layout] = {
         images_look_like=nnunet_raw.IMAGES_LOOK_LIKE,
         case_of=nnunet_raw.case_of,
         mask_stem=nnunet_raw.mask_stem,
+    ),
+    "ukbb": Layout(
+        ukbb.matches,
+        ukbb.scan,
+        ukbb.LOOKS_LIKE,
+        scan_images=ukbb.scan_images,
+        images_look_like=ukbb.IMAGES_LOOK_LIKE,
+        mask_stem=ukbb.mask_stem,
+    ),
+    "mnms": Layout(
+        mnms.matches, mnms.scan, mnms.LOOKS_LIKE, images_look_like=mnms.IMAGES_LOOK_LIKE, mask_stem=mnms.mask_stem
     ),
     "dicom": Layout(
         dicom.matches, dicom.scan, dicom.LOOKS_LIKE, scan_images=dicom.scan_images, mask_stem=dicom.mask_stem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def write_segmentation(
     """Write one frame's mask (Z, Y, X), on the grid of the opened stack, as a Segmentation object; returns `path`.
 
     Each structure is one segment. Of the patient it holds what the standard asks for and nothing else. `time` is the
-    frame's index, `model` the digest of the network's file. Raises `DataError` for sources that cannot be read or named.
+    frame's index, `model` the digest of the network's file. Raises `DataError` for sources that cannot be read.
     """
     frames = stack.frames[time]
     names = sorted(labels, key=lambda name: labels[name])
@@ -104,7 +105,7 @@ def _places(frames: Sequence[Frame]) -> dict[str, Any]:
     from highdicom import PixelMeasuresSequence, PlaneOrientationSequence, PlanePositionSequence
 
     plane = frames[0].plane
-    steps = [np.linalg.norm(np.subtract(b.position, a.position)) for a, b in zip(frames, frames[1:], strict=False)]
+    steps = [np.linalg.norm(np.subtract(b.position, a.position)) for a, b in pairwise(frames)]
     return {
         "plane_positions": [PlanePositionSequence("PATIENT", frame.position) for frame in frames],
         "plane_orientation": PlaneOrientationSequence("PATIENT", plane.orientation),
