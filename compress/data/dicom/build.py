@@ -99,7 +99,7 @@ def _by_time(where: str, frames: Sequence[Frame]) -> tuple[list[Frame], str]:
             f"{where} holds two different images at one place and one time ({_doubled(frames)}).",
             cure="Move those that do not count out of the folder.",
         )
-    if any(times):
+    if None in times and any(time is not None for time in times):
         raise DataError(f"{where} tells the trigger times of some images only.", cure="Copy the folder again.")
     for key, how in ((0, "time"), (1, "number")):
         if len({frame.order[key] for frame in frames}) == len(frames):

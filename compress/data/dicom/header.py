@@ -160,9 +160,7 @@ def _typed_errors(path: Path) -> Iterator[None]:
     try:
         with quiet_pydicom():
             yield
-    except DataError:
-        raise
-    except ModuleNotFoundError:
+    except (DataError, ModuleNotFoundError, MemoryError):
         raise
     except Exception as fault:  # the parser promises no error types, and raises some twenty
         reason = " ".join(str(fault).split())[:120] or type(fault).__name__

@@ -106,7 +106,7 @@ def read_slice(frame: Frame) -> np.ndarray:
     """
     try:
         stored = _packed(frame) if frame.pixels.offset is None else _native(frame, frame.pixels.offset)
-    except ModuleNotFoundError:
+    except (ModuleNotFoundError, MemoryError):
         raise
     except Exception as fault:  # decoders promise no error types
         reason = " ".join(str(fault).split())[:120] or type(fault).__name__
