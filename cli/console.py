@@ -66,6 +66,18 @@ def warn(text: str) -> None:
     errors.print(f"warning: {_safe(text)}", style="yellow", highlight=False, soft_wrap=True)
 
 
+_NOTES = 30
+"""Notes that are shown; a folder of many examinations has several for each."""
+
+
+def show_notes(notes: Sequence[str]) -> None:
+    """What was left out on purpose, and what else a person should know, line by line."""
+    for note in notes[:_NOTES]:
+        say(note)
+    if len(notes) > _NOTES:
+        say(f"and {len(notes) - _NOTES} more lines about the other examinations")
+
+
 def page(title: str, sections: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> None:
     """A page of facts: headings with lines of name and value, colours shown where a value is one."""
     drawn = Table(title=_safe(title), title_justify="left", show_header=False, box=None, padding=(0, 1))

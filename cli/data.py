@@ -15,7 +15,7 @@ data = typer.Typer(help="Look a data folder over, or generate a phantom.", no_ar
 
 @data.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="An ACDC or nnU-Net raw folder.")],
+    folder: Annotated[Path, typer.Argument(help="An ACDC, nnU-Net raw, M&Ms or UK Biobank folder.")],
     label_dir: Annotated[Path | None, typer.Option("--label-dir", help="Only where masks lie apart.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
@@ -35,6 +35,31 @@ def check(
         _show(report)
     if report.problems:
         raise DataError(f"{len(report.problems)} problem(s) in {folder}.", cure="They are listed above.")
+
+
+@data.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="A DICOM folder, or one with a subfolder for each patient.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the NIfTI files.")],
+) -> None:
+    """Write the short-axis scans of DICOM folders as NIfTI, as they lie in the patient; no name is written.
+
+    Exit code 2 when any could not be converted.
+    """
+    from cli.console import RichProgress, say, show_notes, warn
+    from compress.data.convert import convert as write_all
+    from compress.errors import DataError
+
+    done = write_all(source, out, progress=RichProgress())
+    show_notes(done.notes)
+    if len(done.problems) == 1 and not done.written:
+        raise DataError(done.problems[0].message)
+    for problem in done.problems:
+        warn(problem.message)
+    say(f"Wrote {len(done.written)} image(s) to {out}.")
+    if done.problems:
+        total = len(done.problems) + len(done.written)
+        raise DataError(f"{len(done.problems)} of {total} could not be converted.", cure="They are listed above.")
 
 
 @data.command()

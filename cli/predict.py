@@ -17,7 +17,7 @@ def predict(
     model: ModelArgument,
     source: Annotated[
         Path,
-        typer.Argument(help="An image (.nii.gz, 3D or 4D cine), an ACDC or nnU-Net folder, or a folder of images."),
+        typer.Argument(help="An image (.nii.gz, 3D or 4D cine), a DICOM folder, or a folder of images or patients."),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for the results; for one image also the mask's own name.")
@@ -32,6 +32,9 @@ def predict(
         bool, typer.Option("--force", help="Segment images that look unlike those of the training.")
     ] = False,
     overlays: Annotated[bool, typer.Option("--overlays", help="Also draw a PNG of each study's contours.")] = False,
+    dicom_seg: Annotated[
+        bool, typer.Option("--dicom-seg", help="Also write ED and ES of DICOM images as DICOM Segmentations.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Keep the studies that an earlier run finished.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Replace all earlier results.")] = False,
 ) -> None:
@@ -40,15 +43,16 @@ def predict(
     The report holds volumes, ejection fractions and mass when ED and ES are known, plausibility flags and a trace
     of what was run. A folder also gets summary.csv. Exit code 2 when any study could not be segmented.
     """
-    from cli.console import RichProgress
+    from cli.console import RichProgress, show_notes
     from cli.model_options import earlier_of
     from compress.errors import DataError
     from compress.inference.predict import PredictRequest
     from compress.inference.predict import predict as segment
 
     earlier = earlier_of(resume, restart)
-    request = PredictRequest(model, source, out, provider, threads, batch_size, force, overlays, earlier)
+    request = PredictRequest(model, source, out, provider, threads, batch_size, force, overlays, earlier, dicom_seg)
     report = segment(request, RichProgress())
+    show_notes(report.notes)
     if len(report.problems) == 1 and not report.studies:
         raise DataError(report.problems[0].message)
     show_predictions(report)

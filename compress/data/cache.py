@@ -13,10 +13,11 @@ from zlib import error as DeflateError
 
 import numpy as np
 
+from compress.data.images import digests_of
 from compress.data.layouts import read_volume
 from compress.data.preprocess import Geometry, Prepared, Preprocessing
 from compress.data.volume import Case
-from compress.files import atomic_path, digest_file, digest_json
+from compress.files import atomic_path, digest_json
 from compress.progress import SILENT, Progress
 
 _VERSION = 1
@@ -54,8 +55,7 @@ def prepare_all(
 
 
 def _stored(case: Case, rules: Preprocessing, cache: Path) -> Path:
-    paths = [p for p in (case.image_path, case.label_path) if p is not None]
-    key = digest_json([_VERSION, rules.to_json(), case.labels, [digest_file(p) for p in paths]])
+    key = digest_json([_VERSION, rules.to_json(), case.labels, [digest for _, digest in digests_of(case)]])
     return cache / f"{case.name}-{key[:24]}.npz"
 
 

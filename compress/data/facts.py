@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compress.data.frames import read_mask
+from compress.data.images import read_case_mask
 from compress.data.layouts import read_volume
 from compress.data.scan import Problem
 from compress.data.split import array_fingerprint
@@ -80,7 +80,7 @@ def _read(case: Case, problems: list[Problem]) -> Volume | None:
 def _mask_alone(case: Case) -> list[Problem]:
     try:
         if case.label_path is not None:
-            read_mask(case.label_path)
+            read_case_mask(case)
     except DataError as error:
         return [Problem(case.label_path or case.image_path, str(error))]
     return []

@@ -44,12 +44,12 @@ class NiftiArray:
     """(4, 4), kept as found; in ACDC it does not hold the spacing."""
 
 
-def read_image(path: Path) -> NiftiArray:
-    """Read a 3D image as float32 (Z, Y, X).
+def read_image(path: Path | ImageFile) -> NiftiArray:
+    """Read a 3D image, on disk or opened, as float32 (Z, Y, X).
 
     Raises `DataError`, one line that names the file, for anything that is not a whole, finite, 3D NIfTI file.
     """
-    file = open_image(path)
+    file = path if isinstance(path, ImageFile) else open_image(path)
     if file.is_cine:
         raise DataError(
             f"{path} is 4D (a cine) of {file.frames} frames.", cure="Extract the ED and ES frames as 3D files."
@@ -57,7 +57,7 @@ def read_image(path: Path) -> NiftiArray:
     return NiftiArray(next(file.volumes()), file.spacing, file.affine)
 
 
-def read_mask(path: Path) -> NiftiArray:
+def read_mask(path: Path | ImageFile) -> NiftiArray:
     """Read a 3D label map as uint8 (Z, Y, X), with its values as found.
 
     Raises `DataError` as `read_image` does, and for values that are not integers from 0 to 255.
@@ -89,6 +89,10 @@ class ImageFile:
     """(4, 4), kept as found; in ACDC it does not hold the spacing."""
     header: Header
     """As it stands in the file; it can hold the patient's name."""
+
+    def __str__(self) -> str:
+        """How messages name it."""
+        return str(self.path)
 
     @property
     def is_cine(self) -> bool:

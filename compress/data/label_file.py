@@ -36,7 +36,7 @@ _SPATIAL = (
 )
 DESCRIPTION = b"cardiocompress"
 """In the header of every mask that is written here, so that ours are told from others'."""
-_NO_EXTENSIONS = b"\0\0\0\0"
+NO_EXTENSIONS = b"\0\0\0\0"
 _LEVEL = 6
 """zlib's; label maps come out hardly smaller at 9."""
 
@@ -54,7 +54,7 @@ def write_labels(path: Path, labels: np.ndarray, *, like: ImageFile) -> Path:
     _check_labels(labels, like)
     if target.exists() and like.path.exists() and target.samefile(like.path):
         raise DataError(f"The mask would overwrite its image {like.path}.", cure="Choose another output folder.")
-    header = _header(like.header).binaryblock + _NO_EXTENSIONS
+    header = _header(like.header).binaryblock + NO_EXTENSIONS
     voxels = np.ascontiguousarray(labels, dtype=np.uint8).data
     with atomic_path(target) as temporary, temporary.open("wb") as raw:
         if target.suffix == ".nii":
@@ -78,11 +78,17 @@ def _check_labels(labels: np.ndarray, like: ImageFile) -> None:
 
 def _header(image: Header) -> Header:
     """A native header for uint8 labels on the image's grid."""
+    header = spatial_header(image, np.uint8)
+    header["descrip"] = DESCRIPTION
+    return header
+
+
+def spatial_header(image: Header, dtype: type[np.generic]) -> Header:
+    """A native header for unscaled voxels of `dtype` on the image's grid, without its texts and extensions."""
     header = type(image)()
-    header.set_data_dtype(np.uint8)
+    header.set_data_dtype(dtype)
     for field in _SPATIAL:
         header[field] = image[field]
     header["scl_slope"], header["scl_inter"] = 1, 0
-    header["vox_offset"] = len(header.binaryblock) + len(_NO_EXTENSIONS)
-    header["descrip"] = DESCRIPTION
+    header["vox_offset"] = len(header.binaryblock) + len(NO_EXTENSIONS)
     return header

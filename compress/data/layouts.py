@@ -9,8 +9,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from compress.data import acdc, nnunet_raw
-from compress.data.frames import NiftiArray, read_image, read_mask
+from compress.data import acdc, mnms, nnunet_raw, ukbb
+from compress.data.dicom import layout as dicom
+from compress.data.frames import NiftiArray
+from compress.data.images import read_case_image, read_case_mask
 from compress.data.scan import Scan, nifti_stem
 from compress.data.volume import ACDC_LABELS, Case, Volume
 from compress.errors import DataError
@@ -72,6 +74,20 @@ LAYOUTS: dict[str, Layout] = {
         case_of=nnunet_raw.case_of,
         mask_stem=nnunet_raw.mask_stem,
     ),
+    "ukbb": Layout(
+        ukbb.matches,
+        ukbb.scan,
+        ukbb.LOOKS_LIKE,
+        scan_images=ukbb.scan_images,
+        images_look_like=ukbb.IMAGES_LOOK_LIKE,
+        mask_stem=ukbb.mask_stem,
+    ),
+    "mnms": Layout(
+        mnms.matches, mnms.scan, mnms.LOOKS_LIKE, images_look_like=mnms.IMAGES_LOOK_LIKE, mask_stem=mnms.mask_stem
+    ),
+    "dicom": Layout(
+        dicom.matches, dicom.scan, dicom.LOOKS_LIKE, scan_images=dicom.scan_images, mask_stem=dicom.mask_stem
+    ),
 }
 """To add a layout, add its row: `train`, `data check` and `predict` then read it. The first that matches counts."""
 
@@ -122,12 +138,12 @@ def read_volume(case: Case, *, require_mask: bool = True) -> Volume:
     RV 1, MYO 2, LV 3. Raises `DataError` for an unreadable file, a constant image, or a mask that is missing,
     does not lie on the image's grid or holds unknown labels.
     """
-    image = read_image(case.image_path)
+    image = read_case_image(case)
     if image.array.min() == image.array.max():
         raise DataError(f"{case.image_path} is constant: every voxel is {image.array.flat[0]:g}.")
     mask = None
     if case.label_path is not None:
-        labels = read_mask(case.label_path)
+        labels = read_case_mask(case)
         _check_same_grid(image, labels, case)
         mask = _to_acdc_labels(labels.array, case)
     elif require_mask:

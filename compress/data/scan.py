@@ -28,6 +28,8 @@ class Scan:
 
     cases: list[Case] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What was left out on purpose, and what else a person should know."""
 
     def fault(self, path: Path, error: DataError) -> None:
         """Remember a fault instead of raising it."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from compress.data.dicom import layout as dicom
+from compress.data.images import image_of
 from compress.data.layouts import LAYOUTS, Layout, contents
 from compress.data.phantom_marker import is_phantom, is_phantom_image
 from compress.data.scan import Problem, Scan, nifti_names, nifti_stem, unusable
-from compress.data.volume import Case
+from compress.data.volume import Case, Readable
 from compress.errors import DataError
 
 _MASK = re.compile(r".*_(gt|mask|seg|labels?)", re.IGNORECASE)
-_CONVERT = "Convert DICOM and other formats to .nii.gz first, for example with dcm2niix."
+_CONVERT = "Convert other formats to .nii.gz first."
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class Source:
     """"ED", "ES" or "" when unknown."""
     phantom: bool
     """Whether the image is synthetic."""
+    image: Readable
+    """Where its voxels lie."""
+    phase_from: str = "Info.cfg"
+    """What told the phase, in words."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Sources:
     studies: dict[str, tuple[Source, ...]]
     """Study to its images, both sorted (ED before ES)."""
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
+    """What was left out on purpose, and what else a person should know."""
 
 
 def find_sources(path: Path) -> Sources:
@@ -55,7 +63,7 @@ def find_sources(path: Path) -> Sources:
         if path.is_dir():
             found = _in_folder(path)
         elif path.is_file():
-            found = Sources("file", _by_study([_one_file(path)]), ())
+            found = _one_dicom(path) or Sources("file", _by_study([_one_file(path)]), ())
         else:
             what = "is neither a file nor a folder" if path.exists() else "does not exist"
             raise DataError(f"{path} {what}.", cure="Give an image, or a folder that holds images.")
@@ -63,6 +71,14 @@ def find_sources(path: Path) -> Sources:
         raise DataError(f"{path} cannot be read: {fault.strerror or fault}.", cure="Check its permissions.") from fault
     _refuse_equal_outputs(source for sources in found.studies.values() for source in sources)
     return found
+
+
+def _one_dicom(path: Path) -> Sources | None:
+    """The scans in one DICOM file, None for a file of another kind."""
+    scan = dicom.scan_file(path)
+    if scan is None:
+        return None
+    return _sources("dicom", scan, dicom.mask_stem, phantom=is_phantom(path.parent))
 
 
 def _one_file(path: Path) -> Source:
@@ -90,14 +106,19 @@ def _in_folder(folder: Path) -> Sources:
             found, phantom = layout.find_images(folder), is_phantom(folder)
             if not found.cases and not found.problems:
                 raise DataError(f"{folder} is in layout {kind}, but holds no images.", cure=_known())
-            sources = [_from_case(case, layout.mask_stem(case), phantom) for case in found.cases]
-            return Sources(kind, _by_study(sources), tuple(found.problems))
+            return _sources(kind, found, layout.mask_stem, phantom=phantom)
     raise DataError(f"{folder} holds no images in a known layout: it holds {contents(folder)}.", cure=_known())
+
+
+def _sources(kind: str, found: Scan, stem: Callable[[Case], str], *, phantom: bool) -> Sources:
+    sources = [_from_case(case, stem(case), phantom) for case in found.cases]
+    return Sources(kind, _by_study(sources), tuple(found.problems), tuple(found.notes))
 
 
 def _from_case(case: Case, stem: str, phantom: bool) -> Source:
     phantom = phantom or is_phantom_image(case.image_path)
-    return Source(case.patient, case.image_path, f"{stem}.nii.gz", case.phase, phantom)
+    name = f"{stem}.nii.gz"
+    return Source(case.patient, case.image_path, name, case.phase, phantom, image_of(case), case.phase_from)
 
 
 def _scan_plain(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:

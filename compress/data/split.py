@@ -9,7 +9,7 @@ from itertools import chain
 
 import numpy as np
 
-from compress.data.frames import read_image
+from compress.data.images import read_case_image
 from compress.data.volume import Case
 from compress.errors import ConfigError, DataError
 from compress.files import digest_bytes
@@ -30,7 +30,7 @@ class Split:
 
 def fingerprint(case: Case) -> str:
     """SHA-256 of the case's decoded voxels (float32) and shape: the same picture under another name or packing."""
-    return array_fingerprint(read_image(case.image_path).array)
+    return array_fingerprint(read_case_image(case).array)
 
 
 def array_fingerprint(image: np.ndarray) -> str:

@@ -6,10 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from compress.errors import DataError
+
+if TYPE_CHECKING:
+    from compress.data.frames import ImageFile
 
 STRUCTURES = ("RV", "MYO", "LV")
 VENTRICLES = ("LV", "RV")
@@ -33,6 +37,18 @@ def check_spacing(spacing_mm: Sequence[float], name: str) -> tuple[float, float,
     return sizes
 
 
+class Readable(Protocol):
+    """Where an image lies that its path alone does not tell: one frame of a cine, a stack of DICOM files."""
+
+    def open(self) -> ImageFile:
+        """The image, its header checked; raises `DataError`."""
+        ...
+
+    def digest(self) -> str:
+        """What its bytes are, in one word; raises `OSError`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Case:
     """Where one volume lies and what is known of it before its voxels are read."""
@@ -46,6 +62,12 @@ class Case:
     """Disease group (NOR, MINF, DCM, HCM, RV) or None when unknown."""
     labels: dict[str, int] = field(default_factory=lambda: dict(ACDC_LABELS))
     """Structure name to label value, background (0) left out."""
+    image: Readable | None = None
+    """Where the image lies; None: it is the whole file at `image_path`."""
+    mask: Readable | None = None
+    """Where the mask lies; None: it is the whole file at `label_path`."""
+    phase_from: str = "Info.cfg"
+    """What told the phase, in words."""
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,8 +32,21 @@ Reports = dict[Path, Document]
 """By the file that holds each."""
 
 
+@dataclass(frozen=True)
+class Extras:
+    """What is wanted beside masks and reports."""
+
+    overlays: bool = False
+    dicom_seg: bool = False
+
+    def are_there(self, job: Job) -> bool:
+        """Whether an earlier run left them."""
+        drawn = not self.overlays or job.overlay.is_file()
+        return drawn and (not self.dicom_seg or any(path.is_file() for path in job.segmentations.values()))
+
+
 def settle(
-    jobs: Sequence[Job], table: Path, trace: Document, *, earlier: Earlier, overlays: bool
+    jobs: Sequence[Job], table: Path, trace: Document, *, earlier: Earlier, wanted: Extras
 ) -> dict[str, Document]:
     """The reports of studies that need no work, by study; what the others left is removed.
 
@@ -58,7 +72,7 @@ def settle(
     for path, document in reports.items():
         if path not in own:
             _refuse_mixture(path, document, trace)
-    done = {} if earlier == "restart" else _reusable_reports(jobs, reports, overlays=overlays)
+    done = {} if earlier == "restart" else _reusable_reports(jobs, reports, wanted)
     _clear([job for job in jobs if job.study not in done], table)
     return done
 
@@ -121,9 +135,9 @@ def _shown(value: Any, other: Any) -> str:
     return short(value)
 
 
-def _reusable_reports(jobs: Sequence[Job], reports: Reports, *, overlays: bool) -> dict[str, Document]:
-    wanted = [job for job in jobs if job.report in reports and (not overlays or job.overlay.is_file())]
-    found = {job.study: _reusable(job, reports[job.report]) for job in wanted}
+def _reusable_reports(jobs: Sequence[Job], reports: Reports, extras: Extras) -> dict[str, Document]:
+    whole = [job for job in jobs if job.report in reports and extras.are_there(job)]
+    found = {job.study: _reusable(job, reports[job.report]) for job in whole}
     return {study: document for study, document in found.items() if document is not None}
 
 
@@ -144,7 +158,7 @@ def _reusable(job: Job, document: Document) -> Document | None:
 
 
 def _known(source: Source, mask: Path) -> tuple[object, ...]:
-    images = (source.path.name, source.phase, source.phantom, digest_file(source.path))
+    images = (source.path.name, source.phase, source.phantom, source.image.digest())
     return (*images, mask.name, digest_file(mask))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compress.data.scan import nifti_stem
 from compress.data.sources import Source, Sources
-from compress.data.volume import NIFTI_ENDINGS
+from compress.data.volume import NIFTI_ENDINGS, PHASES
 from compress.errors import ConfigError
 
 _OTHER_FILES = {".mha", ".mhd", ".nrrd", ".img", ".hdr", ".dcm", ".png", ".json", ".csv", ".gz"}
@@ -29,7 +29,13 @@ class Job:
     @property
     def targets(self) -> tuple[Path, ...]:
         """All that may be written for the study, the report last."""
-        return (*self.masks, self.overlay, self.report)
+        return (*self.masks, self.overlay, *self.segmentations.values(), self.report)
+
+    @property
+    def segmentations(self) -> dict[str, Path]:
+        """Where DICOM Segmentations go, by phase; "" where there is one frame of an unknown one."""
+        stem = self.report.name.removesuffix(".json")
+        return {phase: self.report.with_name(f"{stem}{'_' * bool(phase)}{phase}.dcm") for phase in ("", *PHASES)}
 
 
 def plan_jobs(out: Path, found: Sources, *, source: Path) -> tuple[Path, list[Job]]:
@@ -82,9 +88,10 @@ def _refuse_overwriting(jobs: Sequence[Job], others: Sequence[Path]) -> None:
 
 def _refuse_image_folder(folder: Path, found: Sources) -> None:
     """Masks among the images of a folder would be taken for images by the next run."""
-    if found.kind not in ("nnunet_raw", "folder") or not folder.is_dir():
+    if found.kind in ("file", "acdc") or not folder.is_dir():
         return
-    images = {image.path.parent for study in found.studies.values() for image in study}
+    paths = {image.path for study in found.studies.values() for image in study}
+    images = {path if path.is_dir() else path.parent for path in paths}
     if any(_identity(folder) == _identity(place) for place in images):
         raise ConfigError(f"{folder} holds the images; masks would lie among them.", cure="Name another folder.")
 

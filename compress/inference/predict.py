@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from compress.data.frames import open_image
 from compress.data.label_file import write_labels
 from compress.data.scan import Problem
 from compress.data.sources import Source, find_sources
 from compress.errors import DataError
 from compress.files import digest_file, write_json
-from compress.inference.earlier import Earlier, reports_in, settle
+from compress.inference.dicom_out import check_dicom, write_segmentations
+from compress.inference.earlier import Earlier, Extras, reports_in, settle
 from compress.inference.jobs import Job, plan_jobs
 from compress.inference.study_report import Segmented, describe_study, trace_of
 from compress.inference.study_table import TABLE, is_whole, write_table
@@ -46,6 +46,8 @@ class PredictRequest:
     """Segment images that look unlike those of the training."""
     overlays: bool = False
     earlier: Earlier = "refuse"
+    dicom_seg: bool = False
+    """Also write the masks of ED and ES as DICOM Segmentations; the sources must be DICOM."""
 
 
 @dataclass
@@ -58,6 +60,8 @@ class PredictReport:
     """The report of every study that has one, new and earlier ones alike."""
     problems: list[Problem] = field(default_factory=list)
     """What could not be segmented, and why."""
+    notes: tuple[str, ...] = ()
+    """What was left out on purpose, and what else a person should know."""
     kept: int = 0
     """Studies that an earlier run had finished."""
 
@@ -70,6 +74,7 @@ class _Batch:
     force: bool
     trace: dict[str, Any]
     draw: Callable[[Path, Sequence[Segmented], dict[str, Any]], Path] | None
+    dicom_seg: bool
 
 
 def predict(request: PredictRequest, progress: Progress = SILENT) -> PredictReport:
@@ -82,14 +87,17 @@ def predict(request: PredictRequest, progress: Progress = SILENT) -> PredictRepo
     """
     draw = _overlay_drawer() if request.overlays else None
     found = find_sources(request.source)
+    if request.dicom_seg:
+        check_dicom(found)
     folder, jobs = plan_jobs(Path(request.out), found, source=request.source)
     segmenter = Segmenter(
         request.model, provider=request.provider, threads=request.threads, batch_size=request.batch_size
     )
-    batch = _Batch(segmenter, request.force, trace_of(segmenter, force=request.force), draw)
-    report = PredictReport(folder, problems=list(found.problems))
+    batch = _Batch(segmenter, request.force, trace_of(segmenter, force=request.force), draw, request.dicom_seg)
+    wanted = Extras(overlays=request.overlays, dicom_seg=request.dicom_seg)
+    report = PredictReport(folder, problems=list(found.problems), notes=found.notes)
     with locked(folder):
-        done = settle(jobs, folder / TABLE, batch.trace, earlier=request.earlier, overlays=request.overlays)
+        done = settle(jobs, folder / TABLE, batch.trace, earlier=request.earlier, wanted=wanted)
         report.kept = len(done)
         _do_all(jobs, done, batch, report, progress)
         if found.kind != "file":
@@ -125,6 +133,8 @@ def _do(job: Job, batch: _Batch, report: PredictReport, task: Task) -> None:
         document = describe_study(images, masks, segmenter=batch.segmenter, trace=batch.trace)
         if batch.draw is not None:
             written.append(batch.draw(job.overlay, images, document))
+        if batch.dicom_seg:
+            written += write_segmentations(job, images, document)
         write_json(job.report, document)
     report.studies.append(document)
 
@@ -143,7 +153,7 @@ def _all_or_nothing() -> Iterator[list[Path]]:
 
 def _segment(source: Source, segmenter: Segmenter, force: bool, task: Task) -> Segmented:
     """All frames of one image; one frame of voxels is held at a time."""
-    file = open_image(source.path)
+    file = source.image.open()
     labels = np.empty((file.frames, *file.shape), np.uint8)
     concerns: dict[Concern, None] = {}
     for number, found in enumerate(segmenter.segment_frames(file, force=force)):
@@ -151,14 +161,16 @@ def _segment(source: Source, segmenter: Segmenter, force: bool, task: Task) -> S
         concerns |= dict.fromkeys(found.concerns)
         where = f" frame {number + 1} of {file.frames}" if file.is_cine else ""
         task.advance(0, info=source.study + where)
-    return Segmented(source, file, _digest(source.path), labels, tuple(concerns))
+    return Segmented(source, file, _digest(source), labels, tuple(concerns))
 
 
-def _digest(path: Path) -> str:
+def _digest(source: Source) -> str:
     try:
-        return digest_file(path)
+        return source.image.digest()
     except OSError as fault:
-        raise DataError(f"{path} cannot be read: {fault.strerror or fault}.", cure="Check its permissions.") from fault
+        raise DataError(
+            f"{source.path} cannot be read: {fault.strerror or fault}.", cure="Check its permissions."
+        ) from fault
 
 
 def _overlay_drawer() -> Any:

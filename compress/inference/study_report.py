@@ -102,7 +102,7 @@ def describe_study(
 def find_study_phases(images: Sequence[Segmented], volumes: Sequence[Sequence[Volumes]]) -> dict[str, Phase]:
     """ED and ES of a study, as its files tell them, else by the largest and smallest predicted LV; {} when unknown."""
     told = {
-        image.source.phase: Phase(index, 0, "Info.cfg")
+        image.source.phase: Phase(index, 0, image.source.phase_from)
         for index, image in enumerate(images)
         if image.source.phase and not image.file.is_cine
     }

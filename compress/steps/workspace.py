@@ -14,13 +14,14 @@ from compress.config import Config
 from compress.config.read import load_whole, save_config
 from compress.config.schema import Cycle
 from compress.data.cache import prepare_all
+from compress.data.images import digests_of
 from compress.data.layouts import find_cases
 from compress.data.phantom import is_phantom, is_phantom_image, write_phantom
 from compress.data.preprocess import Prepared, Preprocessing
 from compress.data.split import Split, find_duplicates, split_in_folds, split_patients
 from compress.data.volume import ACDC_LABELS, Case
 from compress.errors import CheckpointError, ConfigError
-from compress.files import digest_file, digest_json, write_json
+from compress.files import digest_json, write_json
 from compress.progress import SILENT, Progress
 from compress.rundir import RunDir, cache_dir, phantom_dir
 from compress.steps.environment import describe_environment
@@ -41,8 +42,7 @@ class Cohort:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over every file's digest: equal images and masks, equal digest, wherever they lie."""
-        paths = [p for c in self.cases for p in (c.image_path, c.label_path) if p is not None]
-        return digest_json([(p.name, digest_file(p)) for p in paths])
+        return digest_json([told for case in self.cases for told in digests_of(case)])
 
     def identity(self, rules: Preprocessing) -> str:
         """SHA-256 over all that scores on these cases depend on: files, patients, phases, groups, labels and rules.

@@ -13,6 +13,7 @@ import pytest
 from pictures import is_drawn
 
 import compress.inference.predict as predicting
+from compress.data.images import WholeFile
 from compress.data.phantom import write_phantom
 from compress.data.sources import Source
 from compress.data.volume import ACDC_LABELS
@@ -274,7 +275,9 @@ def test_a_frame_without_an_lv_is_no_end_systole() -> None:
         for frame, voxels in zip(labels, volumes, strict=True):
             frame.ravel()[:voxels] = 3
         file = SimpleNamespace(shape=(1, 8, 8), spacing=(10.0, 10.0, 10.0), is_cine=True, frames=len(volumes))
-        return Segmented(Source("a", Path("a.nii"), "a.nii.gz", "", False), file, "", labels, ())  # pyright: ignore
+        return Segmented(
+            Source("a", Path("a.nii"), "a.nii.gz", "", False, WholeFile(Path("a.nii"))), file, "", labels, ()
+        )  # pyright: ignore
 
     card = SimpleNamespace(labels=ACDC_LABELS, phantom=False, intended_use="Tests.")
     found = describe_study(

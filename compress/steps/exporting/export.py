@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from compress.data.frames import open_image
+from compress.data.images import image_of
 from compress.data.preprocess import Preprocessing
 from compress.errors import CheckpointError, GateError
 from compress.export.metadata import divisor_of, make_card
@@ -80,7 +80,7 @@ def check_training_data(ws: Workspace, trained: str) -> None:
 
 def training_range(ws: Workspace) -> TrainingRange:
     """What the training patients' images look like, from their headers alone."""
-    files = [open_image(case.image_path) for case in ws.cases_of(ws.split.train)]
+    files = [image_of(case).open() for case in ws.cases_of(ws.split.train)]
     pixels = [size for file in files for size in file.spacing[1:]]
     sides = [n * size for file in files for n, size in zip(file.shape[1:], file.spacing[1:], strict=True)]
     gaps = [file.spacing[0] for file in files]

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compress.config.schema import Gate
+from compress.data.images import image_of
 from compress.data.volume import Case
 from compress.errors import ConfigError, ModelFileError
 from compress.evaluate.judging import check_patients
-from compress.files import digest_file, read_json
+from compress.files import read_json
 from compress.runtime.segmenter import Segmenter
 from compress.steps.reuse import intact
 from compress.steps.workspace import Workspace
@@ -113,7 +114,7 @@ def _refuse_training_patients(ws: Workspace, model: Segmenter) -> None:
         )
     _refuse_another_split(ws)
     ours, trained = (
-        {digest_file(case.image_path) for case in cases} for cases in (ws.evaluation.cases, ws.cases_of(ws.split.train))
+        {image_of(case).digest() for case in cases} for cases in (ws.evaluation.cases, ws.cases_of(ws.split.train))
     )
     if seen := ours & trained:
         raise ConfigError(

@@ -1,0 +1,139 @@
+"""A mask as a DICOM Segmentation object that names the images it belongs to, for viewers and archives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compress import __version__
+from compress.data.dicom.header import Frame, quiet_pydicom
+from compress.data.dicom.stack import Stack
+from compress.errors import DataError
+from compress.files import atomic_path, digest_bytes
+
+_CODES = {
+    "LV": ("87878005", "Left ventricle"),
+    "RV": ("53085002", "Right ventricle"),
+    "MYO": ("74281007", "Myocardium"),
+}
+"""SNOMED CT's codes and meanings; other structures are called a heart's part."""
+_OTHER = ("80891009", "Heart")
+_SERIES = 9000
+"""Series numbers of masks begin here, so that they stand behind the scanner's."""
+
+_PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
+_STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber")
+_IMAGE = (
+    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "PositionReferenceIndicator"),
+    *("Modality", "Rows", "Columns", "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing"),
+    *("SliceThickness", "NumberOfFrames", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+)
+
+
+def write_segmentation(
+    path: Path, mask: np.ndarray, *, stack: Stack, time: int, labels: Mapping[str, int], model: str
+) -> Path:
+    """Write one frame's mask (Z, Y, X), on the grid of the opened stack, as a Segmentation object; returns `path`.
+
+    Each structure is one segment. Of the patient it holds what the standard asks for and nothing else. `time` is the
+    frame's index, `model` the digest of the network's file. Raises `DataError` for sources that cannot be read.
+    """
+    frames = stack.frames[time]
+    names = sorted(labels, key=lambda name: labels[name])
+    numbers = np.zeros(256, np.uint8)
+    for number, name in enumerate(names, start=1):
+        numbers[labels[name]] = number
+    stored = np.stack([stack.turn.back(numbers[part]) for part in mask])
+    try:
+        with quiet_pydicom():
+            document = _document(frames, stored, names, model)
+            with atomic_path(path) as temporary:
+                document.save_as(temporary)
+    except (AttributeError, ValueError, TypeError, KeyError) as fault:
+        reason = " ".join(str(fault).split())[:160]
+        raise DataError(f"{stack.folder}: its images cannot be referenced by a Segmentation: {reason}.") from fault
+    return path
+
+
+def _document(frames: Sequence[Frame], stored: np.ndarray, names: Sequence[str], model: str) -> Any:
+    from highdicom.seg import Segmentation, SegmentationTypeValues
+
+    sources = [_slim(path) for path in dict.fromkeys(frame.path for frame in frames)]
+    uids = [_uid(stored.tobytes(), sources[0].SOPInstanceUID, model, part) for part in ("series", "instance")]
+    place = _places(frames) if len(sources) < len(frames) else {}
+    return Segmentation(
+        source_images=sources,
+        pixel_array=stored,
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=[_describe(number, name) for number, name in enumerate(names, start=1)],
+        series_instance_uid=uids[0],
+        series_number=_SERIES + min(max(frames[0].series, 0), 999),
+        sop_instance_uid=uids[1],
+        instance_number=1,
+        manufacturer="cardiocompress",
+        manufacturer_model_name=f"model {model[:12]}",
+        software_versions=__version__,
+        device_serial_number=model[:12],
+        omit_empty_frames=bool(stored.any()),
+        content_label="SEGMENTATION",
+        **place,
+    )
+
+
+def _slim(path: Path) -> Any:
+    """What a Segmentation must repeat of a source image; comments, histories and further names are left behind."""
+    from pydicom import Dataset, dcmread
+
+    read = dcmread(path, stop_before_pixels=True, specific_tags=[*_PATIENT, *_STUDY, *_IMAGE])
+    slim = Dataset()
+    for name in (*_PATIENT, *_STUDY):
+        setattr(slim, name, read.get(name, ""))
+    for name in _IMAGE:
+        if name in read:
+            slim[name] = read[name]
+    slim.ReferringPhysicianName = ""
+    slim.file_meta = read.file_meta
+    return slim
+
+
+def _places(frames: Sequence[Frame]) -> dict[str, Any]:
+    """Where the masks of an enhanced file's frames lie, as they are a part of its frames alone."""
+    from highdicom import PixelMeasuresSequence, PlaneOrientationSequence, PlanePositionSequence
+
+    plane = frames[0].plane
+    steps = [np.linalg.norm(np.subtract(b.position, a.position)) for a, b in pairwise(frames)]
+    return {
+        "plane_positions": [PlanePositionSequence("PATIENT", frame.position) for frame in frames],
+        "plane_orientation": PlaneOrientationSequence("PATIENT", plane.orientation),
+        "pixel_measures": PixelMeasuresSequence(plane.spacing, round(float(np.mean(steps)), 6)),
+    }
+
+
+def _describe(number: int, name: str) -> Any:
+    from highdicom import AlgorithmIdentificationSequence
+    from highdicom.seg import SegmentDescription
+    from highdicom.sr import CodedConcept
+
+    value, meaning = _CODES.get(name, _OTHER)
+    return SegmentDescription(
+        segment_number=number,
+        segment_label=name,
+        segmented_property_category=CodedConcept("123037004", "SCT", "Anatomical Structure"),
+        segmented_property_type=CodedConcept(value, "SCT", meaning),
+        algorithm_type="AUTOMATIC",
+        algorithm_identification=AlgorithmIdentificationSequence(
+            name="cardiocompress",
+            family=CodedConcept("123110", "DCM", "Artificial Intelligence"),
+            version=__version__,
+        ),
+    )
+
+
+def _uid(voxels: bytes, source: str, model: str, part: str) -> str:
+    """The same mask of the same images gets the same name."""
+    number = int(digest_bytes(voxels, source.encode(), model.encode(), part.encode())[:32], 16)
+    return f"2.25.{number}"
