@@ -114,8 +114,13 @@ def ignoring(network: nn.Module, found: ChannelGroups, names: Sequence[str]) -> 
     """The same groups without those of which a filter lies in one of these modules; as `find_groups` with `ignore`."""
     _check_known(network, names)
     asked = [g for g in found.groups if any(m.role == "filter" and _lies_in(m.tensor, names) for m in g.members)]
-    groups = tuple(group for group in found.groups if group not in asked)
-    return ChannelGroups(groups, (*found.whole, *(Whole(g.name, g.channels, ASKED_FOR) for g in asked)))
+    return leaving(found, {g.name: ASKED_FOR for g in asked})
+
+
+def leaving(found: ChannelGroups, reasons: Mapping[str, str]) -> ChannelGroups:
+    """The same groups without those that `reasons` names, which are whole for what it says."""
+    whole = [Whole(g.name, g.channels, reasons[g.name]) for g in found.groups if g.name in reasons]
+    return ChannelGroups(tuple(g for g in found.groups if g.name not in reasons), (*found.whole, *whole))
 
 
 def _why_whole(group: Group) -> str:

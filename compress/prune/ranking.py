@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,8 +16,9 @@ from compress.prune.allocate import NOBODY, Share, global_shares, ratio_of, shar
 from compress.prune.criteria import Context, comparable, describe, needs_gradients, score
 from compress.prune.gradients import Batches, Loss, gradients
 from compress.prune.graph import Example, inputs_of
-from compress.prune.groups import ChannelGroups, Group, find_groups, ignoring
+from compress.prune.groups import ChannelGroups, Group, find_groups, ignoring, leaving
 from compress.prune.plan import GroupPlan, PruningPlan
+from compress.prune.trial import Trial
 from compress.runtime.providers import find_provider
 
 
@@ -48,6 +50,9 @@ def rank(
     criterion "taylor". ignore: modules that stay whole. follow: block -> the block whose ratio it takes
     unless it is listed itself. groups: what `find_groups` said of this network, to save tracing it again.
 
+    The plan is tried on random inputs of the example's shapes: groups without which the network does not run, or
+    computes something else, are left whole with that reason, and the others are planned again.
+
     Raises `PlanError` when the network cannot be followed, nothing can be pruned or a group would be
     emptied, and `ConfigError` for unknown names. Raising a ratio only ever removes more (plans nest).
     """
@@ -59,15 +64,8 @@ def rank(
     scores = {g.name: score(criterion, g, context) for g in found.groups}
     step = alignment(align)
     wanted = {"default": ratio, "ratios": ratios or {}, "follow": follow, "align": step}
-    if scope == "global":
-        even = {name: comparable(values) for name, values in scores.items()}
-        counts = global_shares(found.groups, even, floor=floor, **wanted)
-    elif scope == "local":
-        counts = shares(found.groups, **wanted)
-    else:
-        raise ConfigError(f"Unknown scope '{scope}'. Known: local, global.")
-    plans = {g.name: _group_plan(g, scores[g.name], counts[g.name], criterion) for g in found.groups}
-    return PruningPlan(
+    inputs = inputs_of(example)
+    plan = PruningPlan(
         criterion=criterion,
         scope=scope,
         align=step,
@@ -75,11 +73,39 @@ def rank(
         source=source,
         default=ratio,
         block_ratios=dict(ratios or {}),
-        groups=plans,
-        whole={w.name: f"{w.reason} ({w.channels} channels)" for w in found.whole},
-        inputs=tuple(tuple(x.shape) for x in inputs_of(example)),
-        types=_types(inputs_of(example)),
+        groups={},
+        inputs=tuple(tuple(x.shape) for x in inputs),
+        types=_types(inputs),
     )
+    trial = Trial(network, plan)
+    while True:  # each time without what the last trial refused: a global ranking then takes more of the others
+        counts = _counts(found.groups, scores, scope, floor, wanted)
+        groups_ = {g.name: _group_plan(g, scores[g.name], counts[g.name], criterion) for g in found.groups}
+        plan = replace(plan, groups=groups_, whole=_whole(found))
+        refused = trial.refused(plan)
+        if not refused:
+            return plan
+        found = leaving(found, refused)
+        _anything(found)
+
+
+def _counts(
+    groups: Sequence[Group], scores: Mapping[str, np.ndarray], scope: str, floor: float, wanted: dict[str, Any]
+) -> dict[str, Share]:
+    if scope == "global":
+        even = {g.name: comparable(scores[g.name]) for g in groups}
+        return global_shares(groups, even, floor=floor, **wanted)
+    if scope == "local":
+        return shares(groups, **wanted)
+    raise ConfigError(f"Unknown scope '{scope}'. Known: local, global.")
+
+
+def _whole(found: ChannelGroups) -> dict[str, str]:
+    """Layer -> every reason why some of its channels stay."""
+    reasons: dict[str, list[str]] = {}
+    for each in found.whole:
+        reasons.setdefault(each.name, []).append(f"{each.reason} ({each.channels} channels)")
+    return {name: "; ".join(dict.fromkeys(texts)) for name, texts in reasons.items()}
 
 
 def alignment(align: int | str | None) -> int:
@@ -126,10 +152,14 @@ def _check(ratio: float, ratios: Mapping[str, float], floor: float) -> None:
 
 def _known(found: ChannelGroups, ratios: Mapping[str, float], follow: Mapping[str, str]) -> None:
     """Every name that a ratio is given for must lead to at least one group."""
-    if not found.groups:
-        reasons = "; ".join(f"{w.name}: {w.reason}" for w in found.whole) or "it has no layers with channels"
-        raise PlanError(f"Nothing in this network can be pruned ({reasons}).")
+    _anything(found)
     for name in ratios:
         if not any(ratio_of(g, default=-1.0, ratios={name: 0.5}, follow=follow) >= 0 for g in found.groups):
             names = ", ".join(g.name for g in found.groups)
             raise PlanError(f"No channel group lies under '{name}'. Known: {names}.")
+
+
+def _anything(found: ChannelGroups) -> None:
+    if not found.groups:
+        reasons = "; ".join(f"{w.name}: {w.reason}" for w in found.whole) or "it has no layers with channels"
+        raise PlanError(f"Nothing in this network can be pruned ({reasons}).")
