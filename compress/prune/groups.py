@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from compress.errors import PlanError
+from compress.prune.call import layer_of
 from compress.prune.entries import Dimension, Entries, Role
 from compress.prune.graph import Example, follow
 
@@ -133,10 +134,11 @@ def _unreached(network: nn.Module, entries: Entries) -> list[Whole]:
     """Layers that the example does not run through: their inputs are not cut when what feeds them is."""
     parameters = dict(network.named_parameters(remove_duplicate=False))
     used = {id(parameters[name]) for name in entries.used if name in parameters}
+    runs = {id(m) for name, m in network.named_modules(remove_duplicate=False) if name in entries.reached}
     idle = [
         (name, m.weight.shape[0])
         for name, m in network.named_modules()
-        if isinstance(m, nn.modules.conv._ConvNd | nn.Linear) and id(m.weight) not in used
+        if isinstance(m, nn.modules.conv._ConvNd | nn.Linear) and id(m.weight) not in used and id(m) not in runs
     ]
     return [Whole(name, channels, "the example does not reach it") for name, channels in idle]
 
@@ -187,7 +189,7 @@ def _group(entries: Entries, key: tuple[Any, ...], units: list[dict[_Site, list[
     ]
     # The filter that names the group comes first; the order of the others is that of execution.
     members.sort(key=lambda m: (m.tensor, m.dim) != first)
-    return Group(first[0].rpartition(".")[0] or first[0], len(units), tuple(members))
+    return Group(layer_of(first[0]) or first[0], len(units), tuple(members))
 
 
 def _named(groups: list[Group]) -> list[Group]:
@@ -216,7 +218,7 @@ def _whole(entries: Entries) -> list[Whole]:
 
 
 def _count_frozen(entries: Entries, dimension: Dimension, found: dict[tuple[str, str], int]) -> None:
-    name = dimension.tensor.rpartition(".")[0] or dimension.tensor
+    name = layer_of(dimension.tensor) or dimension.tensor
     for root in entries.roots(dimension.ids).tolist():
         if root in entries.reasons:
             key = (name, entries.reasons[root])
