@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from compress.errors import PlanError
+from compress.models.modules import other_names
 from compress.prune.call import layer_of
 from compress.prune.entries import Dimension, Entries, Role
 from compress.prune.graph import Example, follow
@@ -113,7 +114,7 @@ def find_groups(network: nn.Module, example: Example, *, ignore: Sequence[str] =
 
 def ignoring(network: nn.Module, found: ChannelGroups, names: Sequence[str]) -> ChannelGroups:
     """The same groups without those of which a filter lies in one of these modules; as `find_groups` with `ignore`."""
-    _check_known(network, names)
+    names = _all_names(network, names)
     asked = [g for g in found.groups if any(m.role == "filter" and _lies_in(m.tensor, names) for m in g.members)]
     return leaving(found, {g.name: ASKED_FOR for g in asked})
 
@@ -144,17 +145,19 @@ def _unreached(network: nn.Module, entries: Entries) -> list[Whole]:
 
 
 def _ignore(network: nn.Module, entries: Entries, names: Sequence[str]) -> None:
-    _check_known(network, names)
+    names = _all_names(network, names)
     for dimension in entries.dimensions.values():
         if dimension.role == "filter" and _lies_in(dimension.tensor, names):
             entries.freeze(dimension.ids, ASKED_FOR)
 
 
-def _check_known(network: nn.Module, names: Sequence[str]) -> None:
+def _all_names(network: nn.Module, names: Sequence[str]) -> list[str]:
+    """Every name of these modules; `PlanError` for one that the network does not have."""
     known = {name for name, _ in network.named_modules(remove_duplicate=False)}
     for name in names:
         if name not in known:
             raise PlanError(f"ignore names '{name}', which the network does not have.")
+    return [other for name in names for other in other_names(network, name)]
 
 
 def _lies_in(tensor: str, names: Sequence[str]) -> bool:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from compress.errors import ConfigError, PlanError
-from compress.models.modules import named_tensors
+from compress.models.modules import named_tensors, other_names
 from compress.prune.allocate import NOBODY, Share, global_shares, ratio_of, shares
 from compress.prune.criteria import Context, comparable, describe, needs_gradients, score
 from compress.prune.gradients import Batches, Loss, gradients
@@ -58,12 +58,15 @@ def rank(
     """
     _check(ratio, ratios or {}, floor)
     found = find_groups(network, example, ignore=ignore) if groups is None else ignoring(network, groups, ignore)
-    _known(found, ratios or {}, follow)
+    # The more specific names come last: they win.
+    aliases = {name: other_names(network, name) for name in sorted(ratios or {}, key=len)}
+    _known(found, aliases, follow)
+    every = {other: (ratios or {})[name] for name, names in aliases.items() for other in names} | dict(ratios or {})
     grads = gradients(network, data, loss, each=True) if needs_gradients(criterion) and data is not None else None
     context = Context(named_tensors(network), grads, seed)
     scores = {g.name: score(criterion, g, context) for g in found.groups}
     step = alignment(align)
-    wanted = {"default": ratio, "ratios": ratios or {}, "follow": follow, "align": step}
+    wanted = {"default": ratio, "ratios": every, "follow": follow, "align": step}
     inputs = inputs_of(example)
     plan = PruningPlan(
         criterion=criterion,
@@ -150,11 +153,12 @@ def _check(ratio: float, ratios: Mapping[str, float], floor: float) -> None:
             raise ConfigError(f"{name} is {value}; a fraction from 0 to below 1 is needed.")
 
 
-def _known(found: ChannelGroups, ratios: Mapping[str, float], follow: Mapping[str, str]) -> None:
-    """Every name that a ratio is given for must lead to at least one group."""
+def _known(found: ChannelGroups, aliases: Mapping[str, Sequence[str]], follow: Mapping[str, str]) -> None:
+    """Every name that a ratio is given for must lead to at least one group, under one of the module's names."""
     _anything(found)
-    for name in ratios:
-        if not any(ratio_of(g, default=-1.0, ratios={name: 0.5}, follow=follow) >= 0 for g in found.groups):
+    for name, others in aliases.items():
+        own = dict.fromkeys(others, 0.5)
+        if not any(ratio_of(g, default=-1.0, ratios=own, follow=follow) >= 0 for g in found.groups):
             names = ", ".join(g.name for g in found.groups)
             raise PlanError(f"No channel group lies under '{name}'. Known: {names}.")
 
