@@ -55,8 +55,10 @@ def mask_stem(case: Case) -> str:
 
 def _cases(patient: Path, table: dict[str, dict[str, str]], require_masks: bool) -> list[Case]:
     image, label = _existing(patient, "sa"), _existing(patient, "sa_gt")
-    if image is None or (fault := unusable(image)):
-        raise fault if image is not None else DataError(f"{patient} holds no {patient.name}_sa.nii.gz.")
+    if image is None:
+        raise DataError(f"{patient} holds no {patient.name}_sa.nii.gz.")
+    if fault := unusable(image):
+        raise fault
     if label is None and require_masks:
         raise DataError(f"{patient / patient.name}_sa_gt.nii.gz is missing: the mask of {image.name}.", cure="Add it.")
     if (row := table.get(patient.name)) is None:

@@ -43,6 +43,19 @@ def named_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
     }
 
 
+def other_names(network: nn.Module, name: str) -> list[str]:
+    """Every name of the module called `name`, of what is in it and of modules that share its weights; `name` first."""
+    modules = dict(network.named_modules(remove_duplicate=False))
+    inside = [m for n, m in modules.items() if n == name or n.startswith(f"{name}.")]
+    weights = {id(w) for m in inside if (w := _weight(m)) is not None}
+    same = [n for n, m in modules.items() if any(m is each for each in inside) or id(_weight(m)) in weights]
+    return list(dict.fromkeys([name, *same]))
+
+
+def _weight(module: nn.Module) -> torch.Tensor | None:
+    return module._parameters.get("weight")
+
+
 def _activations(network: nn.Module) -> Iterator[torch.Tensor]:
     for module in network.modules():
         for value in vars(module).values():

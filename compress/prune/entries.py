@@ -6,7 +6,7 @@ network unite entries; entries that must stay are frozen with a reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -38,6 +38,8 @@ class Entries:
         self.dimensions: dict[tuple[str, int], Dimension] = {}
         self.used: set[str] = set()
         """Parameters and buffers that some operation reads."""
+        self.reached: set[str] = set()
+        """Modules that run."""
         self.notes: list[str] = []
         """What else a reader of the result should know."""
 
@@ -47,6 +49,10 @@ class Entries:
         if key not in self.dimensions:
             self.dimensions[key] = Dimension(tensor, dim, role, self.fresh(size))
         return self.dimensions[key].ids
+
+    def cast(self, tensor: str, dim: int, role: Role) -> None:
+        """What a dimension is to its channels, once that is known."""
+        self.dimensions[tensor, dim] = replace(self.dimensions[tensor, dim], role=role)
 
     def fresh(self, size: int) -> np.ndarray:
         """Entries (size,) that no tensor holds yet."""

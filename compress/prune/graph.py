@@ -22,8 +22,12 @@ from compress.errors import PlanError
 from compress.models.modules import copied
 from compress.prune.call import Call, as_ids
 from compress.prune.entries import Entries
+from compress.prune.parameters import alone
 from compress.prune.rules import RULES
 from compress.prune.values import Derived, Stored, along, entries_of, unknown
+
+WRAPPERS = ("wrap_with_autocast", "wrap_with_set_grad_enabled")
+"""Operations that hold a block of the network."""
 
 Example = torch.Tensor | tuple[torch.Tensor, ...]
 
@@ -82,23 +86,39 @@ class _Walk:
     def run(self) -> None:
         for node in self.program.graph.nodes:
             self.values[node] = self._visit(node)
+            if node.op == "output":
+                map_arg(node.args, self._leaves)
 
     def _visit(self, node: fx.Node) -> Any:
         if node.op == "placeholder":
             return self._placeholder(node)
         if node.op == "output":
-            return self._output(node)
+            return map_arg(node.args, lambda n: self.values[n])
         if node.op == "get_attr":
-            return Derived(())
+            return _attribute(node)
         args = map_arg(node.args, lambda n: self.values[n])
         kwargs = map_arg(node.kwargs, lambda n: self.values[n])
         if node.target is operator.getitem:
             return args[0][int(str(args[1]))] if isinstance(args[0], list | tuple) else None
+        self.entries.reached.update(path for path, _ in (node.meta.get("nn_module_stack") or {}).values())
         call = Call(self.entries, self.network, node, args, kwargs)
-        if not any(isinstance(v, torch.Tensor) for v in call.flat()):
-            return _without_channels(node)
+        if call.name in WRAPPERS:
+            return self._inside(call)
         rule = RULES.get(call.name)
+        if not any(isinstance(v, torch.Tensor) for v in call.flat()):
+            return alone(call, rule)
         return rule(call) if rule is not None else call.give_up(f"{call.name} cannot be followed")
+
+    def _inside(self, call: Call) -> Any:
+        """The results of a block that only changes how it is computed, such as autocast."""
+        at, block = next((i, v) for i, v in enumerate(call.args) if isinstance(v, fx.GraphModule))
+        nodes = list(block.graph.nodes)
+        arrive = [n for n in nodes if n.op == "placeholder"]
+        self.values.update(zip(arrive, call.args[at + 1 :], strict=True))
+        for node in nodes[len(arrive) :]:
+            self.values[node] = self._visit(node)
+        (result,) = self.values[nodes[-1]]
+        return result
 
     def _placeholder(self, node: fx.Node) -> Any:
         spec = self.stored[node.name]
@@ -119,9 +139,6 @@ class _Walk:
         self.entries.freeze(ids, "they are the network's input")
         return along(ids, 1, value.shape)
 
-    def _output(self, node: fx.Node) -> None:
-        map_arg(node.args, self._leaves)
-
     def _leaves(self, node: fx.Node) -> None:
         for value in _flatten(self.values[node]):
             ids = as_ids(value)
@@ -129,12 +146,12 @@ class _Walk:
                 self.entries.freeze(entries_of(ids), "they leave the network")
 
 
-def _without_channels(node: fx.Node) -> Any:
-    """An operation on parameters and constants alone."""
-    value = node.meta.get("val")
-    if isinstance(value, list | tuple):
-        return [Derived(tuple(v.shape)) if isinstance(v, torch.Tensor) else None for v in value]
-    return Derived(tuple(value.shape)) if isinstance(value, torch.Tensor) else None
+def _attribute(node: fx.Node) -> Any:
+    owner = node.graph.owning_module
+    value = None if owner is None else getattr(owner, str(node.target), None)
+    if isinstance(value, fx.GraphModule):
+        return value
+    return Derived(tuple(value.shape)) if isinstance(value, torch.Tensor) else Derived(())
 
 
 def _flatten(value: Any) -> Sequence[Any]:

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from compress.errors import PlanError
+from compress.models.modules import other_names
+from compress.prune.call import layer_of
 from compress.prune.entries import Dimension, Entries, Role
 from compress.prune.graph import Example, follow
 
@@ -112,10 +114,15 @@ def find_groups(network: nn.Module, example: Example, *, ignore: Sequence[str] =
 
 def ignoring(network: nn.Module, found: ChannelGroups, names: Sequence[str]) -> ChannelGroups:
     """The same groups without those of which a filter lies in one of these modules; as `find_groups` with `ignore`."""
-    _check_known(network, names)
+    names = _all_names(network, names)
     asked = [g for g in found.groups if any(m.role == "filter" and _lies_in(m.tensor, names) for m in g.members)]
-    groups = tuple(group for group in found.groups if group not in asked)
-    return ChannelGroups(groups, (*found.whole, *(Whole(g.name, g.channels, ASKED_FOR) for g in asked)))
+    return leaving(found, {g.name: ASKED_FOR for g in asked})
+
+
+def leaving(found: ChannelGroups, reasons: Mapping[str, str]) -> ChannelGroups:
+    """The same groups without those that `reasons` names, which are whole for what it says."""
+    whole = [Whole(g.name, g.channels, reasons[g.name]) for g in found.groups if g.name in reasons]
+    return ChannelGroups(tuple(g for g in found.groups if g.name not in reasons), (*found.whole, *whole))
 
 
 def _why_whole(group: Group) -> str:
@@ -128,26 +135,29 @@ def _unreached(network: nn.Module, entries: Entries) -> list[Whole]:
     """Layers that the example does not run through: their inputs are not cut when what feeds them is."""
     parameters = dict(network.named_parameters(remove_duplicate=False))
     used = {id(parameters[name]) for name in entries.used if name in parameters}
+    runs = {id(m) for name, m in network.named_modules(remove_duplicate=False) if name in entries.reached}
     idle = [
         (name, m.weight.shape[0])
         for name, m in network.named_modules()
-        if isinstance(m, nn.modules.conv._ConvNd | nn.Linear) and id(m.weight) not in used
+        if isinstance(m, nn.modules.conv._ConvNd | nn.Linear) and id(m.weight) not in used and id(m) not in runs
     ]
     return [Whole(name, channels, "the example does not reach it") for name, channels in idle]
 
 
 def _ignore(network: nn.Module, entries: Entries, names: Sequence[str]) -> None:
-    _check_known(network, names)
+    names = _all_names(network, names)
     for dimension in entries.dimensions.values():
         if dimension.role == "filter" and _lies_in(dimension.tensor, names):
             entries.freeze(dimension.ids, ASKED_FOR)
 
 
-def _check_known(network: nn.Module, names: Sequence[str]) -> None:
+def _all_names(network: nn.Module, names: Sequence[str]) -> list[str]:
+    """Every name of these modules; `PlanError` for one that the network does not have."""
     known = {name for name, _ in network.named_modules(remove_duplicate=False)}
     for name in names:
         if name not in known:
             raise PlanError(f"ignore names '{name}', which the network does not have.")
+    return [other for name in names for other in other_names(network, name)]
 
 
 def _lies_in(tensor: str, names: Sequence[str]) -> bool:
@@ -182,7 +192,7 @@ def _group(entries: Entries, key: tuple[Any, ...], units: list[dict[_Site, list[
     ]
     # The filter that names the group comes first; the order of the others is that of execution.
     members.sort(key=lambda m: (m.tensor, m.dim) != first)
-    return Group(first[0].rpartition(".")[0] or first[0], len(units), tuple(members))
+    return Group(layer_of(first[0]) or first[0], len(units), tuple(members))
 
 
 def _named(groups: list[Group]) -> list[Group]:
@@ -211,7 +221,7 @@ def _whole(entries: Entries) -> list[Whole]:
 
 
 def _count_frozen(entries: Entries, dimension: Dimension, found: dict[tuple[str, str], int]) -> None:
-    name = dimension.tensor.rpartition(".")[0] or dimension.tensor
+    name = layer_of(dimension.tensor) or dimension.tensor
     for root in entries.roots(dimension.ids).tolist():
         if root in entries.reasons:
             key = (name, entries.reasons[root])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,19 +18,40 @@ from compress.prune.plan import PruningPlan
 from compress.prune.resize import resize
 from compress.prune.same_function import check_same_function
 
+_SHAPED_BY = "_shaped_by_plans"
+
 
 def rebuild(network: nn.Module, plan: PruningPlan) -> nn.Module:
     """A copy of `network` that lacks what `plan` removes; the kept weights are copied unchanged.
 
     Works for any module that `rank` could follow. Raises `PlanError` when the plan was made for a
     network of another shape, when the network's own code insists on the old channel counts, and when
-    the copy would compute another function (see `compress.prune.same_function`).
+    the copy would compute another function (see `compress.prune.same_function`). The copy knows the plans
+    that shaped it, so that a network that is pruned several times is saved and loaded like any other.
     """
     check_fits(network, plan)
     smaller = copied(network)
     resize(smaller, plan.channel_groups, plan.kept)
     check_same_function(network, smaller, plan)
+    remember(smaller, [*history(network), plan])
     return smaller
+
+
+class _History(tuple[PruningPlan, ...]):
+    """The plans that shaped a network; a copy of the network shares them."""
+
+    def __deepcopy__(self, memo: object) -> _History:
+        return self
+
+
+def remember(network: nn.Module, plans: Sequence[PruningPlan]) -> None:
+    """Let a network know the plans that shaped it, the first one first."""
+    network.__dict__[_SHAPED_BY] = _History(plans)
+
+
+def history(network: nn.Module) -> tuple[PruningPlan, ...]:
+    """The plans that shaped a network, the first one first; empty for a dense one."""
+    return tuple(network.__dict__.get(_SHAPED_BY, ()))
 
 
 def rebuild_checkpoint(source: Checkpoint, plan: PruningPlan) -> Checkpoint:

@@ -60,6 +60,11 @@ def _update_counts(
             if isinstance(module, kind):
                 update(module, shape, lost)
                 break
+    modules = dict(network.named_modules(remove_duplicate=False))
+    for (name, dim), gone in cuts.items():
+        if dim == -1 and name not in modules:  # an attribute of a module of its own kind, such as `num_heads`
+            owner, _, attribute = name.rpartition(".")
+            setattr(modules[owner], attribute, getattr(modules[owner], attribute) - len(gone))
 
 
 def _convolution(module: Any, shape: tuple[int, ...], lost: int) -> None:

@@ -1,4 +1,4 @@
-"""How each operation of a traced graph treats the channels that arrive. Register a rule in `RULES`."""
+"""How operations with parameters treat the channels that arrive, and the table of all rules, `RULES`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,9 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from compress.prune.call import Call
-from compress.prune.entries import Role
-from compress.prune.values import (
-    Derived,
-    Ids,
-    Stored,
-    along,
-    combine,
-    compact,
-    entries_of,
-    squeezed,
-    varying,
-)
+from compress.prune.moves import chunk, glu, joined, moved, picked, pixel_shuffle, placed, reshaped
+from compress.prune.positions import elementwise, nothing, pad, reduced, running, same, spatial, unpool
+from compress.prune.values import Ids, Laid, Stored, along, combine, entries_of, varying
 
 # Operations with parameters of their own: convolutions, linear layers and norms.
 
@@ -34,17 +25,32 @@ def convolution(call: Call) -> Ids:
     groups = int(call.get("groups", 1))
     transposed = "transpose" in call.name or bool(call.get("transposed", False))
     arriving = call.channels(x)
-    if not isinstance(weight, Stored):
-        return call.give_up("its weight is computed before it is used")
+    if not isinstance(weight, Stored | Laid):
+        return call.give_up("its weight is computed from the image")
     if groups == 1:
-        call.attach(weight, arriving, "consumer", 0 if transposed else 1)
-        made = call.entries.dimension(weight.name, 1 if transposed else 0, call.shape[1], "filter")
+        made = weighted(call, weight, arriving, *((0, 1) if transposed else (1, 0)), call.shape[1])
+    elif not isinstance(weight, Stored):
+        return call.give_up("the weight of a grouped convolution is computed before it is used")
     elif not call.belongs_to(_ConvNd):
         return call.give_up("a grouped convolution outside of a module keeps its number of groups")
     else:
         made = _grouped(call, weight, arriving, groups, transposed)
     call.attach(call.get("bias"), made, "bias")
     return along(made, 1, call.shape)
+
+
+def weighted(call: Call, weight: Stored | Laid, arriving: np.ndarray, into: int, out: int, width: int) -> np.ndarray:
+    """Entries (width,) that a weight makes along its dimension `out` of those that arrive along `into`."""
+    call.attach(weight, arriving, "consumer", into)
+    if isinstance(weight, Stored):
+        return call.entries.dimension(weight.name, out, width, "filter")
+    part = weight.along(out)
+    if part is None:
+        made = call.entries.fresh(width)
+        call.entries.freeze(made, f"the weight of {call.where} is computed from all of them before it is used")
+        return made
+    call.entries.cast(part.name, part.dim, "filter")
+    return call.channels(part.ids, out)
 
 
 def _grouped(call: Call, weight: Stored, arriving: np.ndarray, groups: int, transposed: bool) -> np.ndarray:
@@ -61,12 +67,75 @@ def _grouped(call: Call, weight: Stored, arriving: np.ndarray, groups: int, tran
 def linear(call: Call) -> Ids:
     """(..., inputs) -> (..., outputs)."""
     x, weight = call.get("input"), call.get("weight")
-    if not isinstance(weight, Stored):
-        return call.give_up("its weight is computed before it is used")
-    call.attach(weight, call.channels(x, x.ndim - 1), "consumer", 1)
-    made = call.entries.dimension(weight.name, 0, call.shape[-1], "filter")
+    if not isinstance(weight, Stored | Laid):
+        return call.give_up("its weight is computed from the image")
+    made = weighted(call, weight, call.channels(x, x.ndim - 1), 1, 0, call.shape[-1])
     call.attach(call.get("bias"), made, "bias")
     return along(made, len(call.shape) - 1, call.shape)
+
+
+def product(call: Call) -> Any:
+    """Matrix product: of what flows with a weight, or of two that flow; nothing may run over the channels."""
+    if call.name == "addmm":
+        bias, x, other = call.args[:3]
+    else:
+        bias, (x, other) = None, call.args[:2]
+    if not isinstance(x, torch.Tensor) or x.ndim < 2:
+        return call.give_up(f"{call.name} cannot be followed")
+    if isinstance(other, Stored | Laid) and len(other.shape) == 2:
+        made = weighted(call, other, call.channels(x, x.ndim - 1), 0, 1, call.shape[-1])
+        call.attach(bias, made, "bias")
+        return along(made, len(call.shape) - 1, call.shape)
+    if bias is not None or not isinstance(other, torch.Tensor) or other.ndim < 2:
+        return call.give_up(f"{call.name} cannot be followed")
+    return _contracted(call, x, other)
+
+
+def _contracted(call: Call, a: Ids, b: Ids) -> Any:
+    if a.ndim - 1 in varying(a) or b.ndim - 2 in varying(b):
+        return call.give_up(f"{call.name} runs over the channels")
+    if a.ndim - 2 in varying(a) and b.ndim - 1 in varying(b):
+        return call.give_up(f"{call.name} pairs channels with channels")
+    why = f"{call.name} joins them with channels that must stay (in {call.where})"
+    return combine(call.entries, a.narrow(-1, 0, 1), b.narrow(-2, 0, 1), call.shape, why)
+
+
+def attention(call: Call) -> Any:
+    """(..., heads, positions, each): every head alone, and within one every channel of the values alone."""
+    query, key, value, mask = (call.get(name) for name in ("query", "key", "value", "attn_mask"))
+    flowing = all(isinstance(v, torch.Tensor) for v in (query, key, value))
+    if not flowing or mask is not None or call.get("enable_gqa"):
+        return call.give_up(f"{call.name} with a mask cannot be followed")
+    if any({x.ndim - 1, x.ndim - 2} & varying(x) for x in (query, key)):
+        return call.give_up(f"{call.name} runs over the channels")
+    why = f"{call.name} joins them with channels that must stay (in {call.where})"
+    joined = (*query.shape[:-2], query.shape[-2], key.shape[-2])
+    scores = combine(call.entries, query.narrow(-1, 0, 1), key.narrow(-1, 0, 1).transpose(-1, -2), joined, why)
+    return _contracted(call, scores, value)
+
+
+def weight_norm(call: Call) -> Any:
+    """g * v / |v|: one length per filter. The length is over all inputs, which therefore stay."""
+    v, g, dim = call.get("v"), call.get("g"), int(call.get("dim", 0))
+    if not all(isinstance(x, Stored | Laid) for x in (v, g)):
+        return call.give_up(f"{call.name} cannot be followed")
+    v, g = call.lay(v), call.lay(g)
+    own, other = v.along(dim), g.along(dim)
+    for part in (*v.parts, *g.parts):
+        if part not in (own, other):
+            call.entries.freeze(entries_of(part.ids), f"weight_norm runs over them (in {call.where})")
+    if own is None or other is None:
+        return Laid(v.shape, ())
+    call.entries.unite(call.channels(own.ids, dim), call.channels(other.ids, dim), "they must stay")
+    return Laid(v.shape, (own,))
+
+
+def layer_norm(call: Call) -> Any:
+    """Over pixels it is a norm per channel; over channels its statistics change with every one that leaves."""
+    x, shape = call.args[0], call.get("normalized_shape")
+    if varying(x) & set(range(x.ndim - len(shape), x.ndim)):
+        return call.give_up(f"{call.name} runs over the channels")
+    return x
 
 
 def per_channel_norm(call: Call) -> Ids:
@@ -112,152 +181,14 @@ def prelu(call: Call) -> Ids:
     return x
 
 
-# Operations that compute on every position or channel alone.
-
-
-def elementwise(call: Call) -> Ids:
-    """One result per position: operands that vary along the same dimension leave together."""
-    result: Ids | None = None
-    for value in call.flat():
-        if isinstance(value, torch.Tensor):
-            why = f"{call.name} joins them with channels that must stay (in {call.where})"
-            result = value if result is None else combine(call.entries, result, value, call.shape, why)
-    assert result is not None
-    result = result.expand(list(call.shape))
-    for value in call.flat():
-        if isinstance(value, Stored | Derived):
-            _parameter_operand(call, result, value)
-    return result
-
-
-def _parameter_operand(call: Call, ids: Ids, value: Stored | Derived) -> None:
-    """`x * gamma` or `x + shift`: the parameter's dimension along the channels shrinks with them."""
-    lead = ids.ndim - len(value.shape)
-    touched = [d for d in varying(ids) if d >= lead and value.shape[d - lead] > 1]
-    if not touched:
-        return
-    if isinstance(value, Derived) or len(touched) > 1:
-        call.entries.freeze(entries_of(ids), f"{call.name} with a computed constant (in {call.where})")
-        return
-    role: Role = "scale" if call.name in ("mul", "div") else "shift"
-    call.attach(value, call.channels(ids, touched[0]), role, touched[0] - lead)
-
-
-def spatial(call: Call) -> Any:
-    """Pooling, interpolation, spatial padding: every channel is treated alone."""
-    ids = call.channels(call.args[0])
-    return _everywhere(call, along(ids, 1, call.shape))
-
-
-def _everywhere(call: Call, ids: Ids) -> Any:
-    """The same entries for every result of an operation with several (max pooling with indices)."""
-    result = call.node.meta.get("val")
-    return [ids for _ in result] if isinstance(result, list | tuple) else ids
-
-
-def pad(call: Call) -> Ids:
-    x, amounts = call.args[0], list(call.args[1])
-    if len(amounts) <= 2 * (x.ndim - 2):
-        return spatial(call)
-    before, after = amounts[2 * (x.ndim - 2)], amounts[2 * (x.ndim - 2) + 1]
-    if min(before, after) < 0 or len(amounts) > 2 * (x.ndim - 1):
-        return call.give_up("padding of the batch, or cropping of channels")
-    zeros = [call.entries.fresh(before), call.channels(x), call.entries.fresh(after)]
-    for ids in (zeros[0], zeros[2]):
-        call.entries.freeze(ids, "they are padding")
-    return along(np.concatenate(zeros), 1, call.shape)
-
-
-def reduced(call: Call) -> Any:
-    """Mean, sum or maximum over dimensions along which the channel does not change."""
-    x, dims = call.args[0], call.get("dim")
-    if isinstance(call.get("other"), torch.Tensor | Stored | Derived):  # torch.max of two tensors
-        return elementwise(call)
-    chosen = {d % x.ndim for d in ([dims] if isinstance(dims, int) else dims or range(x.ndim))}
-    if varying(x) & chosen:
-        return call.give_up(f"{call.name} runs over the channels")
-    keep = bool(call.get("keepdim", False))
-    small = squeezed(x)
-    for dim in sorted(chosen, reverse=True):
-        small = small if keep else small.squeeze(dim)
-    return _everywhere(call, small.expand(list(call.shape)))
-
-
-def softmax(call: Call) -> Any:
-    x = call.args[0]
-    if int(call.args[1]) % x.ndim in varying(x):
-        return call.give_up(f"{call.name} runs over the channels")
-    return x
-
-
-def same(call: Call) -> Ids:
-    return call.args[0]
-
-
-def nothing(call: Call) -> None:
-    return None
-
-
-# Operations that move, join and cut tensors without computing.
-
-
-def moved(call: Call) -> Any:
-    """Operations that only move data are run on the entries themselves."""
-    if any(isinstance(v, Stored | Derived) for v in call.flat()):
-        return call.give_up(f"{call.name} joins them with parameters")
-    result = call.node.target(*_dense(call.args), **_dense(call.kwargs))  # pyright: ignore[reportCallIssue]
-    return compact(result) if isinstance(result, torch.Tensor) else [compact(r) for r in result]
-
-
-def _dense(value: Any) -> Any:
-    """`view` needs memory that really exists."""
-    if isinstance(value, torch.Tensor):
-        return value.contiguous()
-    if isinstance(value, dict):
-        return {k: _dense(v) for k, v in value.items()}
-    return type(value)(_dense(v) for v in value) if isinstance(value, list | tuple) else value
-
-
-def chunk(call: Call) -> Any:
-    """Equal parts: the same place of every part leaves together, so that the parts stay equal."""
-    x, parts = call.args[0], int(call.args[1])
-    dim = int(call.get("dim", 1 if call.name == "channel_shuffle" else 0)) % x.ndim
-    if dim in varying(x):
-        if x.shape[dim] % parts:
-            return call.give_up(f"{call.name} makes unequal parts")
-        places = call.channels(x, dim).reshape(parts, -1)
-        call.entries.unite_rows(places.T, f"{call.name} needs equal parts (in {call.where})")
-    return moved(call)
-
-
-def placed(call: Call) -> Any:
-    """Split, slice, select, roll: the code names the places of what it takes, and would miss those that left."""
-    x = call.args[0]
-    dims = call.get("dims", call.get("dim", 0))
-    dims = {d % x.ndim for d in ((dims or range(x.ndim)) if isinstance(dims, list | tuple) else [dims])}
-    result = moved(call)
-    if varying(x) & dims and not (isinstance(result, torch.Tensor) and torch.equal(result, x)):
-        return call.give_up(f"{call.name} takes them by their places")
-    return result
-
-
-def reshaped(call: Call) -> Any:
-    """View: channels may be merged with pixels, but which part of a dimension that is cut up shrinks is unknown."""
-    result = moved(call)
-    if isinstance(result, torch.Tensor) and len(varying(result)) > len(varying(call.args[0])):
-        return call.give_up(f"{call.name} cuts them into parts")
-    return result
-
-
-def pixel_shuffle(call: Call) -> Ids:
-    """All channels that become the pixels of one square leave together."""
-    return along(call.channels(moved(call)), 1, call.shape)
-
-
 Rule = Callable[[Call], Any]
 _TABLE: list[tuple[Rule, str]] = [
     (convolution, "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution"),
     (linear, "linear"),
+    (product, "matmul mm bmm addmm"),
+    (attention, "scaled_dot_product_attention"),
+    (weight_norm, "_weight_norm"),
+    (layer_norm, "layer_norm"),
     (per_channel_norm, "batch_norm instance_norm"),
     (group_norm, "group_norm"),
     (prelu, "prelu"),
@@ -265,11 +196,22 @@ _TABLE: list[tuple[Rule, str]] = [
     (elementwise, "relu relu6 leaky_relu elu selu celu gelu silu mish hardswish hardsigmoid hardtanh sigmoid tanh"),
     (elementwise, "softplus softsign abs neg exp log log1p sqrt rsqrt square reciprocal erf sin cos sign"),
     (elementwise, "dropout feature_dropout alpha_dropout feature_alpha_dropout threshold bernoulli"),
+    (
+        elementwise,
+        "gt ge lt le eq ne logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_not",
+    ),
+    (elementwise, "__and_ __or_ __xor_ bitwise_xor"),
+    (elementwise, "masked_fill isnan isfinite sgn floor ceil round trunc frac fmod remainder atan2 tan asin acos atan"),
+    (elementwise, "log_sigmoid logit expm1 exp2 log2 log10 erfc nan_to_num softshrink hardshrink addcmul addcdiv"),
+    (elementwise, "zeros_like ones_like full_like rand_like randn_like fake_quantize_per_tensor_affine"),
     (moved, "permute transpose swapaxes movedim t mT unsqueeze squeeze expand expand_as repeat tile"),
-    (moved, "cat concat stack flip pixel_unshuffle"),
+    (moved, "flip pixel_unshuffle repeat_interleave"),
+    (joined, "cat concat stack"),
+    (glu, "glu"),
     (reshaped, "view view_as reshape reshape_as _unsafe_view flatten unflatten"),
     (chunk, "chunk channel_shuffle"),
-    (placed, "split split_with_sizes unsafe_split tensor_split slice select narrow index_select unbind roll"),
+    (placed, "split split_with_sizes unsafe_split tensor_split slice narrow"),
+    (picked, "select index_select unbind roll"),
     (pixel_shuffle, "pixel_shuffle"),
     (spatial, "max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices avg_pool1d avg_pool2d"),
     (spatial, "avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d"),
@@ -277,8 +219,10 @@ _TABLE: list[tuple[Rule, str]] = [
     (spatial, "upsample_linear1d upsample_trilinear3d _upsample_nearest_exact2d reflection_pad2d replication_pad2d"),
     (spatial, "reflection_pad1d reflection_pad3d replication_pad1d replication_pad3d avg_pool1d lp_pool2d"),
     (pad, "pad constant_pad_nd"),
-    (reduced, "mean sum amax amin max min std var"),
-    (softmax, "softmax log_softmax _softmax"),
+    (unpool, "max_unpool2d max_unpool3d"),
+    (reduced, "mean sum amax amin max min std var linalg_vector_norm norm var_mean std_mean logsumexp prod median"),
+    (reduced, "argmax argmin any all nanmean nansum count_nonzero"),
+    (running, "softmax log_softmax _softmax _log_softmax cumsum cumprod sort"),
     (same, "contiguous clone alias detach to _to_copy type_as float half lift_fresh_copy"),
     (nothing, "_assert_tensor_metadata _assert_scalar sym_size size"),
 ]

@@ -26,52 +26,89 @@ COARSE = 1e-3
 _SEED = 0
 _CURE = "Some of its code depends on the number of channels; name those modules in `ignore`."
 
+_FAULTS = (
+    RuntimeError,
+    ValueError,
+    AssertionError,
+    IndexError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+)
+"""What the code of a network raises that meets other sizes than it was written for."""
+
 Outputs = list[torch.Tensor]
 
 
 @torch.no_grad()
 def check_same_function(dense: nn.Module, smaller: nn.Module, plan: PruningPlan) -> None:
     """Raise `PlanError` unless `smaller` runs and computes what `plan` leaves of `dense`, on one random example."""
-    unheard = copied(dense)
-    tensors = named_tensors(unheard)
-    for (name, dim), gone in removed(plan.channel_groups, plan.kept, roles=("consumer",)).items():
-        tensors[name].index_fill_(dim, torch.from_numpy(gone).to(tensors[name].device), 0)
-    for kind, tolerance in ((torch.float64, TOLERANCE), (None, COARSE)):
+    if fault := Reference(dense, plan).fault(smaller, plan):
+        raise PlanError(f"The pruned network {fault}.", cure=_CURE)
+
+
+class Reference:
+    """A dense network and what it computes on one random example when nobody listens to removed channels."""
+
+    @torch.no_grad()
+    def __init__(self, dense: nn.Module, plan: PruningPlan) -> None:
+        """plan: any that holds the example's shapes. Raises `PlanError` when `dense` itself does not run on it."""
+        self.inputs = list(zip(plan.inputs, plan.kinds, strict=True))
         try:
-            expected = _run(unheard, plan, kind)
+            self.dense, self.kind, self.tolerance = copied(dense).to(torch.float64), torch.float64, TOLERANCE
+            self._run(self.dense)
         except Exception:  # whatever its code insists on: its own precision is the last try
-            if kind is None:
-                raise
-            continue
-        difference = _difference(_run_smaller(smaller, plan, kind), expected)
-        if difference > tolerance:
+            self.dense, self.kind, self.tolerance = copied(dense), None, COARSE
+            self._try(self.dense)
+
+    @torch.no_grad()
+    def fault(self, smaller: nn.Module, plan: PruningPlan) -> str:
+        """What is wrong with `smaller` as a network that lacks what `plan` removes, after "it ..."; "" if nothing."""
+        running: list[str] = []
+        smaller = copied(smaller) if self.kind is None else copied(smaller).to(self.kind)
+        try:
+            with _watched(smaller, running):
+                made = self._run(smaller)
+        except _FAULTS as fault:
+            where = f" in {running[-1]}" if running and running[-1] else ""
+            return f"does not run{where}: {_first_line(fault)}"
+        difference = _difference(made, self._run(self._unheard(plan)))
+        if difference <= self.tolerance:
+            return ""
+        return (
+            f"computes something else than the dense one without the removed channels: its outputs differ by "
+            f"{difference:.2g} of the largest"
+        )
+
+    def _unheard(self, plan: PruningPlan) -> nn.Module:
+        network = copied(self.dense)
+        tensors = named_tensors(network)
+        for (name, dim), gone in removed(plan.channel_groups, plan.kept, roles=("consumer",)).items():
+            tensors[name].index_fill_(dim, torch.from_numpy(gone).to(tensors[name].device), 0)
+        return network
+
+    def _try(self, network: nn.Module) -> None:
+        try:
+            self._run(network)
+        except _FAULTS as fault:
             raise PlanError(
-                f"The pruned network computes something else than the dense one without the removed channels: its "
-                f"outputs differ by {difference:.2g} of the largest.",
-                cure=_CURE,
-            )
-        return
+                f"{type(network).__name__} itself does not run on random inputs of the example's shapes: "
+                f"{_first_line(fault)}.",
+                cure="Give an example that the network can be called with.",
+            ) from fault
+
+    def _run(self, network: nn.Module) -> Outputs:
+        """All tensors that a network returns for the example, in evaluation mode."""
+        like = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(()))
+        with torch.random.fork_rng(devices=[]), evaluating(network):
+            torch.manual_seed(_SEED)
+            made = network(*(_example(shape, name, like) for shape, name in self.inputs))
+        return [leaf for leaf in tree_leaves(made) if isinstance(leaf, torch.Tensor)]
 
 
-def _run_smaller(network: nn.Module, plan: PruningPlan, kind: torch.dtype | None) -> Outputs:
-    running: list[str] = []
-    try:
-        with _watched(network, running):
-            return _run(network, plan, kind)
-    except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as fault:
-        reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
-        where = f" in {running[-1]}" if running and running[-1] else ""
-        raise PlanError(f"The pruned network does not run{where}: {reason.rstrip('.')}.", cure=_CURE) from fault
-
-
-def _run(network: nn.Module, plan: PruningPlan, kind: torch.dtype | None) -> Outputs:
-    """All tensors that a network returns for the plan's example; `kind` None: in its own precision."""
-    network = network if kind is None else copied(network).to(kind)
-    like = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(()))
-    with torch.random.fork_rng(devices=[]), evaluating(network):
-        torch.manual_seed(_SEED)
-        made = network(*(_example(shape, name, like) for shape, name in zip(plan.inputs, plan.kinds, strict=True)))
-    return [leaf for leaf in tree_leaves(made) if isinstance(leaf, torch.Tensor)]
+def _first_line(fault: Exception) -> str:
+    return (str(fault).strip().splitlines() or [type(fault).__name__])[0].rstrip(".")
 
 
 def _example(shape: Sequence[int], name: str, like: torch.Tensor) -> torch.Tensor:

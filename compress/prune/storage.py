@@ -14,14 +14,21 @@ from torch import nn
 from compress.errors import CheckpointError
 from compress.models.checkpoint import load_tensors, save_tensors
 from compress.prune.plan import PruningPlan
-from compress.prune.rebuild import check_fits
+from compress.prune.rebuild import check_fits, history, remember
 from compress.prune.resize import resize
 
 
 def save(network: nn.Module, plan: PruningPlan, path: Path | str) -> Path:
-    """Write a pruned network's weights with the plan that shaped it, atomically."""
+    """Write a pruned network's weights with the plan that shaped it, atomically.
+
+    plan: the last one, for a network that was pruned several times: it knows the others.
+    """
+    known = history(network)
+    plans = known if known and known[-1].digest == plan.digest else (plan,)
     tensors = {name: tensor.detach().cpu() for name, tensor in _unique(network).items()}
-    save_tensors(Path(path), tensors, {"kind": "pruned module", "plan": plan.to_json()})
+    first, *later = [each.to_json() for each in plans]
+    document = {"kind": "pruned module", "plan": first, **({"later": later} if later else {})}
+    save_tensors(Path(path), tensors, document)
     return Path(path)
 
 
@@ -36,11 +43,13 @@ def load(build: Callable[[], nn.Module], path: Path | str) -> nn.Module:
         raise CheckpointError(
             f"{path} does not hold a pruned module.", cure="Files of `cardiocompress prune` load by their own command."
         )
-    plan = PruningPlan.from_json(document["plan"])
+    plans = [PruningPlan.from_json(each) for each in [document.get("plan"), *document.get("later", [])]]
     network = build()
-    check_fits(network, plan)
-    resize(network, plan.channel_groups, plan.kept)
+    for plan in plans:
+        check_fits(network, plan)
+        resize(network, plan.channel_groups, plan.kept)
     _fill(network, tensors, path)
+    remember(network, plans)
     return network.eval()
 
 

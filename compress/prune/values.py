@@ -39,6 +39,27 @@ class Derived:
     shape: tuple[int, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Dimension `dim` of parameter `name`: its entry at every position of what was made of the parameter."""
+
+    name: str
+    dim: int
+    ids: Ids
+
+
+@dataclass(frozen=True, eq=False)
+class Laid:
+    """A parameter that was moved or computed with before it is used. Dimensions without a part do not shrink."""
+
+    shape: tuple[int, ...]
+    parts: tuple[Part, ...]
+
+    def along(self, dim: int) -> Part | None:
+        """The part whose entries change along `dim` alone."""
+        return next((p for p in self.parts if varying(p.ids) == {dim}), None)
+
+
 def along(ids: np.ndarray, dim: int, shape: Sequence[int]) -> Ids:
     """Entries (shape[dim],) spread over a tensor of `shape`."""
     view = [1] * len(shape)

@@ -8,7 +8,7 @@ import torch
 from pruning_kit import checkpoint, plan_for
 from torch import nn
 
-from compress.errors import ConfigError
+from compress.errors import ConfigError, DataError
 from compress.models.checkpoint import Checkpoint
 from compress.models.unet import UNet, dense_widths, initialise
 from compress.prune import PruningPlan
@@ -150,3 +150,17 @@ def test_a_network_without_batchnorm_is_left_as_it_is():
     before = network[0].weight.clone()
     recalibrate(network, IMAGES, seed=0)
     assert torch.equal(network[0].weight, before)
+
+
+def test_every_image_counts_the_same_in_recalibration():
+    norm = nn.BatchNorm2d(1)
+    images = np.arange(5, dtype=np.float32)[:, None, None] * np.ones((1, 4, 4), np.float32)
+    recalibrate(norm, images, batch_size=2, seed=0)
+    assert float(norm.running_mean) == pytest.approx(2.0) and norm.momentum == 0.1 and not norm.training
+
+
+def test_a_batch_with_one_value_per_channel_is_refused():
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(1))
+    with pytest.raises(DataError, match=r"batch of 1: one value per channel has no variance\. Give more images"):
+        recalibrate(network, np.zeros((1, 4, 4), np.float32), seed=0)
+    assert not network.training and network[1].momentum == 0.1

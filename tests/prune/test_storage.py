@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from compress.errors import CheckpointError, PlanError
 from compress.models.checkpoint import load_tensors, save_tensors
 from compress.models.checkpoint import save as save_checkpoint
 from compress.models.unet import dense_widths
-from compress.prune import PruningPlan, load, rank, rebuild, save
+from compress.prune import PruningPlan, find_groups, load, rank, rebuild, save
 
 IMAGE = torch.zeros(1, 1, 8, 8)
 
@@ -141,3 +142,43 @@ def test_a_damaged_plan_is_refused(path: Path):
     save_tensors(path, tensors, {**document, "plan": {**document["plan"], "schema": 1}})
     with pytest.raises(PlanError, match="schema is not 2"):
         load(dense, path)
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_network_pruned_several_times_loads_like_any_other(times: int, tmp_path: Path):
+    network: nn.Module = dense()
+    for _ in range(times):
+        plan = rank(network, IMAGE, ratio=0.3, align="none")
+        network = rebuild(network, plan)
+    path = save(copy.deepcopy(network), plan, tmp_path / "small.safetensors")
+    again = load(dense, path)
+    images = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(outputs_of(again, images)[0], outputs_of(network.eval(), images)[0])
+    assert again.stem.out_channels == network.stem.out_channels < 5
+    # What was loaded can be pruned, saved and loaded once more.
+    plan = rank(again, IMAGE, ratio=0.3, align="none")
+    last = rebuild(again, plan)
+    third = load(dense, save(last, plan, tmp_path / "last.safetensors"))
+    assert torch.equal(outputs_of(third, images)[0], outputs_of(last, images)[0])
+
+
+class Aliased(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.block, self.head = nn.Conv2d(1, 6, 1), nn.Sequential(nn.Conv2d(6, 6, 1)), nn.Conv2d(6, 2, 1)
+        self.again, self.tied = self.block, nn.Conv2d(6, 6, 1)
+        self.tied.weight = self.block[0].weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.again(self.stem(x)).relu())
+
+
+@pytest.mark.parametrize("name", ["block", "again", "block.0", "again.0", "tied"])
+def test_a_module_answers_to_each_of_its_names(name: str):
+    network = Aliased()
+    for found in (None, find_groups(network, IMAGE)):
+        assert list(rank(network, IMAGE, align="none", ignore=[name], groups=found).groups) == ["stem"]
+        kept = rank(network, IMAGE, align="none", ratios={name: 0.2}, groups=found).kept
+        assert sorted(len(units) for units in kept.values()) == [3, 5] and len(kept["stem"]) == 3
+    with pytest.raises(PlanError, match="No channel group lies under 'head'"):
+        rank(network, IMAGE, ratios={"head": 0.5})
