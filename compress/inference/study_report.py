@@ -19,7 +19,7 @@ from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES
 from compress.evaluate.plausibility import Flag, mask_flags, study_flags
 from compress.evaluate.study import clinical_values, find_phases, structure_volumes
-from compress.runtime.concerns import Concern
+from compress.runtime.concerns import Concern, holds_ventricle
 from compress.runtime.segmenter import Segmenter
 from compress.runtime.versions import versions
 
@@ -77,12 +77,9 @@ def describe_study(
 ) -> dict[str, Any]:
     """The document of one study; `masks` are the written files and their SHA-256, in the images' order."""
     labels = segmenter.card.labels
-    volumes = [
-        [structure_volumes(frame, labels=labels, spacing_mm=image.file.spacing) for frame in image.labels]
-        for image in images
-    ]
+    volumes = [_volumes(image, labels) for image in images]
     phases = find_study_phases(images, volumes)
-    flags = [*_left_out(images, volumes, phases)]
+    flags = [*_not_stated(images), *_left_out(images, volumes, phases)]
     values = clinical_values({name: volumes[p.image][p.frame] for name, p in phases.items()})
     described = [_image(*row, labels=labels) for row in zip(images, volumes, masks, strict=True)]
     return {
@@ -97,6 +94,19 @@ def describe_study(
         "intended_use": segmenter.card.intended_use,
         "trace": trace,
     }
+
+
+def _volumes(image: Segmented, labels: dict[str, int]) -> list[Volumes]:
+    """Of each frame; nothing of slices that cannot hold a ventricle."""
+    if not holds_ventricle(image.concerns):
+        return [{} for _ in image.labels]
+    return [structure_volumes(frame, labels=labels, spacing_mm=image.file.spacing) for frame in image.labels]
+
+
+def _not_stated(images: Sequence[Segmented]) -> list[Flag]:
+    names = [image.source.path.name for image in images if not holds_ventricle(image.concerns)]
+    message = f"Its slices cannot hold a ventricle: no volume, EF or mass is stated of {' and '.join(names)}."
+    return [Flag("no-volumes", message)] if names else []
 
 
 def find_study_phases(images: Sequence[Segmented], volumes: Sequence[Sequence[Volumes]]) -> dict[str, Phase]:
@@ -137,7 +147,7 @@ def _left_out(
     """Frames of a cine that ED and ES were chosen without: an LV of nothing would make an EF of 100%."""
     if not phases or len(images) != 1:
         return []
-    empty = [str(number) for number, frame in enumerate(volumes[0], start=1) if not frame["LV"]]
+    empty = [str(number) for number, frame in enumerate(volumes[0], start=1) if frame and not frame["LV"]]
     shown = ", ".join(empty[:8]) + (" and more" if len(empty) > 8 else "")
     message = f"ED and ES were chosen without frame {shown}, in which no LV was found."
     return [Flag("frames-left-out", message)] if empty else []
@@ -157,7 +167,7 @@ def _image(
         "frames": image.file.frames,
         "shape_zyx": list(image.file.shape),
         "spacing_mm_zyx": [round(size, 6) for size in image.file.spacing],
-        "volumes_ml": {name: [round(frame[name], 3) for frame in volumes] for name in labels},
+        "volumes_ml": {name: [round(frame[name], 3) for frame in volumes] for name in labels if name in volumes[0]},
         "concerns": [asdict(concern) for concern in image.concerns],
         "flags": _flags(image, labels),
     }

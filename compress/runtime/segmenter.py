@@ -14,7 +14,7 @@ from compress.data.preprocess import Prepared
 from compress.data.volume import Case, Volume, check_spacing
 from compress.errors import ConfigError, DataError, ModelFileError
 from compress.runtime.card import ModelCard, read_card
-from compress.runtime.concerns import Concern, check_image
+from compress.runtime.concerns import Concern, check_image, holds_ventricle
 from compress.runtime.golden import changes, read_golden
 from compress.runtime.modelfile import ModelFile, read_model_file, refuse_control_flow
 from compress.runtime.predict import predict_mask
@@ -45,7 +45,12 @@ class Segmentation:
 
     @property
     def volumes_ml(self) -> dict[str, float]:
-        """Volume of each structure in millilitres."""
+        """Volume of each structure in millilitres. Raises `DataError` where the slices cannot hold a ventricle."""
+        if not holds_ventricle(self.concerns):
+            raise DataError(
+                f"No volume is stated of this image: {'; '.join(concern.message for concern in self.concerns)}.",
+                cure="The mask is there; for volumes give a whole short-axis stack.",
+            )
         millilitres = float(np.prod(self.spacing_mm)) / 1000.0
         return {name: int((self.mask == value).sum()) * millilitres for name, value in self.labels.items()}
 

@@ -24,7 +24,7 @@ from compress.runtime.card import KEY
 from compress.runtime.golden import GOLDEN_KEY
 from compress.runtime.modelfile import read_model_file
 
-SHAPE = (3, 64, 64)  # (Z, Y, X)
+SHAPE = (4, 64, 64)  # (Z, Y, X)
 SPACING = (8.0, 2.0, 2.0)  # mm along (z, y, x)
 
 
