@@ -69,6 +69,8 @@ def _show(report: CheckReport) -> None:
         table("Label volumes (ml)", ["", "min", "median", "mean", "max"], rows)
     for patients in report.duplicates:
         say(f"duplicates: {', '.join(patients)} share an identical image; a split keeps them on one side")
+    for note in report.notes:
+        say(f"note: {note}")
     for problem in report.problems:
         say(f"problem: {problem.message}")
     if not report.problems:

@@ -55,7 +55,7 @@ def prepare_all(
 
 def _stored(case: Case, rules: Preprocessing, cache: Path) -> Path:
     paths = [p for p in (case.image_path, case.label_path) if p is not None]
-    key = digest_json([_VERSION, rules.to_json(), case.labels, [digest_file(p) for p in paths]])
+    key = digest_json([_VERSION, rules.to_json(), {**case.labels, **case.others}, [digest_file(p) for p in paths]])
     return cache / f"{case.name}-{key[:24]}.npz"
 
 

@@ -9,6 +9,7 @@ from statistics import fmean, median
 from typing import Any
 
 from compress.data.facts import VolumeFacts, look_at
+from compress.data.label_values import label_notes
 from compress.data.layouts import detect_layout, scan_cases
 from compress.data.scan import Problem
 from compress.data.split import group_by_fingerprint
@@ -64,6 +65,8 @@ class CheckReport:
     outside_crop: dict[str, OutsideCrop]
     duplicates: tuple[tuple[str, ...], ...]
     """Groups of patients that share an identical volume."""
+    notes: tuple[str, ...]
+    """What was assumed of the masks' label values, and which structures are left out."""
     problems: tuple[Problem, ...]
     facts: tuple[VolumeFacts, ...]
     """One entry per readable volume."""
@@ -102,6 +105,7 @@ def check_folder(image_dir: Path, *, label_dir: Path | None = None, crop_mm: flo
         crop_mm=crop_mm,
         outside_crop={name: _outside(measured, name) for name in ACDC_LABELS} if measured else {},
         duplicates=tuple(group_by_fingerprint((fact.patient, fact.fingerprint) for fact in facts)),
+        notes=tuple(label_notes(found.cases)),
         problems=tuple(problems),
         facts=tuple(facts),
     )

@@ -46,6 +46,10 @@ class Case:
     """Disease group (NOR, MINF, DCM, HCM, RV) or None when unknown."""
     labels: dict[str, int] = field(default_factory=lambda: dict(ACDC_LABELS))
     """Structure name to label value, background (0) left out."""
+    others: dict[str, int] = field(default_factory=dict)
+    """What else the masks may hold: structures that are left out, read as background."""
+    labels_told: bool = False
+    """Whether the data set says what its label values mean; otherwise they are assumed."""
 
     @property
     def name(self) -> str:
