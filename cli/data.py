@@ -19,7 +19,8 @@ def check(
     label_dir: Annotated[Path | None, typer.Option("--label-dir", help="Only where masks lie apart.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Print what a data folder holds: patients, slices, spacings, volumes, duplicates and every problem.
+    """Print what a data folder holds: patients, slices, spacings, volumes, duplicates and every problem,
+    among them masks that are swapped, mirrored, shifted or another image's.
 
     Exit code 2 when any file has a problem.
     """
@@ -34,7 +35,8 @@ def check(
     else:
         _show(report)
     if report.problems:
-        raise DataError(f"{len(report.problems)} problem(s) in {folder}.", cure="They are listed above.")
+        count, first = len(report.problems), report.problems[0].message
+        raise DataError(f"{count} problem{'s, the first' if count > 1 else ''} in {folder}: {first}")
 
 
 @data.command()

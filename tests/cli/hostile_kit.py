@@ -44,6 +44,8 @@ class Place:
         if command in ("quantize", "gate"):
             models = [self.model] if command == "quantize" else [self.source, self.model]
             return [command, *models, "--config", self.root / "good.yaml", "--threads", "1", *self.options]
+        if command == "check":
+            return ["data", "check", self.source, *self.options]
         if command == "info":
             return [command, self.model, *self.options]
         ends = {"predict": [self.source, "-o", self.out], "ship": ["-o", self.out]}.get(command, [])
