@@ -12,7 +12,7 @@ from compress.data.frames import read_mask
 from compress.data.layouts import read_volume
 from compress.data.scan import Problem
 from compress.data.split import array_fingerprint
-from compress.data.volume import ACDC_LABELS, Case, Volume
+from compress.data.volume import ACDC_LABELS, Case, Volume, two_voxel_sizes
 from compress.errors import DataError
 
 
@@ -47,6 +47,8 @@ def look_at(case: Case, *, crop_mm: float, problems: list[Problem]) -> VolumeFac
     if z < min(y, x):
         message = f"{case.image_path} has slices {z:g} mm apart, pixels of {y:g} x {x:g} mm: is the third axis z?"
         problems.append(Problem(case.image_path, message))
+    if sizes := two_voxel_sizes(volume.spacing, volume.affine):
+        problems.append(Problem(case.image_path, f"{case.image_path}: {sizes}: which is true?"))
     ml, outside = _measure(volume, crop_mm)
     absent = [name for name, amount in ml.items() if amount == 0]
     if absent and case.label_path is not None:

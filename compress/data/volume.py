@@ -17,6 +17,8 @@ PHASES = ("ED", "ES")
 MYOCARDIAL_DENSITY = 1.05
 """Grams per millilitre."""
 NIFTI_ENDINGS = (".nii.gz", ".nii")
+SIZES_AGREE = 0.02
+"""Relative difference of two voxel sizes in one header that is taken for rounding."""
 
 ACDC_LABELS: dict[str, int] = {"RV": 1, "MYO": 2, "LV": 3}
 """ACDC's label values. Other data sets differ, so the map travels with every volume and artefact."""
@@ -31,6 +33,18 @@ def check_spacing(spacing_mm: Sequence[float], name: str) -> tuple[float, float,
             cure="Read it from the image header's zooms.",
         )
     return sizes
+
+
+def two_voxel_sizes(spacing_mm: Sequence[float], affine: np.ndarray) -> str:
+    """What a header contradicts itself in, in words: pixdim says `spacing_mm` (z, y, x), its affine (4, 4) another.
+
+    "" where they agree, and for an affine of unit length along all axes, which is ACDC's and no voxel size at all.
+    """
+    told = np.linalg.norm(np.asarray(affine, float)[:3, :3], axis=0)[::-1]
+    if np.allclose(told, 1, atol=1e-3) or np.allclose(told, spacing_mm, rtol=SIZES_AGREE, atol=0):
+        return ""
+    pixdim, sform = (" x ".join(f"{size:.3g}" for size in reversed(list(sizes))) for sizes in (spacing_mm, told))
+    return f"pixdim says voxels of {pixdim} mm, sform {sform} mm"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compress.data.volume import check_spacing
+from compress.data.volume import check_spacing, two_voxel_sizes
 from compress.errors import DataError
 from compress.runtime.card import TrainingRange
 from compress.runtime.stack import CURES as STACK_CURES
@@ -40,6 +40,7 @@ _FORCE = "or pass --force (force=True in Python) if you know better."
 _CURES = {
     "swapped-axes": "reorder axes and voxel sizes to (X, Y, slice)",
     "spacing": "correct the voxel size in its header",
+    "two-voxel-sizes": "correct the one that is wrong (forced, pixdim counts)",
     "field-of-view": "give whole slices with their true pixel size",
     "label-map": "give the image that belongs to this mask",
     **STACK_CURES,
@@ -62,15 +63,25 @@ def holds_ventricle(concerns: Iterable[Concern]) -> bool:
 
 
 def check_image(
-    image: np.ndarray, spacing_mm: Sequence[float], *, name: str, expected: TrainingRange | None, force: bool
+    image: np.ndarray,
+    spacing_mm: Sequence[float],
+    *,
+    name: str,
+    expected: TrainingRange | None,
+    force: bool,
+    affine: np.ndarray | None = None,
 ) -> list[Concern]:
     """The concerns about a (Z, Y, X) image with voxels of `spacing_mm` (z, y, x), for a caller that says `force`.
+
+    `affine` is that of the image's file, None for an array.
 
     Raises `DataError`, one line with all concerns, without `force`; and always for an image that is not 3D, has a
     voxel size that is not positive, is constant, or holds NaN or infinite values.
     """
     _refuse_unusable(image, spacing_mm, name)
     concerns = find_concerns(image, spacing_mm, expected=expected)
+    if affine is not None and (sizes := two_voxel_sizes(spacing_mm, affine)):
+        concerns.append(Concern("two-voxel-sizes", f"its header contradicts itself: {sizes}"))
     if concerns and not force:
         message = f"{name}: {'; '.join(concern.message for concern in concerns)}."
         cure = "; ".join([*(_CURES[concern.kind] for concern in concerns), _FORCE])

@@ -105,11 +105,22 @@ class Segmenter:
         Raises `DataError` for an image that cannot be segmented, or is unlike those of the training unless
         `force`; `name` is what the message calls it.
         """
+        return self._segment(image, spacing_mm, force=force, name=name, affine=None)
+
+    def _segment(
+        self,
+        image: np.ndarray,
+        spacing_mm: tuple[float, float, float],
+        *,
+        force: bool,
+        name: str,
+        affine: np.ndarray | None,
+    ) -> Segmentation:
         image = np.asarray(image)
         if image.dtype.kind in "iuf":  # others are refused below
             image = np.ascontiguousarray(image, dtype=np.float32)
         spacing = check_spacing(spacing_mm, name)
-        concerns = check_image(image, spacing, name=name, expected=self.card.range, force=force)
+        concerns = check_image(image, spacing, name=name, expected=self.card.range, force=force, affine=affine)
         prepared = self.prepare(image, spacing, name=name)
         mask = predict_mask(self.run, prepared, batch_size=self.batch_size, pieces=self.card.pieces)
         return Segmentation(mask, dict(self.card.labels), spacing, tuple(concerns))
@@ -132,7 +143,7 @@ class Segmenter:
         file = image if isinstance(image, ImageFile) else open_image(Path(image))
         for number, frame in enumerate(file.volumes(), start=1):
             name = f"Frame {number} of {file.path}" if file.is_cine else str(file.path)
-            yield self.segment(frame, spacing_mm=file.spacing, force=force, name=name)
+            yield self._segment(frame, file.spacing, force=force, name=name, affine=file.affine)
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """images (N, 1, H, W) float32 -> logits (N, classes, H, W) float32.

@@ -57,6 +57,12 @@ HEADERS = [
     Row("a cine of one slice", image(voxels((5, 1, 64, 64))), 2, "join"),
     Row("time as slices", image(voxels((20, 64, 64))), 2, "all its 20 slices look alike, like time in the place of"),
     Row("time as slices, tall", image(voxels((30, 64, 64))), 2, "240 mm tall, like time in the place of slices"),
+    Row(
+        "two voxel sizes",
+        image(sform_code=1, srow_x=[-2, 0, 0, 0], srow_y=[0, -2, 0, 0], srow_z=[0, 0, 5, 0]),
+        2,
+        "pixdim says voxels of 2 x 2 x 8 mm, sform 2 x 2 x 5 mm",
+    ),
     Row("constant in the window, forced", lambda p: _flat_centre(p), 2, "constant inside the window"),
 ]
 

@@ -168,6 +168,27 @@ def test_a_mostly_empty_image_is_no_mask():
     assert kinds(np.minimum(image, 3), SPACING) == {"label-map"}
 
 
+@pytest.mark.parametrize(
+    "sizes, doubted",
+    [
+        ((1.5, 1.5, 10.0), False),
+        ((-1.5, -1.5, 10.1), False),
+        ((-1.0, -1.0, 1.0), False),
+        ((1.5, 1.5, 5.0), True),
+        ((1.0, 1.0, 10.0), True),
+    ],
+    ids=["equal", "rounded", "ACDC's unit sform", "slices", "pixels"],
+)
+def test_two_voxel_sizes_in_one_header(sizes, doubted):
+    turn = np.array([[0.8, -0.6, 0, 0], [0.6, 0.8, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    asked = {"name": "p1", "expected": ACDC, "affine": turn @ np.diag([*sizes, 1.0])}
+    found = check_image(image_of(STACK), SPACING, force=True, **asked)
+    assert [concern.kind for concern in found] == ["two-voxel-sizes"] * doubted
+    if doubted:
+        with pytest.raises(DataError, match=r"p1: its header contradicts itself: pixdim says voxels of 1.5 x 1.5 x 10"):
+            check_image(image_of(STACK), SPACING, force=False, **asked)
+
+
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize(
     "image, spacing, message",
