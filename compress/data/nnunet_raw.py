@@ -16,7 +16,8 @@ LOOKS_LIKE = "nnU-Net raw: imagesTr/CASE_0000.nii.gz with labelsTr/CASE.nii.gz"
 IMAGES_LOOK_LIKE = "nnU-Net images CASE_0000.nii.gz, also in imagesTr or imagesTs"
 
 _CASE = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})\.nii(\.gz)?")
-_FRAME = re.compile(r"_frame\d+$")
+_FRAME = re.compile(r"_(frame\d+|ED|ES)$")
+"""What tells one patient's two frames apart."""
 
 
 def matches(folder: Path) -> bool:

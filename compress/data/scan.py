@@ -20,6 +20,8 @@ class Problem:
 
     path: Path
     message: str
+    study: str = ""
+    """Whose file it is, "" where that is not known."""
 
 
 @dataclass
@@ -29,9 +31,9 @@ class Scan:
     cases: list[Case] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
-    def fault(self, path: Path, error: DataError) -> None:
+    def fault(self, path: Path, error: DataError, *, study: str = "") -> None:
         """Remember a fault instead of raising it."""
-        self.problems.append(Problem(path, str(error)))
+        self.problems.append(Problem(path, str(error), study))
 
     def sorted_cases(self) -> list[Case]:
         """The cases by patient, phase and file name."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compress.data.layouts import LAYOUTS, Layout, contents
 from compress.data.phantom_marker import is_phantom, is_phantom_image
 from compress.data.scan import Problem, Scan, nifti_names, nifti_stem, unusable
-from compress.data.volume import Case
+from compress.data.volume import PHASES, Case
 from compress.errors import DataError
 
 _MASK = re.compile(r".*_(gt|mask|seg|labels?)", re.IGNORECASE)
+_PHASE = re.compile(r"(?P<study>.+)_(?P<phase>ED|ES)", re.IGNORECASE)
 _CONVERT = "Convert DICOM and other formats to .nii.gz first, for example with dcm2niix."
 
 
@@ -31,6 +32,8 @@ class Source:
     """"ED", "ES" or "" when unknown."""
     phantom: bool
     """Whether the image is synthetic."""
+    phase_told_by: str = "Info.cfg"
+    """What says which phase it is; only of those whose phase is known."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ def _in_folder(folder: Path) -> Sources:
             if not found.cases and not found.problems:
                 raise DataError(f"{folder} is in layout {kind}, but holds no images.", cure=_known())
             sources = [_from_case(case, layout.mask_stem(case), phantom) for case in found.cases]
+            if kind == "folder":
+                sources = [replace(source, phase_told_by="file name") for source in sources]
             return Sources(kind, _by_study(sources), tuple(found.problems))
     raise DataError(f"{folder} holds no images in a known layout: it holds {contents(folder)}.", cure=_known())
 
@@ -113,7 +118,21 @@ def _scan_plain(folder: Path, label_dir: Path | None, require_masks: bool) -> Sc
             found.fault(path, fault)
         else:
             found.cases.append(Case(stem, "", path, None))
-    return found
+    return Scan(_pairs_by_name(found.cases), found.problems)
+
+
+def _pairs_by_name(cases: list[Case]) -> list[Case]:
+    """X_ED and X_ES, when both are there, are the two phases of X, unless X itself is there too."""
+    named = {case.patient: match for case in cases if (match := _PHASE.fullmatch(case.patient))}
+    keys = [(match["study"], match["phase"].upper()) for match in named.values()]
+    alone = {case.patient for case in cases}
+    whole = {study for study, _ in keys if study not in alone and all(keys.count((study, p)) == 1 for p in PHASES)}
+    return [
+        replace(case, patient=match["study"], phase=match["phase"].upper())
+        if (match := named.get(case.patient)) and match["study"] in whole
+        else case
+        for case in cases
+    ]
 
 
 _PLAIN = Layout(

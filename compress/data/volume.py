@@ -26,11 +26,14 @@ ACDC_LABELS: dict[str, int] = {"RV": 1, "MYO": 2, "LV": 3}
 
 def check_spacing(spacing_mm: Sequence[float], name: str) -> tuple[float, float, float]:
     """`spacing_mm` as three positive, finite floats (z, y, x); `DataError` about the image `name` otherwise."""
-    sizes = tuple(float(size) for size in spacing_mm)
+    try:
+        sizes = tuple(float(size) for size in spacing_mm)
+    except (TypeError, ValueError):  # a single number, or words
+        sizes = ()
     if len(sizes) != 3 or not all(math.isfinite(size) and size > 0 for size in sizes):
         raise DataError(
-            f"{name} has spacing {sizes}; expected three positive lengths in mm along (z, y, x).",
-            cure="Read it from the image header's zooms.",
+            f"{name} has spacing {spacing_mm!r}; expected three positive lengths in mm along (z, y, x).",
+            cure="Read it from the image header's zooms, in that order.",
         )
     return sizes
 

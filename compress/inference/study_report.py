@@ -18,7 +18,7 @@ from compress.data.volume import PHASES
 from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES
 from compress.evaluate.plausibility import Flag, mask_flags, study_flags
-from compress.evaluate.study import clinical_values, find_phases, structure_volumes
+from compress.evaluate.study import clinical_values, find_phases, jumping_frames, structure_volumes
 from compress.runtime.concerns import Concern, holds_ventricle
 from compress.runtime.segmenter import Segmenter
 from compress.runtime.versions import versions
@@ -112,7 +112,7 @@ def _not_stated(images: Sequence[Segmented]) -> list[Flag]:
 def find_study_phases(images: Sequence[Segmented], volumes: Sequence[Sequence[Volumes]]) -> dict[str, Phase]:
     """ED and ES of a study, as its files tell them, else by the largest and smallest predicted LV; {} when unknown."""
     told = {
-        image.source.phase: Phase(index, 0, "Info.cfg")
+        image.source.phase: Phase(index, 0, image.source.phase_told_by)
         for index, image in enumerate(images)
         if image.source.phase and not image.file.is_cine
     }
@@ -138,7 +138,13 @@ def _one_heart(images: Sequence[Segmented], volumes: Sequence[Sequence[Volumes]]
     pair = len(images) == 2 and len(grids) == 1 and not any(image.file.is_cine for image in images)
     if len(images) != 1 and not pair:
         return []
-    return [(i, t) for i, frames in enumerate(volumes) for t in range(len(frames)) if frames[t].get("LV", 0) > 0]
+    odd = _jumping(volumes[0]) if len(images) == 1 else []
+    found = [(i, t) for i, frames in enumerate(volumes) for t in range(len(frames)) if frames[t].get("LV", 0) > 0]
+    return [(i, t) for i, t in found if t not in odd]
+
+
+def _jumping(frames: Sequence[Volumes]) -> list[int]:
+    return jumping_frames([frame.get("LV", 0.0) for frame in frames])
 
 
 def _left_out(
@@ -147,10 +153,15 @@ def _left_out(
     """Frames of a cine that ED and ES were chosen without: an LV of nothing would make an EF of 100%."""
     if not phases or len(images) != 1:
         return []
-    empty = [str(number) for number, frame in enumerate(volumes[0], start=1) if frame and not frame["LV"]]
-    shown = ", ".join(empty[:8]) + (" and more" if len(empty) > 8 else "")
-    message = f"ED and ES were chosen without frame {shown}, in which no LV was found."
-    return [Flag("frames-left-out", message)] if empty else []
+    empty = [number for number, frame in enumerate(volumes[0]) if frame and not frame["LV"]]
+    odd = [number for number in _jumping(volumes[0]) if number not in empty]
+    reasons = {"in which no LV was found": empty, "whose LV is far from that of the frames around it": odd}
+    parts = [f"{_frames(numbers)}, {why}" for why, numbers in reasons.items() if numbers]
+    return [Flag("frames-left-out", f"ED and ES were chosen without frame {' and '.join(parts)}.")] if parts else []
+
+
+def _frames(numbers: Sequence[int]) -> str:
+    return ", ".join(str(number + 1) for number in numbers[:8]) + (" and more" if len(numbers) > 8 else "")
 
 
 def _image(

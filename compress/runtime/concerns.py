@@ -45,6 +45,9 @@ _CURES = {
     "label-map": "give the image that belongs to this mask",
     **STACK_CURES,
 }
+_ARRAY_CURE = (
+    "pass axes and voxel sizes as (slice, row, column); an array of nibabel's as array.T, spacing_mm=zooms[::-1]"
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ def check_image(
         concerns.append(Concern("two-voxel-sizes", f"its header contradicts itself: {sizes}"))
     if concerns and not force:
         message = f"{name}: {'; '.join(concern.message for concern in concerns)}."
-        cure = "; ".join([*(_CURES[concern.kind] for concern in concerns), _FORCE])
+        cures = _CURES if affine is not None else {**_CURES, "swapped-axes": _ARRAY_CURE}
+        cure = "; ".join([*(cures[concern.kind] for concern in concerns), _FORCE])
         raise DataError(message, cure=cure[0].upper() + cure[1:])
     return concerns
 

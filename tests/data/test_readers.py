@@ -93,6 +93,13 @@ def test_acdc_refuses_a_label_folder_and_a_testing_root(tmp_path: Path) -> None:
         find_cases(tmp_path)
 
 
+def test_info_cfg_with_a_byte_order_mark(tmp_path: Path) -> None:
+    makers.acdc_patient(tmp_path, 1)
+    info = tmp_path / "patient001" / "Info.cfg"
+    info.write_bytes(b"\xef\xbb\xbf" + info.read_bytes())
+    assert [case.phase for case in find_cases(tmp_path)] == ["ED", "ES"]
+
+
 # --- nnU-Net raw ----------------------------------------------------------------------------------------------------
 
 
@@ -106,6 +113,12 @@ def test_nnunet_finds_cases_and_tells_phases_by_lv(tmp_path: Path) -> None:
     assert cases[0].group is None
     for label_dir in (None, tmp_path / "labelsTr", tmp_path):
         assert find_cases(tmp_path / "imagesTr", label_dir=label_dir) == cases
+
+
+def test_nnunet_frames_may_be_named_by_phase(tmp_path: Path) -> None:
+    makers.nnunet_case(tmp_path, "A0S9V9_ED", lv=6)
+    makers.nnunet_case(tmp_path, "A0S9V9_ES", lv=3)
+    assert [case.name for case in find_cases(tmp_path)] == ["A0S9V9_ED", "A0S9V9_ES"]
 
 
 def test_nnunet_phase_is_unknown_without_masks_or_with_equal_volumes(tmp_path: Path) -> None:

@@ -58,6 +58,37 @@ def test_no_volume_of_slices_that_cannot_hold_a_ventricle(array, like, run, tmp_
     assert " ml" not in told.out and "no volume, EF or mass is stated" in told.err and like in told.err
 
 
+def test_a_pair_named_ed_and_es_is_one_study(run, tmp_path: Path) -> None:
+    for name in ("anna_sa_ED", "anna_sa_ES", "bert_ED", "carl", "carl_ED", "carl_ES"):
+        write(tmp_path / "in" / f"{name}.nii.gz", heart(seed=len(name)))
+    studies = {study["study"]: study for study in run(tmp_path / "in").studies}
+    assert list(studies) == ["anna_sa", "bert_ED", "carl", "carl_ED", "carl_ES"]
+    told = studies["anna_sa"]["phases"]
+    assert told["ES"] == {"mask": "anna_sa_ES.nii.gz", "frame": 1, "known_by": "file name"}
+    assert "LV EDV" in studies["anna_sa"]["clinical"] and not studies["bert_ED"]["phases"]
+
+
+def test_a_failed_patient_has_its_own_name(run, tmp_path: Path) -> None:
+    for number in (1, 2):
+        folder = tmp_path / "in" / f"patient{number:03d}"
+        for frame in (1, 9):
+            write(folder / f"{folder.name}_frame{frame:02d}.nii.gz", heart(seed=frame))
+        (folder / "Info.cfg").write_text("ED: 1\nES: 9\n")
+    (tmp_path / "in" / "patient001" / "Info.cfg").write_text("ED: one\n")
+    (tmp_path / "in" / "patient002" / "patient002_frame09.nii.gz").write_bytes(b"")
+    run(tmp_path / "in")
+    rows = (tmp_path / "out" / "summary.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[:2] for row in rows] == [["patient001", "failed"], ["patient002", "failed"]]
+
+
+def test_phantom_is_said_of_the_model_and_not_of_the_study(run, tmp_path: Path, capsys) -> None:
+    for name in ("anna", "bert"):
+        write(tmp_path / "in" / f"{name}.nii.gz", heart(seed=len(name)))
+    show_predictions(run(tmp_path / "in"))
+    told = capsys.readouterr().out
+    assert "2 studies (phantom-trained model) segmented" in told and "(phantom)" not in told
+
+
 def test_a_folder_states_no_volume_either(run, tmp_path: Path) -> None:
     write(tmp_path / "in" / "a.nii.gz", heart()[3:4])
     write(tmp_path / "in" / "b.nii.gz", heart(seed=1))

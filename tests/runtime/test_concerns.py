@@ -54,6 +54,14 @@ def test_each_concern_is_raised_alone_and_can_be_forced(kind):
     assert [c.kind for c in check_image(image, spacing, name="p1", expected=ACDC, force=True)] == [kind]
 
 
+@pytest.mark.parametrize("affine, cure", [(None, "an array of nibabel's as array.T"), (np.eye(4), "(X, Y, slice)")])
+def test_an_array_gets_the_cure_for_arrays_and_a_file_that_for_files(affine, cure):
+    turned = np.moveaxis(image_of(STACK), 0, 2)
+    with pytest.raises(DataError) as fault:
+        check_image(turned, (1.5, 1.5, 10.0), name="p1", expected=ACDC, force=False, affine=affine)
+    assert cure in str(fault.value)
+
+
 def test_all_concerns_come_in_one_line():
     with pytest.raises(DataError) as fault:
         check_image(image_of((70, 36, 256)), (1.0, 1.5, 1.5), name="p1", expected=ACDC, force=False)
@@ -204,6 +212,8 @@ def test_two_voxel_sizes_in_one_header(sizes, doubted):
         (image_of(STACK), (10.0, 0.0, 1.5), r"spacing \(10.0, 0.0, 1.5\); expected three positive"),
         (image_of(STACK), (10.0, float("nan"), 1.5), "expected three positive"),
         (image_of(STACK), (1.5, 1.5), "expected three positive"),
+        (image_of(STACK), 1.5, "has spacing 1.5; expected three positive"),
+        (image_of(STACK), "mm", "has spacing 'mm'; expected three positive"),
     ],
 )
 def test_what_no_network_can_use_is_refused_even_when_forced(image, spacing, message, force):
