@@ -71,6 +71,10 @@ def _show(report: CheckReport) -> None:
         table("Label volumes (ml)", ["", "min", "median", "mean", "max"], rows)
     for patients in report.duplicates:
         say(f"duplicates: {', '.join(patients)} share an identical image; a split keeps them on one side")
+    for name, loss in report.outside_crop.items():
+        if loss.volumes:
+            worst = f"{loss.worst_fraction:.1%} of it in {loss.worst_volume}"
+            say(f"the window of {report.crop_mm:g} mm cuts {name} in {loss.volumes} volume(s), at most {worst}")
     for note in report.notes:
         say(f"note: {note}")
     for problem in report.problems:
