@@ -19,7 +19,8 @@ def check(
     label_dir: Annotated[Path | None, typer.Option("--label-dir", help="Only where masks lie apart.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Print what a data folder holds: patients, slices, spacings, volumes, duplicates and every problem.
+    """Print what a data folder holds: patients, slices, spacings, volumes, duplicates and every problem,
+    among them masks that are swapped, mirrored, shifted or another image's.
 
     Exit code 2 when any file has a problem.
     """
@@ -34,7 +35,8 @@ def check(
     else:
         _show(report)
     if report.problems:
-        raise DataError(f"{len(report.problems)} problem(s) in {folder}.", cure="They are listed above.")
+        count, first = len(report.problems), report.problems[0].message
+        raise DataError(f"{count} problem{'s, the first' if count > 1 else ''} in {folder}: {first}")
 
 
 @data.command()
@@ -94,6 +96,12 @@ def _show(report: CheckReport) -> None:
         table("Label volumes (ml)", ["", "min", "median", "mean", "max"], rows)
     for patients in report.duplicates:
         say(f"duplicates: {', '.join(patients)} share an identical image; a split keeps them on one side")
+    for name, loss in report.outside_crop.items():
+        if loss.volumes:
+            worst = f"{loss.worst_fraction:.1%} of it in {loss.worst_volume}"
+            say(f"the window of {report.crop_mm:g} mm cuts {name} in {loss.volumes} volume(s), at most {worst}")
+    for note in report.notes:
+        say(f"note: {note}")
     for problem in report.problems:
         say(f"problem: {problem.message}")
     if not report.problems:

@@ -77,10 +77,17 @@ def show_predictions(report: PredictReport) -> None:
         warn(problem.message)
     if report.studies:
         kept = f", {report.kept} of them by an earlier run" if report.kept else ""
-        mark = " (phantom)" if any(any(s["phantom"].values()) for s in report.studies) else ""
+        mark = _mark(report.studies)
         many = len(report.studies) > 1
         where = report.out if many else ", ".join(str(report.out / i["mask"]) for i in report.studies[0]["images"])
         say(f"{len(report.studies)} {'studies' if many else 'study'}{mark} segmented{kept}: {where}")
+
+
+def _mark(studies: list[dict[str, Any]]) -> str:
+    """What is synthetic of them: the images, or only those that the model was trained on."""
+    if any(study["phantom"]["images"] for study in studies):
+        return " (phantom)"
+    return " (phantom-trained model)" if any(study["phantom"]["model"] for study in studies) else ""
 
 
 def _show_study(study: dict[str, Any]) -> None:
@@ -91,8 +98,6 @@ def _show_study(study: dict[str, Any]) -> None:
     rows = [[name, "-" if v["value"] is None else f"{v['value']:.1f}", v["unit"]] for name, v in told.items()]
     for image in study["images"] if not rows else ():
         rows += [[f"{name} volume", f"{ml[0]:.1f}", "ml"] for name, ml in image["volumes_ml"].items()]
-    model_only = " (phantom-trained model)" if study["phantom"]["model"] else ""
-    mark = " (phantom)" if study["phantom"]["images"] else model_only
-    table(f"{study['study']}{mark}", ["quantity", "value", "unit"], rows)
+    table(f"{study['study']}{_mark([study])}", ["quantity", "value", "unit"], rows)
     for name, image in phases_of(study).items():
         say(f"{name}: {image}")

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from compress.data.phantom import make_patient, write_image
+from compress.data.phantom import PhantomPatient, make_patient, write_image
 from compress.errors import DataError
 from compress.runtime.card import ModelCard
 from compress.runtime.segmenter import Segmenter
-
-SLICES = 4
-"""Middle ones: all three structures are in them, and the file stays small."""
+from compress.runtime.stack import fewest_slices
 
 
 def write_example(model: Path, path: Path) -> Path:
@@ -34,19 +32,22 @@ def write_example(model: Path, path: Path) -> Path:
 
 
 def example_image(card: ModelCard) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """(Z, Y, X) int16 and the voxel size in mm along (z, y, x), moved into the card's training range."""
-    image, (z, y, x) = _slices()
+    """(Z, Y, X) int16 and the voxel size in mm along (z, y, x), moved into the card's training range.
+
+    Only as many slices as a ventricle needs, so that the file stays small: middle ones, with all three structures.
+    """
+    patient = _patient()
+    whole, (z, y, x) = patient.images["ED"], patient.spacing
     if card.range is not None:
         z, (y, x) = _into(z, card.range.slice_mm), (_into(size, card.range.pixel_mm) for size in (y, x))
-    return image, (z, y, x)
+    count = fewest_slices(z)
+    first = max(0, (len(whole) - count) // 2)
+    return whole[first : first + count], (z, y, x)
 
 
 @cache
-def _slices() -> tuple[np.ndarray, tuple[float, float, float]]:
-    patient = make_patient(1, seed=0)
-    whole = patient.images["ED"]
-    first = (len(whole) - SLICES) // 2
-    return whole[first : first + SLICES], patient.spacing
+def _patient() -> PhantomPatient:
+    return make_patient(1, seed=0)
 
 
 def _into(size: float, limits: tuple[float, float]) -> float:

@@ -9,6 +9,7 @@ from compress.bundle.front_matter import front_matter, title
 from compress.bundle.shipment import UNKNOWN, Shipment, banners
 from compress.evaluate.verdict_table import markdown_body
 from compress.runtime.concerns import FAR, FIELD_MM
+from compress.runtime.stack import HEIGHT_MM, MIN_SLICES
 from compress.terms import BERNARD, NO_DEVICE
 from compress.text import Markdown, code, interval, markdown_table, mib, phantom_mark, span
 
@@ -35,7 +36,7 @@ def readme_values(shipment: Shipment) -> dict[str, Any]:
         "labels": ", ".join(["0 background", *(f"{value} {name}" for name, value in card.labels.items())]),
         "widths": _widths(card.architecture.get("widths")),
         **{"rows": rows, "columns": columns, "pixel": f"{y:g} x {x:g}"},
-        **{"field_mm": FIELD_MM, "far": f"{FAR:g}"},
+        **{"field_mm": FIELD_MM, "far": f"{FAR:g}", "fewest_slices": MIN_SLICES, "height_mm": HEIGHT_MM},
         "own_ratios": _pairs((card.pruning or {}).get("ratios") or "none"),
         "float_layers": ", ".join(map(str, (card.quantization or {}).get("float_layers", []))) or "none",
         "quantized_mark": Markdown(phantom_mark(bool(shipment.quantization and shipment.quantization.phantom))),

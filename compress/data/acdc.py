@@ -44,7 +44,7 @@ def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
         try:
             info = read_info(patient / "Info.cfg")
         except DataError as error:
-            found.fault(patient / "Info.cfg", error)
+            found.fault(patient / "Info.cfg", error, study=patient.name)
             continue
         for phase in PHASES:
             _add_case(found, patient, phase, info, require_masks)
@@ -84,7 +84,7 @@ def read_info(path: Path) -> dict[str, str]:
             raise DataError(
                 f"{path} is no regular file of at most {MAX_INFO} bytes.", cure="Restore it from the ACDC archive."
             )
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # some editors write a byte-order mark
     except FileNotFoundError:
         raise DataError(
             f"{path} is missing.", cure="It names the ED and ES frames: restore it from the ACDC archive."
@@ -106,10 +106,14 @@ def _add_case(found: Scan, patient: Path, phase: str, info: dict[str, str], requ
     image, label = _existing(patient, stem), _existing(patient, f"{stem}_gt")
     if image is None:
         missing = patient / f"{stem}.nii.gz"
-        found.fault(missing, DataError(f"{missing} is missing; Info.cfg names it as the {phase} frame."))
+        found.fault(
+            missing, DataError(f"{missing} is missing; Info.cfg names it as the {phase} frame."), study=patient.name
+        )
     elif label is None and require_masks:
         missing = patient / f"{stem}_gt.nii.gz"
-        found.fault(missing, DataError(f"{missing} is missing: the mask of {image.name}.", cure="Add it."))
+        found.fault(
+            missing, DataError(f"{missing} is missing: the mask of {image.name}.", cure="Add it."), study=patient.name
+        )
     else:
         found.cases.append(Case(patient.name, phase, image, label, info.get("Group") or None))
 

@@ -55,7 +55,9 @@ def prepare_all(
 
 
 def _stored(case: Case, rules: Preprocessing, cache: Path) -> Path:
-    key = digest_json([_VERSION, rules.to_json(), case.labels, [digest for _, digest in digests_of(case)]])
+    key = digest_json(
+        [_VERSION, rules.to_json(), {**case.labels, **case.others}, [digest for _, digest in digests_of(case)]]
+    )
     return cache / f"{case.name}-{key[:24]}.npz"
 
 

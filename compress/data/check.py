@@ -9,8 +9,9 @@ from statistics import fmean, median
 from typing import Any
 
 from compress.data.facts import VolumeFacts, look_at
-from compress.data.layouts import detect_layout, scan_cases
-from compress.data.scan import Problem
+from compress.data.label_values import label_notes
+from compress.data.layouts import contents, detect_layout, scan_cases
+from compress.data.scan import Problem, Scan
 from compress.data.split import group_by_fingerprint
 from compress.data.volume import ACDC_LABELS, VENTRICLES, Case
 
@@ -64,6 +65,8 @@ class CheckReport:
     outside_crop: dict[str, OutsideCrop]
     duplicates: tuple[tuple[str, ...], ...]
     """Groups of patients that share an identical volume."""
+    notes: tuple[str, ...]
+    """What was assumed of the masks' label values, and which structures are left out."""
     problems: tuple[Problem, ...]
     facts: tuple[VolumeFacts, ...]
     """One entry per readable volume."""
@@ -86,7 +89,7 @@ def check_folder(image_dir: Path, *, label_dir: Path | None = None, crop_mm: flo
     problems = [*found.problems, *_missing_masks(folder, found.cases)]
     facts = [fact for case in found.cases if (fact := look_at(case, crop_mm=crop_mm, problems=problems))]
     measured = [fact for fact in facts if fact.millilitres]
-    problems += _beating_backwards(measured)
+    problems += [*_nothing_read(folder, found), *_same_twice(facts), *_beating_backwards(measured)]
     return CheckReport(
         folder=folder,
         layout=detect_layout(folder),
@@ -102,9 +105,37 @@ def check_folder(image_dir: Path, *, label_dir: Path | None = None, crop_mm: flo
         crop_mm=crop_mm,
         outside_crop={name: _outside(measured, name) for name in ACDC_LABELS} if measured else {},
         duplicates=tuple(group_by_fingerprint((fact.patient, fact.fingerprint) for fact in facts)),
+        notes=tuple(label_notes(found.cases)),
         problems=tuple(problems),
         facts=tuple(facts),
     )
+
+
+def _nothing_read(folder: Path, found: Scan) -> list[Problem]:
+    if found.cases or found.problems:
+        return []
+    images = folder / "imagesTr" if (folder / "imagesTr").is_dir() else folder
+    what = f"{images} holds no image that is read: it holds {contents(images)}."
+    return [Problem(images, f"{what} Images end in .nii.gz or .nii: convert others first.")]
+
+
+def _same_twice(facts: list[VolumeFacts]) -> list[Problem]:
+    """Two volumes of one patient that are one image, or have one mask: ED and ES are two frames."""
+    kinds: dict[str, Callable[[VolumeFacts], str]] = {
+        "is the same image as": lambda fact: fact.fingerprint,
+        "has the same mask as": lambda fact: fact.mask_fingerprint,
+    }
+    problems, told = [], set()
+    for verb, of in kinds.items():
+        first: dict[tuple[str, str], VolumeFacts] = {}
+        for fact in facts:
+            other = first.setdefault((fact.patient, of(fact)), fact) if of(fact) else fact
+            if other is not fact and (other.image, fact.image) not in told:
+                told.add((other.image, fact.image))
+                problems.append(
+                    Problem(fact.image, f"{fact.image} {verb} {other.image.name}: ED and ES are two frames.")
+                )
+    return problems
 
 
 def _missing_masks(folder: Path, cases: list[Case]) -> list[Problem]:

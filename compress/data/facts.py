@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from compress.data.belonging import mask_doubt
 from compress.data.images import read_case_mask
 from compress.data.layouts import read_volume
 from compress.data.scan import Problem
 from compress.data.split import array_fingerprint
-from compress.data.volume import ACDC_LABELS, Case, Volume
+from compress.data.volume import ACDC_LABELS, Case, Volume, two_voxel_sizes
 from compress.errors import DataError
 
 
@@ -28,6 +29,9 @@ class VolumeFacts:
     """Along (slice, row, column)."""
     intensity_max: float
     fingerprint: str
+    """Of the image's voxels."""
+    mask_fingerprint: str
+    """Of the mask's voxels, "" without a readable mask."""
     millilitres: dict[str, float]
     """Volume per structure; empty without a readable mask."""
     outside_crop: dict[str, float]
@@ -43,10 +47,15 @@ def look_at(case: Case, *, crop_mm: float, problems: list[Problem]) -> VolumeFac
     if z < min(y, x):
         message = f"{case.image_path} has slices {z:g} mm apart, pixels of {y:g} x {x:g} mm: is the third axis z?"
         problems.append(Problem(case.image_path, message))
+    if sizes := two_voxel_sizes(volume.spacing, volume.affine):
+        problems.append(Problem(case.image_path, f"{case.image_path}: {sizes}: which is true?"))
     ml, outside = _measure(volume, crop_mm)
     absent = [name for name, amount in ml.items() if amount == 0]
     if absent and case.label_path is not None:
         problems.append(Problem(case.label_path, f"{case.label_path} holds no {' and no '.join(absent)} at all."))
+    if doubt := mask_doubt(volume):
+        where = case.label_path or case.image_path
+        problems.append(Problem(where, f"{where} is not the mask of its image: {doubt}."))
     return VolumeFacts(
         patient=case.patient,
         phase=case.phase,
@@ -55,6 +64,7 @@ def look_at(case: Case, *, crop_mm: float, problems: list[Problem]) -> VolumeFac
         spacing_mm=volume.spacing,
         intensity_max=float(volume.image.max()),
         fingerprint=array_fingerprint(volume.image),
+        mask_fingerprint="" if volume.mask is None else array_fingerprint(volume.mask),
         millilitres=ml,
         outside_crop=outside,
     )

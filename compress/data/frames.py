@@ -31,6 +31,10 @@ MAX_FRAMES = 1000
 MAX_CINE_VOXELS = 2**31
 """The most voxels over all frames. One frame is limited by `compress.data.nifti.MAX_VOXELS`."""
 
+LABEL_ROUNDING = 1e-3
+"""What is this near to a whole number is one: 10000 times a header's scaling of 0.0001 is 0.99999997. Interpolated
+masks hold values in between, which differ by more."""
+
 
 @dataclass(frozen=True)
 class NiftiArray:
@@ -58,20 +62,20 @@ def read_image(path: Path | ImageFile) -> NiftiArray:
 
 
 def read_mask(path: Path | ImageFile) -> NiftiArray:
-    """Read a 3D label map as uint8 (Z, Y, X), with its values as found.
+    """Read a 3D label map as uint8 (Z, Y, X), with its values as found up to rounding.
 
     Raises `DataError` as `read_image` does, and for values that are not integers from 0 to 255.
     """
     mask = read_image(path)
     labels = np.unique(mask.array)
-    bad = [float(v) for v in labels if v != np.rint(v) or not 0 <= v <= 255]
+    bad = [float(v) for v in labels if abs(v - np.rint(v)) > LABEL_ROUNDING or not 0 <= np.rint(v) <= 255]
     if bad:
         shown = ", ".join(f"{v:g}" for v in bad[:5])
         raise DataError(
             f"{path} is not a label map: it holds {shown}; labels are whole numbers from 0 to 255.",
             cure="Resample masks with nearest neighbour, or give the mask's folder instead of the images'.",
         )
-    return replace(mask, array=mask.array.astype(np.uint8))
+    return replace(mask, array=np.rint(mask.array).astype(np.uint8))
 
 
 @dataclass(frozen=True, eq=False)

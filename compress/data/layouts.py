@@ -135,8 +135,8 @@ def read_volume(case: Case, *, require_mask: bool = True) -> Volume:
     """Read one case's image and, when it has one, its mask.
 
     Whatever values the data set uses (`case.labels`), `Volume.mask` always holds those of `ACDC_LABELS`:
-    RV 1, MYO 2, LV 3. Raises `DataError` for an unreadable file, a constant image, or a mask that is missing,
-    does not lie on the image's grid or holds unknown labels.
+    RV 1, MYO 2, LV 3. Voxels of `case.others` are background. Raises `DataError` for an unreadable file, a constant
+    image, or a mask that is missing, does not lie on the image's grid or holds unknown labels.
     """
     image = read_case_image(case)
     if image.array.min() == image.array.max():
@@ -168,7 +168,7 @@ def _check_same_grid(image: NiftiArray, mask: NiftiArray, case: Case) -> None:
 
 
 def _to_acdc_labels(mask: np.ndarray, case: Case) -> np.ndarray:
-    known = {0, *case.labels.values()}
+    known = {0, *case.labels.values(), *case.others.values()}
     unknown = [int(value) for value in np.unique(mask) if int(value) not in known]
     if unknown:
         allowed = ", ".join(f"{value} {name}" for name, value in case.labels.items())

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from compress.data.frames import read_mask
+from compress.data.label_values import read_labels, read_others
 from compress.data.scan import Scan, nifti_names, nifti_stem, refuse_both, unusable
-from compress.data.volume import ACDC_LABELS, NIFTI_ENDINGS, PHASES, Case
-from compress.errors import DataError, InputError
-from compress.files import read_json
+from compress.data.volume import NIFTI_ENDINGS, PHASES, Case
+from compress.errors import DataError
 
 LOOKS_LIKE = "nnU-Net raw: imagesTr/CASE_0000.nii.gz with labelsTr/CASE.nii.gz"
 IMAGES_LOOK_LIKE = "nnU-Net images CASE_0000.nii.gz, also in imagesTr or imagesTs"
 
-STRUCTURE_NAMES: dict[str, tuple[str, ...]] = {
-    "RV": ("rv", "rvc", "rvcavity", "rightventricle", "rightventriclecavity", "rightventricularcavity"),
-    "MYO": ("myo", "mlv", "lvm", "lvmyo", "myocardium", "lvmyocardium", "leftventricularmyocardium"),
-    "LV": ("lv", "lvc", "lvcavity", "leftventricle", "leftventriclecavity", "leftventricularcavity"),
-}
-"""Spellings in dataset.json, lower case, without spaces and signs."""
-
 _CASE = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})\.nii(\.gz)?")
-_FRAME = re.compile(r"_frame\d+$")
+_FRAME = re.compile(r"_(frame\d+|ED|ES)$")
+"""What tells one patient's two frames apart."""
 
 
 def matches(folder: Path) -> bool:
@@ -44,11 +36,12 @@ def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
     masks = _label_folder(folder, images, label_dir)
     if masks is None and require_masks:
         raise DataError(f"{images} has no label folder.", cure="Give label_dir, or put masks in labelsTr beside it.")
-    labels = read_labels(images.parent / "dataset.json")
+    told = images.parent / "dataset.json"
+    example = Case("", "", images, None, labels=read_labels(told), others=read_others(told), labels_told=told.exists())
     found = Scan()
     for path in sorted(images.iterdir()):
         if path.name.endswith(NIFTI_ENDINGS) and not path.name.startswith("."):
-            _add_case(found, path, masks, labels, require_masks)
+            _add_case(found, path, masks, example, require_masks)
     return Scan(_with_phases(found.cases), found.problems)
 
 
@@ -68,7 +61,7 @@ def scan_images(folder: Path) -> Scan:
         if fault := unusable(images / name):
             found.fault(images / name, fault)
         else:
-            _add_case(found, images / name, None, {}, False)
+            _add_case(found, images / name, None, Case("", "", images, None), False)
     return found
 
 
@@ -92,45 +85,6 @@ def _image_folder(folder: Path) -> Path:
     return next((half for half in there if any(nifti_names(half))), [*there, folder][0])
 
 
-def read_labels(path: Path) -> dict[str, int]:
-    """Structure to label value from dataset.json, v1 `{"1": "RV"}` or v2 `{"RV": 1}`; ACDC's when there is no file.
-
-    Raises `DataError` for structures that are unknown, missing, doubled or regions of several labels.
-    """
-    if not path.exists():
-        return dict(ACDC_LABELS)
-    try:
-        content = read_json(path)
-    except InputError as error:
-        raise DataError(str(error)) from error
-    found = content.get("labels") if isinstance(content, dict) else None
-    if not isinstance(found, dict):
-        raise DataError(f"{path} has no 'labels' table.")
-    pairs = [(_structure(name, path), value) for name, value in _by_name(found, path).items() if value != 0]
-    labels = dict(pairs)
-    if len(pairs) != len(ACDC_LABELS) or len(labels) != len(pairs) or len(set(labels.values())) != len(pairs):
-        raise DataError(f"{path} must give RV, MYO and LV one label each; got {found}.")
-    return {name: labels[name] for name in ACDC_LABELS}
-
-
-def _by_name(found: Mapping[str, Any], path: Path) -> dict[str, int]:
-    named: dict[str, int] = {}
-    for key, value in found.items():
-        name, label = (value, key) if isinstance(value, str) and key.isdigit() else (key, value)
-        if isinstance(label, bool) or not str(label).isdigit() or int(label) > 255:
-            raise DataError(f"{path} gives label '{label}' to '{name}'; expected one whole number from 0 to 255.")
-        named[name] = int(label)
-    return named
-
-
-def _structure(name: str, path: Path) -> str:
-    plain = re.sub(r"[^a-z]", "", name.lower())
-    for structure, spellings in STRUCTURE_NAMES.items():
-        if plain in spellings:
-            return structure
-    raise DataError(f"{path} names the structure '{name}'.", cure="Known: RV, MYO, LV and their usual long names.")
-
-
 def _label_folder(folder: Path, images: Path, label_dir: Path | None) -> Path | None:
     if label_dir is not None and label_dir.resolve() not in (folder.resolve(), images.resolve()):
         if not label_dir.is_dir():
@@ -142,8 +96,10 @@ def _label_folder(folder: Path, images: Path, label_dir: Path | None) -> Path | 
     return sibling if sibling.is_dir() else None
 
 
-def _add_case(found: Scan, path: Path, masks: Path | None, labels: dict[str, int], require_masks: bool) -> None:
-    """Add the image at `path`, with its mask from the folder `masks`, or what is wrong with its name or mask."""
+def _add_case(found: Scan, path: Path, masks: Path | None, example: Case, require_masks: bool) -> None:
+    """Add the image at `path`, with its mask from the folder `masks`, or what is wrong with its name or mask.
+
+    `example` has the label values."""
     named = _CASE.fullmatch(path.name)
     if named is None:
         found.fault(path, DataError(f"{path} lacks a channel number.", cure="Name it CASE_0000.nii.gz."))
@@ -159,7 +115,7 @@ def _add_case(found: Scan, path: Path, masks: Path | None, labels: dict[str, int
             missing = candidates[0]
             found.fault(missing, DataError(f"{missing} is missing: the mask of {path.name}.", cure="Add it."))
         else:
-            found.cases.append(Case(_FRAME.sub("", case), "", path, mask, labels=labels))
+            found.cases.append(replace(example, patient=_FRAME.sub("", case), image_path=path, label_path=mask))
 
 
 def _with_phases(cases: list[Case]) -> list[Case]:

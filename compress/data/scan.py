@@ -20,6 +20,8 @@ class Problem:
 
     path: Path
     message: str
+    study: str = ""
+    """Whose file it is, "" where that is not known."""
 
 
 @dataclass
@@ -31,9 +33,9 @@ class Scan:
     notes: list[str] = field(default_factory=list)
     """What was left out on purpose, and what else a person should know."""
 
-    def fault(self, path: Path, error: DataError) -> None:
+    def fault(self, path: Path, error: DataError, *, study: str = "") -> None:
         """Remember a fault instead of raising it."""
-        self.problems.append(Problem(path, str(error)))
+        self.problems.append(Problem(path, str(error), study))
 
     def sorted_cases(self) -> list[Case]:
         """The cases by patient, phase and file name."""

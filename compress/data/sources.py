@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compress.data.dicom import layout as dicom
@@ -13,10 +13,11 @@ from compress.data.images import image_of
 from compress.data.layouts import LAYOUTS, Layout, contents
 from compress.data.phantom_marker import is_phantom, is_phantom_image
 from compress.data.scan import Problem, Scan, nifti_names, nifti_stem, unusable
-from compress.data.volume import Case, Readable
+from compress.data.volume import PHASES, Case, Readable
 from compress.errors import DataError
 
 _MASK = re.compile(r".*_(gt|mask|seg|labels?)", re.IGNORECASE)
+_PHASE = re.compile(r"(?P<study>.+)_(?P<phase>ED|ES)", re.IGNORECASE)
 _CONVERT = "Convert other formats to .nii.gz first."
 
 
@@ -134,7 +135,21 @@ def _scan_plain(folder: Path, label_dir: Path | None, require_masks: bool) -> Sc
             found.fault(path, fault)
         else:
             found.cases.append(Case(stem, "", path, None))
-    return found
+    return Scan(_pairs_by_name(found.cases), found.problems)
+
+
+def _pairs_by_name(cases: list[Case]) -> list[Case]:
+    """X_ED and X_ES, when both are there, are the two phases of X, unless X itself is there too."""
+    named = {case.patient: match for case in cases if (match := _PHASE.fullmatch(case.patient))}
+    keys = [(match["study"], match["phase"].upper()) for match in named.values()]
+    alone = {case.patient for case in cases}
+    whole = {study for study, _ in keys if study not in alone and all(keys.count((study, p)) == 1 for p in PHASES)}
+    return [
+        replace(case, patient=match["study"], phase=match["phase"].upper(), phase_from="file name")
+        if (match := named.get(case.patient)) and match["study"] in whole
+        else case
+        for case in cases
+    ]
 
 
 _PLAIN = Layout(

@@ -21,6 +21,8 @@ PHASES = ("ED", "ES")
 MYOCARDIAL_DENSITY = 1.05
 """Grams per millilitre."""
 NIFTI_ENDINGS = (".nii.gz", ".nii")
+SIZES_AGREE = 0.02
+"""Relative difference of two voxel sizes in one header that is taken for rounding."""
 
 ACDC_LABELS: dict[str, int] = {"RV": 1, "MYO": 2, "LV": 3}
 """ACDC's label values. Other data sets differ, so the map travels with every volume and artefact."""
@@ -28,11 +30,14 @@ ACDC_LABELS: dict[str, int] = {"RV": 1, "MYO": 2, "LV": 3}
 
 def check_spacing(spacing_mm: Sequence[float], name: str) -> tuple[float, float, float]:
     """`spacing_mm` as three positive, finite floats (z, y, x); `DataError` about the image `name` otherwise."""
-    sizes = tuple(float(size) for size in spacing_mm)
+    try:
+        sizes = tuple(float(size) for size in spacing_mm)
+    except (TypeError, ValueError):  # a single number, or words
+        sizes = ()
     if len(sizes) != 3 or not all(math.isfinite(size) and size > 0 for size in sizes):
         raise DataError(
-            f"{name} has spacing {sizes}; expected three positive lengths in mm along (z, y, x).",
-            cure="Read it from the image header's zooms.",
+            f"{name} has spacing {spacing_mm!r}; expected three positive lengths in mm along (z, y, x).",
+            cure="Read it from the image header's zooms, in that order.",
         )
     return sizes
 
@@ -47,6 +52,18 @@ class Readable(Protocol):
     def digest(self) -> str:
         """What its bytes are, in one word; raises `OSError`."""
         ...
+
+
+def two_voxel_sizes(spacing_mm: Sequence[float], affine: np.ndarray) -> str:
+    """What a header contradicts itself in, in words: pixdim says `spacing_mm` (z, y, x), its affine (4, 4) another.
+
+    "" where they agree, and for an affine of unit length along all axes, which is ACDC's and no voxel size at all.
+    """
+    told = np.linalg.norm(np.asarray(affine, float)[:3, :3], axis=0)[::-1]
+    if np.allclose(told, 1, atol=1e-3) or np.allclose(told, spacing_mm, rtol=SIZES_AGREE, atol=0):
+        return ""
+    pixdim, sform = (" x ".join(f"{size:.3g}" for size in reversed(list(sizes))) for sizes in (spacing_mm, told))
+    return f"pixdim says voxels of {pixdim} mm, sform {sform} mm"
 
 
 @dataclass(frozen=True)
@@ -68,6 +85,10 @@ class Case:
     """Where the mask lies; None: it is the whole file at `label_path`."""
     phase_from: str = "Info.cfg"
     """What told the phase, in words."""
+    others: dict[str, int] = field(default_factory=dict)
+    """What else the masks may hold: structures that are left out, read as background."""
+    labels_told: bool = False
+    """Whether the data set says what its label values mean; otherwise they are assumed."""
 
     @property
     def name(self) -> str:

@@ -10,6 +10,11 @@ from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES
 from compress.evaluate.metrics import check_label_mask, volume_ml
 
+CINE_FRAMES = 15
+"""From so many frames on, neighbours in time show nearly the same heart; clinical cines have 20 to 50."""
+JUMP = 0.35
+"""Share of the range of a cine's LV volumes by which a frame may leave the median of the four around it."""
+
 
 def structure_volumes(mask: np.ndarray, *, labels: Mapping[str, int], spacing_mm: Sequence[float]) -> dict[str, float]:
     """Millilitres per structure of a (Z, Y, X) label mask with voxels of `spacing_mm` (z, y, x).
@@ -48,3 +53,16 @@ def find_phases(lv_ml: Sequence[float]) -> tuple[int, int]:
     if volumes.min() == volumes.max():
         raise DataError(f"ED and ES cannot be told: the LV has {volumes[0]:g} ml in all {len(volumes)} frames.")
     return int(volumes.argmax()), int(volumes.argmin())
+
+
+def jumping_frames(lv_ml: Sequence[float]) -> list[int]:
+    """Indices of frames of a cine whose LV (ml) is far from that of the frames around them, as no heart beats.
+
+    The volume curve is taken as a circle; with fewer than `CINE_FRAMES` frames it is too coarse to tell.
+    """
+    volumes = np.asarray(lv_ml, dtype=float)
+    if len(volumes) < CINE_FRAMES:
+        return []
+    around = np.median([np.roll(volumes, step) for step in (-2, -1, 1, 2)], axis=0)
+    smooth = np.median([np.roll(volumes, step) for step in (-1, 0, 1)], axis=0)
+    return np.flatnonzero(np.abs(volumes - around) > JUMP * np.ptp(smooth)).tolist()

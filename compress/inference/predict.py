@@ -123,7 +123,7 @@ def _do(job: Job, batch: _Batch, report: PredictReport, task: Task) -> None:
     try:
         images = [_segment(source, batch.segmenter, batch.force, task) for source in job.sources]
     except DataError as fault:
-        report.problems.append(Problem(job.sources[0].path, str(fault)))
+        report.problems.append(Problem(job.sources[0].path, str(fault), job.study))
         return
     with _all_or_nothing() as written:
         masks = []

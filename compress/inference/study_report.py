@@ -18,8 +18,8 @@ from compress.data.volume import PHASES
 from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES
 from compress.evaluate.plausibility import Flag, mask_flags, study_flags
-from compress.evaluate.study import clinical_values, find_phases, structure_volumes
-from compress.runtime.concerns import Concern
+from compress.evaluate.study import clinical_values, find_phases, jumping_frames, structure_volumes
+from compress.runtime.concerns import Concern, holds_ventricle
 from compress.runtime.segmenter import Segmenter
 from compress.runtime.versions import versions
 
@@ -77,12 +77,9 @@ def describe_study(
 ) -> dict[str, Any]:
     """The document of one study; `masks` are the written files and their SHA-256, in the images' order."""
     labels = segmenter.card.labels
-    volumes = [
-        [structure_volumes(frame, labels=labels, spacing_mm=image.file.spacing) for frame in image.labels]
-        for image in images
-    ]
+    volumes = [_volumes(image, labels) for image in images]
     phases = find_study_phases(images, volumes)
-    flags = [*_left_out(images, volumes, phases)]
+    flags = [*_not_stated(images), *_left_out(images, volumes, phases)]
     values = clinical_values({name: volumes[p.image][p.frame] for name, p in phases.items()})
     described = [_image(*row, labels=labels) for row in zip(images, volumes, masks, strict=True)]
     return {
@@ -97,6 +94,19 @@ def describe_study(
         "intended_use": segmenter.card.intended_use,
         "trace": trace,
     }
+
+
+def _volumes(image: Segmented, labels: dict[str, int]) -> list[Volumes]:
+    """Of each frame; nothing of slices that cannot hold a ventricle."""
+    if not holds_ventricle(image.concerns):
+        return [{} for _ in image.labels]
+    return [structure_volumes(frame, labels=labels, spacing_mm=image.file.spacing) for frame in image.labels]
+
+
+def _not_stated(images: Sequence[Segmented]) -> list[Flag]:
+    names = [image.source.path.name for image in images if not holds_ventricle(image.concerns)]
+    message = f"Its slices cannot hold a ventricle: no volume, EF or mass is stated of {' and '.join(names)}."
+    return [Flag("no-volumes", message)] if names else []
 
 
 def find_study_phases(images: Sequence[Segmented], volumes: Sequence[Sequence[Volumes]]) -> dict[str, Phase]:
@@ -128,7 +138,13 @@ def _one_heart(images: Sequence[Segmented], volumes: Sequence[Sequence[Volumes]]
     pair = len(images) == 2 and len(grids) == 1 and not any(image.file.is_cine for image in images)
     if len(images) != 1 and not pair:
         return []
-    return [(i, t) for i, frames in enumerate(volumes) for t in range(len(frames)) if frames[t].get("LV", 0) > 0]
+    odd = _jumping(volumes[0]) if len(images) == 1 else []
+    found = [(i, t) for i, frames in enumerate(volumes) for t in range(len(frames)) if frames[t].get("LV", 0) > 0]
+    return [(i, t) for i, t in found if t not in odd]
+
+
+def _jumping(frames: Sequence[Volumes]) -> list[int]:
+    return jumping_frames([frame.get("LV", 0.0) for frame in frames])
 
 
 def _left_out(
@@ -137,10 +153,15 @@ def _left_out(
     """Frames of a cine that ED and ES were chosen without: an LV of nothing would make an EF of 100%."""
     if not phases or len(images) != 1:
         return []
-    empty = [str(number) for number, frame in enumerate(volumes[0], start=1) if not frame["LV"]]
-    shown = ", ".join(empty[:8]) + (" and more" if len(empty) > 8 else "")
-    message = f"ED and ES were chosen without frame {shown}, in which no LV was found."
-    return [Flag("frames-left-out", message)] if empty else []
+    empty = [number for number, frame in enumerate(volumes[0]) if frame and not frame["LV"]]
+    odd = [number for number in _jumping(volumes[0]) if number not in empty]
+    reasons = {"in which no LV was found": empty, "whose LV is far from that of the frames around it": odd}
+    parts = [f"{_frames(numbers)}, {why}" for why, numbers in reasons.items() if numbers]
+    return [Flag("frames-left-out", f"ED and ES were chosen without frame {' and '.join(parts)}.")] if parts else []
+
+
+def _frames(numbers: Sequence[int]) -> str:
+    return ", ".join(str(number + 1) for number in numbers[:8]) + (" and more" if len(numbers) > 8 else "")
 
 
 def _image(
@@ -157,7 +178,7 @@ def _image(
         "frames": image.file.frames,
         "shape_zyx": list(image.file.shape),
         "spacing_mm_zyx": [round(size, 6) for size in image.file.spacing],
-        "volumes_ml": {name: [round(frame[name], 3) for frame in volumes] for name in labels},
+        "volumes_ml": {name: [round(frame[name], 3) for frame in volumes] for name in labels if name in volumes[0]},
         "concerns": [asdict(concern) for concern in image.concerns],
         "flags": _flags(image, labels),
     }

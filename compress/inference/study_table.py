@@ -29,7 +29,7 @@ def write_table(path: Path, studies: Sequence[dict[str, Any]], problems: Sequenc
     writer.writerow([*heads, "flags", "phantom"])
     writer.writerows(_row(study) for study in studies)
     blank = [""] * (len(heads) - 2)
-    writer.writerows([_word(p.path.name), "failed", *blank, _word(p.message), ""] for p in problems)
+    writer.writerows([_word(p.study or p.path.name), "failed", *blank, _word(p.message), ""] for p in problems)
     # The name of a folder above may not be UTF-8.
     return write_text(path, text.getvalue().encode("utf-8", "backslashreplace").decode())
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compress.data.volume import check_spacing
+from compress.data.volume import check_spacing, two_voxel_sizes
 from compress.errors import DataError
 from compress.runtime.card import TrainingRange
+from compress.runtime.stack import CURES as STACK_CURES
+from compress.runtime.stack import MAX_SLICES, NO_VOLUME, stack_doubts
 
 CLEARLY = 1.5
 """A spacing is clearly coarser than another above this ratio. Short-axis slices lie at least 2.8 pixels apart in
@@ -28,10 +30,6 @@ FIELD_MM = (100.0, 600.0)
 """Side of a slice: a heart with its surroundings is above 100 mm, no magnet's bore shows more than 600 mm."""
 MIN_PIXELS = 32
 """A slice with fewer rows or columns shows no heart, or is not a slice."""
-MAX_SLICES = 60
-"""ACDC's stacks have at most 18 slices and are at most 110 mm tall, where 60 slices would be 2 mm apart."""
-SLICES_FACTOR = 3
-"""A network trained on taller stacks takes up to this many times its largest."""
 MAX_LABELS = 8
 """An image has hundreds of grey levels; a label map of the heart has about four."""
 
@@ -42,10 +40,14 @@ _FORCE = "or pass --force (force=True in Python) if you know better."
 _CURES = {
     "swapped-axes": "reorder axes and voxel sizes to (X, Y, slice)",
     "spacing": "correct the voxel size in its header",
+    "two-voxel-sizes": "correct the one that is wrong (forced, pixdim counts)",
     "field-of-view": "give whole slices with their true pixel size",
-    "slices": "give one short-axis stack",
     "label-map": "give the image that belongs to this mask",
+    **STACK_CURES,
 }
+_ARRAY_CURE = (
+    "pass axes and voxel sizes as (slice, row, column); an array of nibabel's as array.T, spacing_mm=zooms[::-1]"
+)
 
 
 @dataclass(frozen=True)
@@ -53,24 +55,40 @@ class Concern:
     """One doubt about an image, as data."""
 
     kind: str
-    """"swapped-axes", "spacing", "field-of-view", "slices" or "label-map"."""
+    """A key of `_CURES`, such as "swapped-axes" or "flat-stack"."""
     message: str
     """What was got and what is expected."""
 
 
+def holds_ventricle(concerns: Iterable[Concern]) -> bool:
+    """Whether volumes, ejection fractions and mass may be stated of an image with these concerns."""
+    return not any(concern.kind in NO_VOLUME for concern in concerns)
+
+
 def check_image(
-    image: np.ndarray, spacing_mm: Sequence[float], *, name: str, expected: TrainingRange | None, force: bool
+    image: np.ndarray,
+    spacing_mm: Sequence[float],
+    *,
+    name: str,
+    expected: TrainingRange | None,
+    force: bool,
+    affine: np.ndarray | None = None,
 ) -> list[Concern]:
     """The concerns about a (Z, Y, X) image with voxels of `spacing_mm` (z, y, x), for a caller that says `force`.
+
+    `affine` is that of the image's file, None for an array.
 
     Raises `DataError`, one line with all concerns, without `force`; and always for an image that is not 3D, has a
     voxel size that is not positive, is constant, or holds NaN or infinite values.
     """
     _refuse_unusable(image, spacing_mm, name)
     concerns = find_concerns(image, spacing_mm, expected=expected)
+    if affine is not None and (sizes := two_voxel_sizes(spacing_mm, affine)):
+        concerns.append(Concern("two-voxel-sizes", f"its header contradicts itself: {sizes}"))
     if concerns and not force:
         message = f"{name}: {'; '.join(concern.message for concern in concerns)}."
-        cure = "; ".join([*(_CURES[concern.kind] for concern in concerns), _FORCE])
+        cures = _CURES if affine is not None else {**_CURES, "swapped-axes": _ARRAY_CURE}
+        cure = "; ".join([*(cures[concern.kind] for concern in concerns), _FORCE])
         raise DataError(message, cure=cure[0].upper() + cure[1:])
     return concerns
 
@@ -87,10 +105,11 @@ def find_concerns(image: np.ndarray, spacing_mm: Sequence[float], *, expected: T
     if len(clues) == 1:
         shape.insert(0, shape.pop(clues[0]))
         spacing.insert(0, spacing.pop(clues[0]))
+        image = np.moveaxis(image, clues[0], 0)
     if len(clues) < 2:
         concerns += _far_spacing(spacing, expected)
         concerns += _field_of_view(shape, spacing)
-        concerns += _many_slices(shape[0], expected)
+        concerns += [Concern(*doubt) for doubt in stack_doubts(image, spacing[0], expected)]
     concerns += _few_values(image)
     return concerns
 
@@ -170,12 +189,6 @@ def _field_of_view(shape: list[int], spacing: list[float]) -> Iterable[Concern]:
             f"slices are {columns} x {rows} pixels, {sides[1]:.0f} x {sides[0]:.0f} mm, expected at least "
             f"{MIN_PIXELS} pixels and {low:g} to {high:g} mm a side",
         )
-
-
-def _many_slices(slices: int, expected: TrainingRange | None) -> Iterable[Concern]:
-    limit = MAX_SLICES if expected is None else max(MAX_SLICES, SLICES_FACTOR * expected.slices[1])
-    if slices > limit:
-        yield Concern("slices", f"it has {slices} slices, expected a short-axis stack of at most {limit}")
 
 
 def _few_values(image: np.ndarray) -> Iterable[Concern]:

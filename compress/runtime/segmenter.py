@@ -14,7 +14,7 @@ from compress.data.preprocess import Prepared
 from compress.data.volume import Case, Volume, check_spacing
 from compress.errors import ConfigError, DataError, ModelFileError
 from compress.runtime.card import ModelCard, read_card
-from compress.runtime.concerns import Concern, check_image
+from compress.runtime.concerns import Concern, check_image, holds_ventricle
 from compress.runtime.golden import changes, read_golden
 from compress.runtime.modelfile import ModelFile, read_model_file, refuse_control_flow
 from compress.runtime.predict import predict_mask
@@ -45,7 +45,12 @@ class Segmentation:
 
     @property
     def volumes_ml(self) -> dict[str, float]:
-        """Volume of each structure in millilitres."""
+        """Volume of each structure in millilitres. Raises `DataError` where the slices cannot hold a ventricle."""
+        if not holds_ventricle(self.concerns):
+            raise DataError(
+                f"No volume is stated of this image: {'; '.join(concern.message for concern in self.concerns)}.",
+                cure="The mask is there; for volumes give a whole short-axis stack.",
+            )
         millilitres = float(np.prod(self.spacing_mm)) / 1000.0
         return {name: int((self.mask == value).sum()) * millilitres for name, value in self.labels.items()}
 
@@ -100,11 +105,22 @@ class Segmenter:
         Raises `DataError` for an image that cannot be segmented, or is unlike those of the training unless
         `force`; `name` is what the message calls it.
         """
+        return self._segment(image, spacing_mm, force=force, name=name, affine=None)
+
+    def _segment(
+        self,
+        image: np.ndarray,
+        spacing_mm: tuple[float, float, float],
+        *,
+        force: bool,
+        name: str,
+        affine: np.ndarray | None,
+    ) -> Segmentation:
         image = np.asarray(image)
         if image.dtype.kind in "iuf":  # others are refused below
             image = np.ascontiguousarray(image, dtype=np.float32)
         spacing = check_spacing(spacing_mm, name)
-        concerns = check_image(image, spacing, name=name, expected=self.card.range, force=force)
+        concerns = check_image(image, spacing, name=name, expected=self.card.range, force=force, affine=affine)
         prepared = self.prepare(image, spacing, name=name)
         mask = predict_mask(self.run, prepared, batch_size=self.batch_size, pieces=self.card.pieces)
         return Segmentation(mask, dict(self.card.labels), spacing, tuple(concerns))
@@ -127,7 +143,7 @@ class Segmenter:
         file = image if isinstance(image, ImageFile) else open_image(Path(image))
         for number, frame in enumerate(file.volumes(), start=1):
             name = f"Frame {number} of {file.path}" if file.is_cine else str(file.path)
-            yield self.segment(frame, spacing_mm=file.spacing, force=force, name=name)
+            yield self._segment(frame, file.spacing, force=force, name=name, affine=file.affine)
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """images (N, 1, H, W) float32 -> logits (N, classes, H, W) float32.

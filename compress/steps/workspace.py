@@ -15,6 +15,7 @@ from compress.config.read import load_whole, save_config
 from compress.config.schema import Cycle
 from compress.data.cache import prepare_all
 from compress.data.images import digests_of
+from compress.data.label_values import label_notes
 from compress.data.layouts import find_cases
 from compress.data.phantom import is_phantom, is_phantom_image, write_phantom
 from compress.data.preprocess import Prepared, Preprocessing
@@ -190,6 +191,8 @@ class Workspace:
         if not cases:
             raise ConfigError(f"{folder} holds no cases.")
         phantom = is_phantom(folder) or any(is_phantom_image(s.image_path) for s in cases)
+        for note in () if phantom else label_notes(cases):
+            self.progress.note(f"{folder}: {note}")
         return Cohort(folder, cases, phantom)
 
 

@@ -49,16 +49,26 @@ FILES = [
 _NAN = np.where(np.arange(64) == 30, np.float32(np.nan), voxels().astype(np.float32))
 HEADERS = [
     Row("a negative dimension", image(dim=[3, 64, -64, 3, 1, 1, 1, 1]), 2, "empty or negative dimension"),
-    Row("NaN", image(_NAN), 2, "192 NaN or infinite voxels"),
+    Row("NaN", image(_NAN), 2, "256 NaN or infinite voxels"),
     Row("far spacing", image(spacing=(8.0, 12.0, 12.0)), 2, "or pass --force"),
     Row("pixels of a metre, forced", both(image(spacing=(8.0, 1e6, 1e6)), options("--force")), 2, "would need"),
-    Row("a tiny image", image(voxels((3, 8, 8))), 2, "at least 32 pixels"),
+    Row("a tiny image", image(voxels((4, 8, 8))), 2, "at least 32 pixels"),
+    Row("one slice", image(voxels((1, 64, 64))), 2, "it has 1 slice, 8 mm tall, like a long-axis or single-slice cine"),
+    Row("a cine of one slice", image(voxels((5, 1, 64, 64))), 2, "join"),
+    Row("time as slices", image(voxels((20, 64, 64))), 2, "all its 20 slices look alike, like time in the place of"),
+    Row("time as slices, tall", image(voxels((30, 64, 64))), 2, "240 mm tall, like time in the place of slices"),
+    Row(
+        "two voxel sizes",
+        image(sform_code=1, srow_x=[-2, 0, 0, 0], srow_y=[0, -2, 0, 0], srow_z=[0, 0, 5, 0]),
+        2,
+        "pixdim says voxels of 2 x 2 x 8 mm, sform 2 x 2 x 5 mm",
+    ),
     Row("constant in the window, forced", lambda p: _flat_centre(p), 2, "constant inside the window"),
 ]
 
 
 def _flat_centre(place: Place) -> None:
-    array = voxels((3, 200, 200))
+    array = voxels((4, 200, 200))
     array[:, 2:-2, 2:-2] = 5
     image(array)(place)
     place.options.append("--force")

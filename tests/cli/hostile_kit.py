@@ -24,7 +24,7 @@ from compress.runtime.card import KEY
 from compress.runtime.golden import GOLDEN_KEY
 from compress.runtime.modelfile import read_model_file
 
-SHAPE = (3, 64, 64)  # (Z, Y, X)
+SHAPE = (4, 64, 64)  # (Z, Y, X)
 SPACING = (8.0, 2.0, 2.0)  # mm along (z, y, x)
 
 
@@ -44,6 +44,8 @@ class Place:
         if command in ("quantize", "gate"):
             models = [self.model] if command == "quantize" else [self.source, self.model]
             return [command, *models, "--config", self.root / "good.yaml", "--threads", "1", *self.options]
+        if command == "check":
+            return ["data", "check", self.source, *self.options]
         if command == "info":
             return [command, self.model, *self.options]
         ends = {"predict": [self.source, "-o", self.out], "ship": ["-o", self.out]}.get(command, [])

@@ -15,7 +15,10 @@ ACDC_AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def make_image(seed: int, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 250, shape).astype(np.int16)
+    """(Z, Y, X), or (T, Z, Y, X): noise, brighter in the cavities of `make_mask`."""
+    noise = np.random.default_rng(seed).integers(0, 150, shape)
+    blood = np.isin(make_mask(), (1, 3)) if shape[-2:] == SHAPE[1:] else np.zeros(1, bool)
+    return (noise + 100 * blood[:1]).astype(np.int16)
 
 
 def make_mask(lv: int = 6, shape: tuple[int, int, int] = SHAPE, values: tuple[int, int, int] = (1, 2, 3)) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -120,6 +121,17 @@ def test_images_without_any_mask_are_one_problem(tmp_path: Path) -> None:
 def test_slices_on_another_axis_are_noticed(tmp_path: Path) -> None:
     makers.save(tmp_path / "c1_0000.nii.gz", makers.make_image(1), spacing=(1.25, 1.5, 10.0))
     assert any("is the third axis z?" in problem.message for problem in check_folder(tmp_path).problems)
+
+
+def test_two_voxel_sizes_in_one_header_are_noticed(tmp_path: Path) -> None:
+    path = makers.save(tmp_path / "c1_0000.nii.gz", makers.make_image(1), affine=np.diag([-1.25, -1.5, 10.0, 1.0]))
+    assert not any("sform" in problem.message for problem in check_folder(tmp_path).problems)
+    other = np.diag([-1.25, -1.5, 5.0, 1.0])
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[280:328] = other[:3].astype("<f4").tobytes()
+    path.write_bytes(gzip.compress(bytes(content)))
+    says = [problem.message for problem in check_folder(tmp_path).problems]
+    assert any("pixdim says voxels of 1.25 x 1.5 x 10 mm, sform 1.25 x 1.5 x 5 mm: which is true?" in s for s in says)
 
 
 def test_nnunet_labels_and_phases(tmp_path: Path) -> None:

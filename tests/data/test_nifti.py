@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nifti_kit import raw_file
 
 from compress.data.frames import open_image, read_image, read_mask
 from compress.errors import DataError
@@ -148,7 +149,9 @@ def test_a_damaged_header_never_lets_another_exception_out(tmp_path_factory, edi
     assert got.array.ndim == 3 and np.isfinite(got.array).all() and min(got.spacing_mm) > 0
 
 
-@pytest.mark.parametrize(("value", "shown"), [(0.5, "0.5"), (-1, "-1"), (300, "300")])
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.5, "0.5"), (0.998, "0.998"), (2.002, "2.002"), (-1, "-1"), (300, "300")]
+)
 def test_mask_values_are_small_whole_numbers(tmp_path: Path, value: float, shown: str) -> None:
     mask = makers.make_mask().astype(np.float32)
     mask[0, 0, 0] = value
@@ -159,3 +162,11 @@ def test_mask_values_are_small_whole_numbers(tmp_path: Path, value: float, shown
 def test_float_masks_of_whole_numbers_are_read(tmp_path: Path) -> None:
     got = read_mask(makers.save(tmp_path / "m.nii.gz", makers.make_mask().astype(np.float64)))
     assert got.array.dtype == np.uint8 and np.array_equal(got.array, makers.make_mask())
+
+
+@pytest.mark.parametrize("kind, slope", [(np.int16, 0.0001), (np.int32, 1 / 30000), (np.uint16, 0.003)])
+def test_masks_that_a_scaling_rounds_are_label_maps(tmp_path: Path, kind: type, slope: float) -> None:
+    """As nibabel and fslmaths write them: 10000 times a scaling of 0.0001 is 0.99999997."""
+    stored = np.rint(makers.make_mask() / slope).astype(kind)
+    got = read_mask(raw_file(tmp_path / "m.nii.gz", stored, scl_slope=slope, pixdim=[1, 1.25, 1.5, 10, 1, 1, 1, 1]))
+    assert np.array_equal(got.array, makers.make_mask())

@@ -9,6 +9,7 @@ import makers
 import numpy as np
 import pytest
 
+from compress.data.label_values import label_notes
 from compress.data.layouts import LAYOUTS, Layout, detect_layout, find_cases, read_volume
 from compress.data.scan import Scan
 from compress.data.sources import find_sources
@@ -92,6 +93,13 @@ def test_acdc_refuses_a_label_folder_and_a_testing_root(tmp_path: Path) -> None:
         find_cases(tmp_path)
 
 
+def test_info_cfg_with_a_byte_order_mark(tmp_path: Path) -> None:
+    makers.acdc_patient(tmp_path, 1)
+    info = tmp_path / "patient001" / "Info.cfg"
+    info.write_bytes(b"\xef\xbb\xbf" + info.read_bytes())
+    assert [case.phase for case in find_cases(tmp_path)] == ["ED", "ES"]
+
+
 # --- nnU-Net raw ----------------------------------------------------------------------------------------------------
 
 
@@ -107,6 +115,12 @@ def test_nnunet_finds_cases_and_tells_phases_by_lv(tmp_path: Path) -> None:
         assert find_cases(tmp_path / "imagesTr", label_dir=label_dir) == cases
 
 
+def test_nnunet_frames_may_be_named_by_phase(tmp_path: Path) -> None:
+    makers.nnunet_case(tmp_path, "A0S9V9_ED", lv=6)
+    makers.nnunet_case(tmp_path, "A0S9V9_ES", lv=3)
+    assert [case.name for case in find_cases(tmp_path)] == ["A0S9V9_ED", "A0S9V9_ES"]
+
+
 def test_nnunet_phase_is_unknown_without_masks_or_with_equal_volumes(tmp_path: Path) -> None:
     for frame in (1, 2):
         makers.nnunet_case(tmp_path, f"a_frame0{frame}", lv=6)
@@ -120,6 +134,11 @@ def test_nnunet_phase_is_unknown_without_masks_or_with_equal_volumes(tmp_path: P
         {"background": 0, "LV": 1, "MYO": 2, "RV": 3},
         {"0": "background", "1": "LV cavity", "2": "Left ventricular myocardium", "3": "Right_Ventricle"},
         {"background": 0, "lvc": "1", "MLV": 2, "rvc": 3},
+        {"background": 0, "LVBP": 1, "LVM": 2, "RV": 3},
+        {"LV blood pool": 1, "LV myocardium": 2, "RV blood-pool": 3},
+        {"LVENDO": 1, "LVMYO": 2, "RVENDO": 3},
+        {"LV endocardium": 1, "LV epicardium": 2, "RV endocardium": 3},
+        {"left ventricular cavity (blood)": 1, "Myocardium of the left ventricle": 2, "RVBP": 3},
     ],
 )
 def test_other_label_values_come_out_as_acdc(tmp_path: Path, labels: dict) -> None:
@@ -136,7 +155,8 @@ def test_other_label_values_come_out_as_acdc(tmp_path: Path, labels: dict) -> No
         ({"background": 0, "LV": 1, "MYO": 2}, "one label each"),
         ({"LV": 1, "MYO": 2, "RV": 2}, "one label each"),
         ({"LV": 1, "LVC": 4, "MYO": 2, "RV": 3}, "one label each"),
-        ({"LV": 1, "MYO": 2, "RV": 3, "atrium": 4}, "names the structure 'atrium'"),
+        ({"LV": 1, "MYO": 2, "RV": 3, "atrium": 3}, "one label each"),
+        ({"LV": 1, "RV myocardium": 2, "RV": 3}, "LVBP, LV cavity"),
         ({"whole": [1, 2], "MYO": 2, "RV": 3}, "expected one whole number"),
         (["RV"], "no 'labels' table"),
     ],
@@ -147,6 +167,28 @@ def test_nnunet_label_faults(tmp_path: Path, labels: object, text: str) -> None:
     with pytest.raises(DataError) as caught:
         find_cases(tmp_path)
     assert text in str(caught.value) and "dataset.json" in str(caught.value)
+
+
+def test_further_structures_are_left_out_and_said(tmp_path: Path) -> None:
+    mask = makers.make_mask()
+    mask[:, 20:22] = 4
+    mask[:, 22:] = 5
+    makers.nnunet_case(tmp_path, "c1")
+    makers.save(tmp_path / "labelsTr" / "c1.nii.gz", mask)
+    makers.dataset_json(tmp_path, {"background": 0, "RV": 1, "MYO": 2, "LV": 3, "left atrium": 4, "ignore": 5})
+    (case,) = find_cases(tmp_path)
+    assert case.others == {"left atrium": 4, "ignore": 5}
+    assert np.array_equal(read_volume(case).mask, makers.make_mask())
+    assert label_notes([case]) == ["Left out, read as background: ignore (5), left atrium (4)."]
+
+
+def test_assumed_label_values_are_said(tmp_path: Path) -> None:
+    makers.nnunet_case(tmp_path, "c1")
+    assumed = ["Label values are assumed to be ACDC's (1 RV, 2 MYO, 3 LV): no dataset.json says what they are."]
+    (case,) = find_cases(tmp_path)
+    assert label_notes([case]) == assumed and label_notes([replace(case, label_path=None)]) == []
+    makers.dataset_json(tmp_path, {"RV": 1, "MYO": 2, "LV": 3})
+    assert label_notes(find_cases(tmp_path)) == []
 
 
 def test_nnunet_file_faults(tmp_path: Path) -> None:

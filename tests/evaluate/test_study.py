@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from compress.data.volume import ACDC_LABELS
 from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES
-from compress.evaluate.study import clinical_values, find_phases, structure_volumes
+from compress.evaluate.study import clinical_values, find_phases, jumping_frames, structure_volumes
 
 ED, ES = {"LV": 120.0, "RV": 150.0, "MYO": 100.0}, {"LV": 48.0, "RV": 90.0, "MYO": 104.0}
 
@@ -72,6 +72,17 @@ def test_an_empty_ventricle_has_volumes_but_no_ejection_fraction():
 def test_phases_are_the_first_extremes(volumes):
     ed, es = find_phases(volumes)
     assert ed == volumes.index(max(volumes)) and es == volumes.index(min(volumes))
+
+
+@pytest.mark.parametrize("frames", [15, 20, 30])
+def test_one_bad_frame_is_told_from_a_beating_heart(frames):
+    beat = 95 + 45 * np.cos(2 * np.pi * np.arange(frames) / frames)
+    assert jumping_frames(beat) == []
+    for place in range(frames):
+        broken = beat.copy()
+        broken[place] = 5.0 if beat[place] > 90 else 200.0
+        assert jumping_frames(broken) == [place]
+    assert jumping_frames([120, 5, 118]) == [], "too few to tell"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from compress.data.layouts import find_cases, read_volume
 from compress.errors import DataError
 from compress.runtime.card import TrainingRange
-from compress.runtime.concerns import MAX_LABELS, check_image, find_concerns
+from compress.runtime.concerns import MAX_LABELS, check_image, find_concerns, holds_ventricle
 
 ACDC = TrainingRange(pixel_mm=(0.70, 1.92), slice_mm=(5.0, 10.0), slices=(6, 18), width_mm=(224.0, 480.0))
 STACK, SPACING = (10, 216, 256), (10.0, 1.5, 1.5)
@@ -23,7 +23,9 @@ FAULTS = {
     ),
     "spacing": ((40, 200, 200), (1.0, 1.0, 1.0), r"slices are 1 mm apart, expected about 5 to 10 mm"),
     "field-of-view": ((10, 60, 256), SPACING, r"slices are 256 x 60 pixels, 384 x 90 mm, expected .* 100 to 600 mm"),
-    "slices": ((70, 216, 256), SPACING, r"it has 70 slices, expected .* at most 60"),
+    "slices": ((70, 216, 256), (2.5, 1.5, 1.5), r"it has 70 slices, expected .* at most 60"),
+    "flat-stack": ((1, 216, 256), SPACING, r"it has 1 slice, 10 mm tall, like a long-axis or single-slice cine; a v"),
+    "time-as-slices": ((30, 216, 256), SPACING, r"it has 30 slices, 300 mm tall, like time in the place of slices; a "),
 }
 
 
@@ -35,10 +37,10 @@ def kinds(image: np.ndarray, spacing: tuple[float, ...], expected: TrainingRange
     return {concern.kind for concern in find_concerns(image, spacing, expected=expected)}
 
 
-@given(pixel=st.floats(0.68, 1.9), slice_mm=st.floats(5, 13), slices=st.integers(1, 30), width=st.integers(224, 420))
+@given(pixel=st.floats(0.68, 1.9), slice_mm=st.floats(5, 13), slices=st.integers(6, 15), width=st.integers(224, 420))
 def test_short_axis_scans_of_other_hospitals_pass(pixel, slice_mm, slices, width):
     side = round(width / pixel)
-    scan = np.broadcast_to(image_of((1, side, 1)), (slices, side, side))  # shapes matter here, not voxels
+    scan = np.broadcast_to(image_of((slices, side, 1)), (slices, side, side))  # shapes matter here, not voxels
     assert kinds(scan, (slice_mm, pixel, pixel)) == set()
 
 
@@ -52,6 +54,14 @@ def test_each_concern_is_raised_alone_and_can_be_forced(kind):
     assert [c.kind for c in check_image(image, spacing, name="p1", expected=ACDC, force=True)] == [kind]
 
 
+@pytest.mark.parametrize("affine, cure", [(None, "an array of nibabel's as array.T"), (np.eye(4), "(X, Y, slice)")])
+def test_an_array_gets_the_cure_for_arrays_and_a_file_that_for_files(affine, cure):
+    turned = np.moveaxis(image_of(STACK), 0, 2)
+    with pytest.raises(DataError) as fault:
+        check_image(turned, (1.5, 1.5, 10.0), name="p1", expected=ACDC, force=False, affine=affine)
+    assert cure in str(fault.value)
+
+
 def test_all_concerns_come_in_one_line():
     with pytest.raises(DataError) as fault:
         check_image(image_of((70, 36, 256)), (1.0, 1.5, 1.5), name="p1", expected=ACDC, force=False)
@@ -62,13 +72,13 @@ def test_all_concerns_come_in_one_line():
 @given(
     pixel=st.floats(0.7, 1.9),
     gap=st.floats(5, 13),
-    slices=st.integers(4, 20),
+    slices=st.integers(6, 15),
     to=st.sampled_from([1, 2]),
     moved=st.sampled_from(["both", "voxels", "header"]),
 )
 def test_a_slice_axis_elsewhere_is_the_only_concern(pixel, gap, slices, to, moved):
     side = round(300 / pixel)
-    image = np.broadcast_to(image_of((1, side, 1)), (slices, side, side))
+    image = np.broadcast_to(image_of((slices, side, 1)), (slices, side, side))
     spacing = [gap, pixel, pixel]
     if moved != "header":
         image = np.moveaxis(image, 0, to)
@@ -109,8 +119,42 @@ def test_limits_include_rounded_headers():
 
 def test_tall_stacks_pass_for_a_network_trained_on_tall_stacks():
     tall = TrainingRange((1.0, 2.0), (2.0, 4.0), (30, 40), (224.0, 480.0))
-    assert kinds(image_of((120, 200, 200)), (2.0, 1.5, 1.5), tall) == set()
-    assert kinds(image_of((121, 200, 200)), (2.0, 1.5, 1.5), tall) == {"slices"}
+    assert kinds(image_of((120, 200, 200)), (1.6, 1.5, 1.5), tall) == set()
+    assert kinds(image_of((121, 200, 200)), (1.6, 1.5, 1.5), tall) == {"slices"}
+
+
+@pytest.mark.parametrize(
+    "slices, gap, kind",
+    [
+        (3, 20.0, {"flat-stack"}),
+        (4, 7.4, {"flat-stack"}),
+        (4, 7.5, set()),
+        (4, 7.4999, set()),
+        (6, 5.0, set()),
+        (5, 5.0, {"flat-stack"}),
+        (20, 10.0, set()),
+        (21, 10.0, {"time-as-slices"}),
+    ],
+)
+def test_a_stack_must_be_able_to_hold_a_ventricle(slices, gap, kind):
+    assert kinds(image_of((slices, 200, 200)), (gap, 1.5, 1.5)) == kind
+
+
+def test_slices_that_all_look_alike_are_frames():
+    """A beating slice: the frames differ by less than any two slices of a stack do."""
+    place, noise = image_of((1, 200, 200)), image_of((14, 200, 200), seed=1)
+    assert kinds(place + 0.5 * noise, (8.0, 1.5, 1.5)) == {"time-as-slices"}
+    assert kinds(place + 2.0 * noise, (8.0, 1.5, 1.5)) == set()
+    turned = np.moveaxis(place + 0.5 * noise, 0, 2)
+    assert kinds(turned, (1.5, 1.5, 8.0)) == {"swapped-axes", "time-as-slices"}
+    assert kinds((place + 0.5 * noise)[:9], (8.0, 1.5, 1.5)) == set(), "as few frames no cine has"
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_only_of_slices_that_hold_a_ventricle_are_volumes_stated(kind):
+    shape, spacing, _ = FAULTS[kind]
+    stated = holds_ventricle(find_concerns(image_of(shape), spacing, expected=ACDC))
+    assert stated == (kind not in ("flat-stack", "time-as-slices"))
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.25])
@@ -132,6 +176,27 @@ def test_a_mostly_empty_image_is_no_mask():
     assert kinds(np.minimum(image, 3), SPACING) == {"label-map"}
 
 
+@pytest.mark.parametrize(
+    "sizes, doubted",
+    [
+        ((1.5, 1.5, 10.0), False),
+        ((-1.5, -1.5, 10.1), False),
+        ((-1.0, -1.0, 1.0), False),
+        ((1.5, 1.5, 5.0), True),
+        ((1.0, 1.0, 10.0), True),
+    ],
+    ids=["equal", "rounded", "ACDC's unit sform", "slices", "pixels"],
+)
+def test_two_voxel_sizes_in_one_header(sizes, doubted):
+    turn = np.array([[0.8, -0.6, 0, 0], [0.6, 0.8, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    asked = {"name": "p1", "expected": ACDC, "affine": turn @ np.diag([*sizes, 1.0])}
+    found = check_image(image_of(STACK), SPACING, force=True, **asked)
+    assert [concern.kind for concern in found] == ["two-voxel-sizes"] * doubted
+    if doubted:
+        with pytest.raises(DataError, match=r"p1: its header contradicts itself: pixdim says voxels of 1.5 x 1.5 x 10"):
+            check_image(image_of(STACK), SPACING, force=False, **asked)
+
+
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize(
     "image, spacing, message",
@@ -147,6 +212,8 @@ def test_a_mostly_empty_image_is_no_mask():
         (image_of(STACK), (10.0, 0.0, 1.5), r"spacing \(10.0, 0.0, 1.5\); expected three positive"),
         (image_of(STACK), (10.0, float("nan"), 1.5), "expected three positive"),
         (image_of(STACK), (1.5, 1.5), "expected three positive"),
+        (image_of(STACK), 1.5, "has spacing 1.5; expected three positive"),
+        (image_of(STACK), "mm", "has spacing 'mm'; expected three positive"),
     ],
 )
 def test_what_no_network_can_use_is_refused_even_when_forced(image, spacing, message, force):

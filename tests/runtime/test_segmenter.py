@@ -87,6 +87,15 @@ def test_a_doubtful_image_is_refused_unless_forced(segmenter: Segmenter, volume:
     assert segmenter.segment(volume.image, spacing_mm=far, force=True).concerns
 
 
+def test_one_slice_has_a_mask_when_forced_and_no_volume(segmenter: Segmenter, volume: Volume) -> None:
+    with pytest.raises(DataError, match="it has 1 slice"):
+        segmenter.segment(volume.image[4:5], spacing_mm=volume.spacing)
+    found = segmenter.segment(volume.image[4:5], spacing_mm=volume.spacing, force=True)
+    assert found.mask.any()
+    with pytest.raises(DataError, match=r"No volume is stated of this image: it has 1 slice.*whole short-axis stack"):
+        _ = found.volumes_ml
+
+
 @pytest.mark.parametrize(
     ("image", "spacing", "said"),
     [

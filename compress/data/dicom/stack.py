@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Stack:
     folder: Path
     numbers: tuple[int, ...]
     """The series that it came from; several where each slice was a series of its own."""
-    frames: tuple[tuple[Frame, ...], ...]
+    frames: Sequence[tuple[Frame, ...]]
     """Times, each with its slices along the direction across them."""
     interval_ms: float
     """Mean time between frames; 0 when unknown."""

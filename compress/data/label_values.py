@@ -1,0 +1,90 @@
+"""Which label value means which structure: what a dataset.json says, or ACDC's values, which are then assumed aloud."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from compress.data.volume import ACDC_LABELS, Case
+from compress.errors import DataError, InputError
+from compress.files import read_json
+
+_LEFT, _RIGHT = "(lv|leftventric(le|ular))", "(rv|rightventric(le|ular))"
+_CAVITY = "(c|cav|cavity|blood|bloodpool|bp|pool|lumen|chamber|endo|endocardium|endocardial)*"
+_MUSCLE = "(m|myo|myocard|myocardium|myocardial|muscle|wall|epi|epicardium|epicardial)"
+STRUCTURE_NAMES = {
+    "RV": re.compile(f"{_RIGHT}{_CAVITY}"),
+    "MYO": re.compile(f"mlv|myo|myocard|myocardium|{_LEFT}{_MUSCLE}+|myocardium(of)?(the)?{_LEFT}"),
+    "LV": re.compile(f"{_LEFT}{_CAVITY}"),
+}
+"""Spellings in dataset.json, lower case, without spaces and signs. A label has one meaning, so what a data set calls
+endocardium is the cavity inside it, and epicardium what lies between it and the cavity. No muscle of the RV: others
+leave it out."""
+
+
+def read_labels(path: Path) -> dict[str, int]:
+    """Structure to label value from dataset.json, v1 `{"1": "RV"}` or v2 `{"RV": 1}`; ACDC's when there is no file.
+
+    Raises `DataError` for structures that are missing, doubled or regions of several labels.
+    """
+    if not path.exists():
+        return dict(ACDC_LABELS)
+    named = _entries(path)
+    pairs = [(structure, value) for name, value in named.items() if (structure := structure_of(name))]
+    labels = dict(pairs)
+    values = [value for value in named.values() if value]
+    if len(pairs) != len(ACDC_LABELS) or len(labels) != len(pairs) or len(set(values)) != len(values):
+        raise DataError(
+            f"{path} must give RV, MYO and LV one label each; got {named}.",
+            cure="Usual names are understood, such as LVBP, LV cavity, RVENDO or left ventricular myocardium.",
+        )
+    return {name: labels[name] for name in ACDC_LABELS}
+
+
+def read_others(path: Path) -> dict[str, int]:
+    """What dataset.json names beside background, RV, MYO and LV, with its label value; its voxels become background."""
+    named = _entries(path) if path.exists() else {}
+    return {name: value for name, value in named.items() if value and not structure_of(name)}
+
+
+def structure_of(name: str) -> str | None:
+    """The key of `ACDC_LABELS` that a name in use stands for; None for another structure."""
+    plain = re.sub(r"[^a-z]", "", name.lower())
+    return next((structure for structure, usual in STRUCTURE_NAMES.items() if usual.fullmatch(plain)), None)
+
+
+def label_notes(cases: Iterable[Case]) -> list[str]:
+    """What was assumed of the masks, and what of them is left out, in sentences for whoever reads them."""
+    masked = [case for case in cases if case.label_path is not None]
+    notes = []
+    if any(not case.labels_told for case in masked):
+        shown = ", ".join(f"{value} {name}" for name, value in ACDC_LABELS.items())
+        notes.append(f"Label values are assumed to be ACDC's ({shown}): no dataset.json says what they are.")
+    others = {f"{name} ({value})" for case in masked for name, value in case.others.items()}
+    if others:
+        notes.append(f"Left out, read as background: {', '.join(sorted(others))}.")
+    return notes
+
+
+def _entries(path: Path) -> dict[str, int]:
+    """Every name in the file with its label value."""
+    try:
+        content = read_json(path)
+    except InputError as error:
+        raise DataError(str(error)) from error
+    found = content.get("labels") if isinstance(content, dict) else None
+    if not isinstance(found, dict):
+        raise DataError(f"{path} has no 'labels' table.")
+    return _by_name(found, path)
+
+
+def _by_name(found: Mapping[str, Any], path: Path) -> dict[str, int]:
+    named: dict[str, int] = {}
+    for key, value in found.items():
+        name, label = (value, key) if isinstance(value, str) and key.isdigit() else (key, value)
+        if isinstance(label, bool) or not str(label).isdigit() or int(label) > 255:
+            raise DataError(f"{path} gives label '{label}' to '{name}'; expected one whole number from 0 to 255.")
+        named[name] = int(label)
+    return named
