@@ -33,7 +33,7 @@ PostprocessOption = Annotated[
         "--postprocess",
         metavar="auto|none|small-pieces|largest|LV=0.5,...",
         help="What the file drops from its masks. small-pieces: pieces of a structure below half of its largest one. "
-        "auto: these where that helps the validation patients and hurts none. Without it: the configuration's.",
+        "auto: those, or below a fifth or a tenth, where that helps the validation patients and hurts none.",
     ),
 ]
 
