@@ -14,7 +14,7 @@ refused() { [ $? -eq 4 ] && echo "refused by its own rules (exit code 4): see ab
 dense=$run/baseline/final_model.onnx
 small=$run/pruned/quarter/pruned_model.onnx
 cardiocompress prune "${with[@]}" --name quarter --ratios "$here/ship_ratios_quarter.yaml" --recover --resume
-cardiocompress export "${with[@]}" --postprocess auto
+cardiocompress export "${with[@]}" --postprocess small-pieces
 cardiocompress gate "$dense" "$small" "${with[@]}" || refused
 cardiocompress bench "${with[@]}" --rounds 200
 cardiocompress ship "$small" "${with[@]}" -o "$run/bundle" || refused

@@ -2,7 +2,7 @@
 
     python benchmarks/outcome_picture.py
 
-Reads the first table of benchmarks/SHIP.md; nothing is measured here and no figure stands in this script.
+Reads the first table of benchmarks/HEADLINE.md; nothing is measured here and no figure stands in this script.
 """
 
 from __future__ import annotations
@@ -80,4 +80,4 @@ def _panel(axes: Axes, name: str, row: Row) -> None:
 
 
 if __name__ == "__main__":
-    print(draw(read_rows(HERE / "SHIP.md"), HERE / "pictures" / "outcome.png"))
+    print(draw(read_rows(HERE / "HEADLINE.md"), HERE / "pictures" / "outcome.png"))
