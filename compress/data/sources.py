@@ -19,6 +19,10 @@ from compress.errors import DataError
 _MASK = re.compile(r".*_(gt|mask|seg|labels?)", re.IGNORECASE)
 _PHASE = re.compile(r"(?P<study>.+)_(?P<phase>ED|ES)", re.IGNORECASE)
 _CONVERT = "Convert other formats to .nii.gz first."
+_CURES = {
+    ".onnx": "The model comes first: predict MODEL IMAGE.",
+    ".dcm": "Give the folder that holds the whole examination.",
+}
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def _one_file(path: Path) -> Source:
 def _stem(path: Path) -> str:
     stem = nifti_stem(path)
     if stem is None:
-        cure = "The model comes first: predict MODEL IMAGE." if path.suffix == ".onnx" else _CONVERT
+        cure = _CURES.get(path.suffix.lower(), _CONVERT)
         raise DataError(f"{path} is no NIfTI file by its name (.nii.gz or .nii).", cure=cure)
     return stem
 

@@ -13,7 +13,7 @@ from compress.errors import DataError, ModelFileError
 from compress.files import digest_bytes
 from compress.runtime.card import read_card
 from compress.runtime.golden import Computed, changes, read_golden, thin
-from compress.runtime.modelfile import read_model_file
+from compress.runtime.modelfile import read_model_file, refuse_control_flow
 from compress.runtime.predict import predict_mask
 from compress.runtime.providers import find_provider
 from compress.runtime.segmenter import Segmenter
@@ -62,6 +62,7 @@ def verify(path: Path, *, provider: str = "cpu", threads: int | None = None) -> 
     runs: whoever altered it may have asked for all memory.
     """
     file, row = read_model_file(path), find_provider(provider)
+    refuse_control_flow(file)
     card = read_card(file.metadata, file.path)
     golden = read_golden(file, card)
     bound = card.logit_bound(row.logit_bound)

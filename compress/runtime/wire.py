@@ -42,6 +42,7 @@ class Outline:
     """Those whose values lie in other files."""
     nested: int = 0
     """Graphs inside nodes, and functions: what can branch, repeat or multiply when it runs."""
+    graphs: int = 0
     graph: memoryview | bytes = b""
     """The bytes of the graph, for a digest."""
 
@@ -53,7 +54,8 @@ def read_outline(content: memoryview) -> Outline:
         if number == 1:
             outline.ir_version = _number(value)
         elif number == 7:
-            if outline.graph:  # protobuf would merge them; nobody writes such a file
+            outline.graphs += 1
+            if outline.graphs > 1:  # protobuf would merge them; nobody writes such a file
                 raise WireError("several graphs")
             outline.graph = _view(value)
             _read_graph(outline.graph, outline, 0)

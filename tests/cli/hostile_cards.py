@@ -26,7 +26,7 @@ CARDS = [
     Row("a label named as markup", card("labels", {"[red]": 1, "MYO": 2, "LV": 3}), 2, "[red]", ALL),
     Row("a label with a line end", card("labels", {"RV\n": 1, "MYO": 2, "LV": 3}), 2, "holding the name 'RV\\n'"),
     Row("a window of 100000 pixels", card("preprocessing.size", [10**5, 10**5]), 2, "from 8 to 1024", ALL),
-    Row("fewer classes than the graph", lambda p: _two_labels(p), 2, "gives 4 classes", RUN),
+    Row("fewer classes than the graph", lambda p: _two_labels(p), 2, "does not fit its model", RUN),
     Row("another divisor than the card", metadata("divisor", lambda _: "8"), 2, "in multiples of 8", RUN),
     Row("a divisor of billions", metadata("divisor", lambda _: "9" * 10), 2, "1024 at most", RUN),
     Row("a divisor of words", metadata("divisor", lambda _: "four\x1b[2J"), 2, "divisor 'four", RUN),

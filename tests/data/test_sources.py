@@ -210,7 +210,7 @@ def nothing(folder: Path) -> dict[str, tuple[Path, str]]:
         "broken link": (folder / "broken.nii", "does not exist"),
         "pipe": (folder / "pipe.nii", "neither a file nor a folder"),
         "through a file": (folder / "scan.png" / "x.nii", "does not exist"),
-        "dicom": (folder / "scan.dcm", "dcm2niix"),
+        "dicom": (folder / "scan.dcm", "Give the folder that holds the whole examination"),
         "png": (folder / "scan.png", "no NIfTI file by its name"),
         "pair": (folder / "scan.img", "no NIfTI file by its name"),
         "only an ending": (folder / ".nii.gz", "no NIfTI file by its name"),

@@ -100,7 +100,7 @@ def test_no_group_could_be_wider(instance, place):
 
 @given(instances())
 def test_a_target_that_everything_meets_removes_nothing(instance):
-    assert instance.allocate(instance.target(1)) == instance.at(-1)
+    assert instance.allocate(instance.target(1) * (1 + 1e-12)) == instance.at(-1)  # sums in another order round apart
 
 
 @given(instances(), st.floats(0.01, 0.9))

@@ -176,6 +176,7 @@ def assert_exact(network: nn.Module, example: torch.Tensor, groups: dict[str, in
     assert largest_difference(small.eval(), network.eval(), noise) > 1e-4
 
 
+@pytest.mark.filterwarnings("ignore:max_unpooling2d:UserWarning")  # where another test asked for determinism
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_it_is_followed_exactly(name: str):
     make, groups = FOLLOWED[name]

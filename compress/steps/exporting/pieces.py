@@ -64,7 +64,7 @@ def small_pieces(ws: Workspace, stage: Stage, checkpoint: Checkpoint) -> tuple[d
     wanted = ws.config.export.postprocess
     if wanted == "none":
         return {}, ""
-    if wanted in FOR_ALL:
+    if isinstance(wanted, str) and wanted in FOR_ALL:
         return dict.fromkeys(ws.labels, FOR_ALL[wanted]), CONFIGURED
     if not isinstance(wanted, str):
         if unknown := set(wanted) - set(checkpoint.meta.labels):

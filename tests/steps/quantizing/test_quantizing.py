@@ -126,8 +126,8 @@ def test_a_budget_that_no_choice_holds_is_refused(ws, model, monkeypatch):
     pretend(monkeypatch, 2.0)
     real = quantizing.score_cohort
 
-    def scored(*arguments, name):
-        return real(*arguments, name=name) if "float file" in name else SimpleNamespace(mean_dice=-1.0)
+    def scored(*arguments, name, **more):
+        return real(*arguments, name=name, **more) if "float file" in name else SimpleNamespace(mean_dice=-1.0)
 
     monkeypatch.setattr(quantizing, "score_cohort", scored)
     with pytest.raises(GateError, match=r"No choice of INT8 layers keeps the Dice at"):
