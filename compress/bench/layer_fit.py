@@ -40,10 +40,10 @@ _RESOLUTION = 1e-6
 def features(layers: Sequence[Layer], inputs: np.ndarray, outputs: np.ndarray, *, block: int) -> np.ndarray:
     """Channels (networks, layers) -> (networks, layers, len(FEATURES)); `layers` gives what widths do not change."""
     conv = np.array([layer.kind == "conv" for layer in layers])
-    read = inputs / np.array([layer.groups for layer in layers])  # input channels per output channel
-    few = read < block  # such a convolution reads unblocked images
+    plain = inputs / np.array([layer.groups for layer in layers])  # input channels per output channel
+    few = plain < block  # such a convolution reads unblocked images
     blocked = ~conv | (outputs >= block)  # fewer channels are not padded to a block but multiplied as a plain matrix
-    read = np.where(few | ~conv, read, _ceil(read, block))
+    read = np.where(few | ~conv, plain, _ceil(plain, block))
     written = np.where(conv, _ceil(outputs, block), outputs)
     lone = conv & (written // block % _PASS == 1)
     columns = {
@@ -52,7 +52,7 @@ def features(layers: Sequence[Layer], inputs: np.ndarray, outputs: np.ndarray, *
         "lone": read * lone * blocked,
         "padded": written * blocked,
         "few": written * few * blocked,
-        "narrow": inputs / np.array([layer.groups for layer in layers]) * outputs * ~blocked,
+        "narrow": plain * outputs * ~blocked,
         "columns": inputs * ~blocked,
         "inputs": inputs,
         "outputs": outputs,

@@ -95,11 +95,16 @@ def _aligned(group: Group, ratio: float, exact: int, grid: Grid) -> Share:
     whole = group.width % unit_step(group, grid.block) == 0
     even = counts if whole else counts[:-1]
     wanted = (1 - ratio) * group.width
-    kept = min(even, key=lambda count: (abs(count - wanted), -count))
+    kept = nearest(even, wanted)
     # A dense width that is no multiple itself may be nearer than the multiples around it.
     if abs(group.width - wanted) < abs(kept - wanted):
         kept = group.width
     return Share(kept, ratio, _why(group, kept, exact, wanted, grid))
+
+
+def nearest(counts: Sequence[int], wanted: float) -> int:
+    """The count that is nearest; the larger of two."""
+    return min(counts, key=lambda count: (abs(count - wanted), -count))
 
 
 def _why(group: Group, kept: int, exact: int, wanted: float, grid: Grid) -> str:

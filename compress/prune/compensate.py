@@ -63,10 +63,10 @@ def compensate(
 ) -> tuple[Repair, ...]:
     """Fit every convolution of `pruned` that lost inputs to its outputs in `dense`, in place, in order of execution.
 
-    images: (N, ...) float32, one channel; or a tensor (N, C, ...) for each input of the network.
-    kept_outputs: module name -> indices of the dense module's outputs that
-    stayed; all, where it is not named. Convolutions that run more than once, and grouped transposed ones, keep their
-    weights. Every layer of either network runs once for every image. Both networks are in evaluation mode afterwards.
+    images: (N, ...) float32, one channel; or a tensor (N, C, ...) for each input of the network. kept_outputs: module
+    name -> indices of the dense module's outputs that stayed; all, where it is not named. Convolutions that run more
+    than once, and grouped transposed ones, keep their weights. Every layer of either network runs once for every
+    image. Both networks are in evaluation mode afterwards.
     `PlanError` when `kept_outputs` does not fit.
     """
     dense.eval()

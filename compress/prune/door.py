@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from compress.errors import ConfigError, PlanError
-from compress.prune.allocate import Grid, ratio_of
+from compress.prune.allocate import Grid, nearest, ratio_of
 from compress.prune.budget import Cost, Kept, allocate, narrowed
 from compress.prune.compensate import Repair, compensate, kept_outputs
 from compress.prune.criteria import CriterionLike, comparable
@@ -93,6 +93,7 @@ def prune(
     wanted = _Wanted.of(model, example, parse_target(target), scope)
     small, history, repairs = model, [], ()
     whole: dict[str, int] = {}
+    images = None if data is None else _sample(data)
     for number in range(1, rounds + 1):
         base = rank(
             small,
@@ -110,8 +111,8 @@ def prune(
         counts = _counts(base, whole, fixed, grid_of(align), floor)
         plan = narrowed(base, wanted.widths(small, base, counts, wanted.share**part))
         smaller = rebuild(small, plan)
-        if data is not None:
-            repairs = compensate(small, smaller, kept_outputs(plan), _sample(data), seed=seed)
+        if images is not None:
+            repairs = compensate(small, smaller, kept_outputs(plan), images, seed=seed)
         if teacher is not None and data is not None:
             learn_from(teacher, smaller, data, epochs=epochs)
         if retrain is not None:
@@ -185,20 +186,15 @@ def _counts(
 def _allowed(group: Group, whole: int, ratio: float, grid: Grid, floor: float) -> tuple[int, ...]:
     counts = grid.counts(group)
     if ratio >= 0:
-        return (_nearest(counts, (1 - ratio) * whole),)
+        return (nearest(counts, (1 - ratio) * whole),)
     return tuple(count for count in counts if count >= floor * whole) or counts[-1:]
-
-
-def _nearest(counts: Sequence[int], wanted: float) -> int:
-    """The count that is nearest; the larger of two."""
-    return min(counts, key=lambda count: (abs(count - wanted), -count))
 
 
 def _uniform(counts: Mapping[str, Sequence[int]], cost: Cost, goal: float, target: Target) -> Kept:
     """The smallest share that all groups lose alike, for a cost of at most `goal`."""
 
     def at(ratio: float) -> dict[str, int]:
-        return {name: _nearest(choices, (1 - ratio) * choices[-1]) for name, choices in counts.items()}
+        return {name: nearest(choices, (1 - ratio) * choices[-1]) for name, choices in counts.items()}
 
     low, high = 0.0, 1.0
     if (least := cost(at(high))) > goal:

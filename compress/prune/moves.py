@@ -203,33 +203,11 @@ def feeds_attention(node: fx.Node) -> bool:
 
 
 _PRODUCTS = {"matmul", "bmm", "baddbmm", "einsum", "scaled_dot_product_attention"}
-_CARRIES = set(
-    [
-        "view",
-        "reshape",
-        "transpose",
-        "permute",
-        "contiguous",
-        "clone",
-        "select",
-        "unbind",
-        "split",
-        "split_with_sizes",
-        "chunk",
-        "mul",
-        "div",
-        "unsqueeze",
-        "squeeze",
-        "flatten",
-        "unflatten",
-        "softmax",
-        "slice",
-        "relu",
-        "expand",
-        "to",
-        "_to_copy",
-    ]
-)
+_CARRIES = {
+    *("view", "reshape", "transpose", "permute", "contiguous", "clone", "select", "unbind"),
+    *("split", "split_with_sizes", "chunk", "mul", "div", "unsqueeze", "squeeze", "flatten"),
+    *("unflatten", "softmax", "slice", "relu", "expand", "to", "_to_copy"),
+}
 
 
 def pixel_shuffle(call: Call) -> Ids:

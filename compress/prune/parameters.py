@@ -34,7 +34,7 @@ def alone(call: Call, rule: Callable[[Call], Any] | None) -> Any:
 def _gathered(call: Call, made: list[tuple[Part, Any]]) -> Any:
     value = call.node.meta.get("val")
     if not isinstance(value, list | tuple):
-        return _laid(value, [(part, ids) for part, ids in made])
+        return _laid(value, made)
     return [_laid(v, [(part, ids[i]) for part, ids in made]) for i, v in enumerate(value)]
 
 

@@ -80,7 +80,7 @@ class Segmenter:
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | Path | ModelFile,
         *,
         provider: str = "cpu",
         threads: int | None = None,
@@ -88,7 +88,7 @@ class Segmenter:
         altered: bool = False,
     ) -> None:
         self.batch_size = find_provider(provider).slices if batch_size is None else check_batch_size(batch_size)
-        file = read_model_file(Path(model))
+        file = model if isinstance(model, ModelFile) else read_model_file(Path(model))
         refuse_control_flow(file)  # before anything runs: opening a session runs the graph once
         self.card: ModelCard = read_card(file.metadata, file.path)
         if not altered:

@@ -234,7 +234,8 @@ def test_the_example_in_the_docstring_runs():
     assert (runner.failures, runner.tries > 2) == (0, True)
 
 
-def test_the_page_runs():
+def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)  # it writes a file
     page = (Path(__file__).resolve().parents[2] / "docs" / "any_network.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, re.S)
     assert len(blocks) >= 3
