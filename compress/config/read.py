@@ -20,7 +20,7 @@ from compress.registry import nearest
 DEFAULT_FILE = "cardiocompress.yaml"
 MAX_YAML = 2**20
 """Bytes of a configuration."""
-_UNREADABLE = (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError)
+_UNREADABLE = (OSError, yaml.YAMLError, ValueError, RecursionError)
 """What reading YAML can raise: impossible dates and endless numbers are no YAMLError."""
 
 

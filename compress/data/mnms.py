@@ -9,8 +9,8 @@ import csv
 from pathlib import Path
 
 from compress.data.images import FrameOf
-from compress.data.scan import Scan, unusable
-from compress.data.volume import NIFTI_ENDINGS, PHASES, Case
+from compress.data.scan import Scan, nifti_named, unusable
+from compress.data.volume import PHASES, Case
 from compress.errors import DataError, InputError
 from compress.files import check_regular
 
@@ -93,8 +93,7 @@ def _read_table(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _existing(patient: Path, what: str) -> Path | None:
-    names = (patient / f"{patient.name}_{what}{ending}" for ending in NIFTI_ENDINGS)
-    return next((path for path in names if path.exists()), None)
+    return nifti_named(patient, f"{patient.name}_{what}")
 
 
 def _patients(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compress.data.volume import Case
+from compress.data.volume import NIFTI_ENDINGS, Case
 from compress.errors import DataError
 
 _NIFTI = re.compile(r"(?P<stem>.+)\.nii(\.gz)?", re.IGNORECASE)
@@ -65,3 +65,8 @@ def refuse_both(folder: Path, halves: Sequence[str]) -> None:
     """Raise `DataError` when a folder holds two halves of a data set: nobody said which one is meant."""
     if len(halves) > 1:
         raise DataError(f"{folder} holds both {' and '.join(halves)}.", cure=f"Name one of them: {folder / halves[0]}.")
+
+
+def nifti_named(folder: Path, stem: str) -> Path | None:
+    """What is called `stem` with a NIfTI ending, whatever it is (see `unusable`); None where there is nothing."""
+    return next((path for ending in NIFTI_ENDINGS if (path := folder / f"{stem}{ending}").exists()), None)

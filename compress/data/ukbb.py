@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compress.data.scan import Scan, unusable
-from compress.data.volume import NIFTI_ENDINGS, PHASES, Case
+from compress.data.scan import Scan, nifti_named, unusable
+from compress.data.volume import PHASES, Case
 from compress.errors import DataError
 
 LOOKS_LIKE = "UK Biobank: SUBJECT/sa_ED.nii.gz and sa_ES.nii.gz with label_sa_ED.nii.gz and label_sa_ES.nii.gz"
@@ -43,8 +43,8 @@ def scan_images(folder: Path) -> Scan:
     """ED and ES of every subject, or its cine where they were not cut out; masks do not matter."""
     found = Scan()
     for subject in _subjects(folder):
-        cine = _existing(subject, "sa")
-        if cine is not None and not any(_existing(subject, f"sa_{phase}") for phase in PHASES):
+        cine = nifti_named(subject, "sa")
+        if cine is not None and not any(nifti_named(subject, f"sa_{phase}") for phase in PHASES):
             _keep(found, Case(subject.name, "", cine, None))
         else:
             for phase in PHASES:
@@ -58,7 +58,7 @@ def mask_stem(case: Case) -> str:
 
 
 def _add(found: Scan, subject: Path, phase: str, require_masks: bool) -> None:
-    image, label = _existing(subject, f"sa_{phase}"), _existing(subject, f"label_sa_{phase}")
+    image, label = nifti_named(subject, f"sa_{phase}"), nifti_named(subject, f"label_sa_{phase}")
     if image is None:
         missing = subject / f"sa_{phase}.nii.gz"
         found.fault(missing, DataError(f"{missing} is missing.", cure="Add it, or remove the subject."))
@@ -76,10 +76,6 @@ def _keep(found: Scan, case: Case) -> None:
         found.cases.append(case)
 
 
-def _existing(folder: Path, stem: str) -> Path | None:
-    return next((path for ending in NIFTI_ENDINGS if (path := folder / f"{stem}{ending}").exists()), None)
-
-
 def _subjects(folder: Path) -> list[Path]:
     """`folder` itself when it is one subject, else the subjects in it."""
     if _is_subject(folder):
@@ -88,4 +84,4 @@ def _subjects(folder: Path) -> list[Path]:
 
 
 def _is_subject(folder: Path) -> bool:
-    return any(_existing(folder, stem) for stem in ("sa", "sa_ED", "sa_ES"))
+    return any(nifti_named(folder, stem) for stem in ("sa", "sa_ED", "sa_ES"))

@@ -28,7 +28,7 @@ SHARE = 0.5
 """Of the largest piece: what helped on ACDC's validation patients and on others; keeping the largest alone did not."""
 SHARES = (SHARE, 0.2, 0.1)
 """What `auto` tries, the first that helps is taken: a structure may have a true second piece."""
-FOR_ALL: Mapping[object, float] = {"small-pieces": SHARE, "largest": 1.0}
+FOR_ALL: Mapping[str, float] = {"small-pieces": SHARE, "largest": 1.0}
 CONFIGURED = "as configured, not measured"
 WORST_DICE = 0.01
 """What no volume may lose."""
@@ -64,15 +64,15 @@ def small_pieces(ws: Workspace, stage: Stage, checkpoint: Checkpoint) -> tuple[d
     wanted = ws.config.export.postprocess
     if wanted == "none":
         return {}, ""
-    if isinstance(wanted, str) and wanted in FOR_ALL:
-        return dict.fromkeys(ws.labels, FOR_ALL[wanted]), CONFIGURED
-    if not isinstance(wanted, str):
+    if isinstance(wanted, dict):
         if unknown := set(wanted) - set(checkpoint.meta.labels):
             raise ConfigError(
                 f"export.postprocess names {', '.join(sorted(unknown))}; "
                 f"the network segments {', '.join(checkpoint.meta.labels)}."
             )
         return dict(wanted), CONFIGURED
+    if wanted != "auto":
+        return dict.fromkeys(ws.labels, FOR_ALL[wanted]), CONFIGURED
     shares: dict[str, float] = {}
     for effect in piece_effects(ws, stage, checkpoint):
         if effect.helps:
