@@ -23,12 +23,15 @@ lint: $(READY)
 	$(BIN)/pyright
 
 # The install is repeated when the pins, the package's description or its version change.
-$(READY): pyproject.toml constraints.txt compress/__init__.py
+$(READY): pyproject.toml constraints.txt compress/__init__.py tests/export/oldest_runtime.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	# nnU-Net's networks, for the tests; what it declares beyond torch and numpy they do not import.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt dynamic-network-architectures
+	# The oldest ONNX Runtime, in a folder that only the test of exported files on it looks into.
+	rm -rf $(VENV)/oldest-runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/oldest-runtime -r tests/export/oldest_runtime.txt
 	touch $(READY)
 
 clean:

@@ -24,20 +24,25 @@ from compress.models.modules import copied
 
 _PRODUCER = "cardiocompress"
 _OPSET = 20
+"""What torch translates to; `_lower` then asks of a reader only what the graph needs."""
+_LEAST_OPSET = 17
+"""With it goes IR 8, which ONNX Runtime reads since 1.13; older ones are installed nowhere that we support."""
 
 
 def export_onnx(network: nn.Module, path: Path, *, divisor: int, channels: int = 1) -> Path:
     """Write `network` as ONNX: "image" (N, channels, H, W) float32 -> "logits" (N, classes, H, W) float32.
 
     N is free; H and W are any multiples of `divisor`, which is stored under the metadata key
-    "divisor" because ONNX itself cannot hold the rule. The network is exported from a copy in
-    evaluation mode and left untouched. Raises `ConfigError` for a bad divisor and `InputError` when
+    "divisor" because ONNX itself cannot hold the rule. The file asks for the oldest version of ONNX (opset 17, IR 8,
+    or what its operators need beyond) that says the same, so that old runtimes read it. The network is exported from a
+    copy in evaluation mode and left untouched. Raises `ConfigError` for a bad divisor and `InputError` when
     the network cannot be exported.
     """
     if divisor < 1:
         raise ConfigError(f"divisor is {divisor}; a positive whole number is needed.")
     model = _translate(frozen_copy(network), divisor, channels)
     _clean(model)
+    _lower(model)
     onnx.helper.set_model_props(model, {"divisor": str(divisor)})
     try:
         onnx.checker.check_model(model, full_check=True)
@@ -100,6 +105,29 @@ def _clean(model: onnx.ModelProto) -> None:
         for node in function.node:
             node.doc_string = ""
             del node.metadata_props[:]
+
+
+def _lower(model: onnx.ModelProto) -> None:
+    """Ask for the oldest opset, from `_LEAST_OPSET` on, in which every operator means what it means in this one.
+
+    An operator's definition holds from the version that brought it until the next that changes it, so nothing in the
+    graph is rewritten. A graph with functions of its own stays as it is.
+    """
+    if model.functions or {entry.domain for entry in model.opset_import} - {""}:
+        return
+    (imported,) = model.opset_import
+    born = [onnx.defs.get_schema(node.op_type, imported.version).since_version for node in _nodes(model.graph)]
+    imported.version = max(_LEAST_OPSET, *born)
+    model.ir_version = onnx.helper.find_min_ir_version_for([imported])
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Every node, those of graphs inside nodes included."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _nodes(inner)
 
 
 @contextlib.contextmanager

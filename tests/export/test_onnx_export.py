@@ -38,7 +38,7 @@ def test_the_file_is_self_contained_and_names_no_machine(exported: Path) -> None
         assert word.encode() not in content
     model = onnx.load_model(exported)
     onnx.checker.check_model(model, full_check=True)
-    assert {opset.version for opset in model.opset_import} == {20}
+    assert ({opset.version for opset in model.opset_import}, model.ir_version) == ({17}, 8)
     assert [p.name for p in exported.parent.iterdir()] == [exported.name]
 
 
@@ -88,6 +88,25 @@ def test_a_pruned_network_exports_like_any_other(tmp_path: Path) -> None:
 def test_a_bad_divisor_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="divisor is 0; a positive whole number"):
         export_onnx(build(), tmp_path / "m.onnx", divisor=0)
+
+
+class Smooth(nn.Module):
+    """Its activation came with opset 20."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(1, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.gelu(self.head(x))
+
+
+def test_a_newer_onnx_is_asked_for_only_where_an_operator_needs_it(tmp_path: Path) -> None:
+    path = export_onnx(Smooth(), tmp_path / "m.onnx", divisor=2)
+    model = onnx.load(path)
+    assert ([opset.version for opset in model.opset_import], model.ir_version) == ([20], 9)
+    assert "Gelu" in {node.op_type for node in model.graph.node}
+    assert open_session(path, threads=1).run(np.ones((1, 1, 4, 4), np.float32)).shape == (1, 4, 4, 4)
 
 
 class Undecided(nn.Module):
