@@ -23,6 +23,7 @@ MYOCARDIAL_DENSITY = 1.05
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 SIZES_AGREE = 0.02
 """Relative difference of two voxel sizes in one header that is taken for rounding."""
+TWO_SIZES = "pixdim says voxels of {pixdim} mm, sform {sform} mm"
 
 ACDC_LABELS: dict[str, int] = {"RV": 1, "MYO": 2, "LV": 3}
 """ACDC's label values. Other data sets differ, so the map travels with every volume and artefact."""
@@ -63,7 +64,7 @@ def two_voxel_sizes(spacing_mm: Sequence[float], affine: np.ndarray) -> str:
     if np.allclose(told, 1, atol=1e-3) or np.allclose(told, spacing_mm, rtol=SIZES_AGREE, atol=0):
         return ""
     pixdim, sform = (" x ".join(f"{size:.3g}" for size in reversed(list(sizes))) for sizes in (spacing_mm, told))
-    return f"pixdim says voxels of {pixdim} mm, sform {sform} mm"
+    return TWO_SIZES.format(pixdim=pixdim, sform=sform)
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,24 @@ STROKE_RATIO = 3.0
 Three of 100 patients exceed it in the experts' masks, each with an RV that hardly changes."""
 
 
-_MAX_RUNS = 6
+MAX_RUNS = 6
 """Runs of slices that a message names."""
+WORDS = {
+    "empty": "No structure was found in any slice.",
+    "missing": "No {names} in any slice.",
+    "no-lv": "No LV in any slice.",
+    "no-lv-mid": "No LV in mid {slices}.",
+    "open-ring": "The myocardium does not close around the LV in mid {slices}.",
+    "pieces": "The {name} is in {count} separate pieces of {sizes} ml.",
+    "gap-part": "no {name} in {slices}",
+    "gap": "There is {parts}, between slices that have it.",
+    "touches-border": "The heart touches the image border in {slices}: a part may be missing.",
+    "ef-range": "Ejection fraction outside {low:g}-{high:g}%: {odd}.",
+    "negative-stroke": "Larger at ES than at ED: {odd}; are the phases swapped?",
+    "stroke-mismatch": "Stroke volumes differ more than {ratio:g}-fold: LV {left:.1f} ml, RV {right:.1f} ml.",
+    "mass-range": "Myocardial mass outside {low:g}-{high:g} g: {mass:.1f} g.",
+}
+"""What is said of a mask or a study, as format strings; `segment.html` of a bundle fills in the same ones."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +70,7 @@ def mask_flags(mask: np.ndarray, *, labels: Mapping[str, int], spacing_mm: Seque
     """
     z, y, x = check_label_mask(mask, spacing_mm)
     if not mask.any():
-        return [Flag("empty", "No structure was found in any slice.")]
+        return [Flag("empty", WORDS["empty"])]
     structures = {name: mask == value for name, value in labels.items()}
     middle = _middle(mask)
     return [
@@ -86,16 +102,16 @@ def _middle(mask: np.ndarray) -> range:
 def _missing(structures: Mapping[str, np.ndarray]) -> Iterable[Flag]:
     absent = [name for name, voxels in structures.items() if name != "LV" and not voxels.any()]
     if absent:
-        yield Flag("missing", f"No {' and no '.join(absent)} in any slice.")
+        yield Flag("missing", WORDS["missing"].format(names=" and no ".join(absent)))
 
 
 def _no_lv(structures: Mapping[str, np.ndarray], middle: range) -> Iterable[Flag]:
     if "LV" not in structures:
         return
     if not structures["LV"].any():
-        yield Flag("no-lv", "No LV in any slice.")
+        yield Flag("no-lv", WORDS["no-lv"])
     elif without := [z for z in middle if not structures["LV"][z].any()]:
-        yield Flag("no-lv", f"No LV in mid {_slices(without)}.")
+        yield Flag("no-lv", WORDS["no-lv-mid"].format(slices=_slices(without)))
 
 
 def _open_ring(structures: Mapping[str, np.ndarray], middle: range, pixel_mm: tuple[float, float]) -> Iterable[Flag]:
@@ -104,7 +120,7 @@ def _open_ring(structures: Mapping[str, np.ndarray], middle: range, pixel_mm: tu
     lv, myo = structures["LV"], structures["MYO"]
     bare = [z for z in middle if _bare_mm(lv[z], lv[z] | myo[z], pixel_mm) > GAP_MM]
     if bare:
-        yield Flag("open-ring", f"The myocardium does not close around the LV in mid {_slices(bare)}.")
+        yield Flag("open-ring", WORDS["open-ring"].format(slices=_slices(bare)))
 
 
 def _bare_mm(cavity: np.ndarray, covered: np.ndarray, pixel_mm: tuple[float, float]) -> float:
@@ -120,7 +136,8 @@ def _pieces(structures: Mapping[str, np.ndarray], spacing_mm: tuple[float, float
         found = _piece_sizes(structures[name], spacing_mm) if name in structures else []
         if len(found) > 1:
             shown = ", ".join(f"{size:.1f}" for size in found[:4]) + (", ..." if len(found) > 4 else "")
-            yield Flag(f"{name.lower()}-pieces", f"The {name} is in {len(found)} separate pieces of {shown} ml.")
+            words = WORDS["pieces"].format(name=name, count=len(found), sizes=shown)
+            yield Flag(f"{name.lower()}-pieces", words)
 
 
 def _piece_sizes(voxels: np.ndarray, spacing_mm: tuple[float, float, float]) -> list[float]:
@@ -135,16 +152,16 @@ def _gaps(structures: Mapping[str, np.ndarray]) -> Iterable[Flag]:
     for name, voxels in structures.items():
         present = np.flatnonzero(voxels.any(axis=(1, 2)))
         if len(present) and (gaps := sorted({*range(present[0], present[-1])} - {*present.tolist()})):
-            parts.append(f"no {name} in {_slices(gaps)}")
+            parts.append(WORDS["gap-part"].format(name=name, slices=_slices(gaps)))
     if parts:
-        yield Flag("gap", f"There is {' and '.join(parts)}, between slices that have it.")
+        yield Flag("gap", WORDS["gap"].format(parts=" and ".join(parts)))
 
 
 def _touches_border(mask: np.ndarray) -> Iterable[Flag]:
     edges = mask[:, [0, -1]].any(axis=(1, 2)) | mask[:, :, [0, -1]].any(axis=(1, 2))
     if edges.any():
         touching = _slices(np.flatnonzero(edges).tolist())
-        yield Flag("touches-border", f"The heart touches the image border in {touching}: a part may be missing.")
+        yield Flag("touches-border", WORDS["touches-border"].format(slices=touching))
 
 
 def _slices(indices: Sequence[int]) -> str:
@@ -156,7 +173,7 @@ def _slices(indices: Sequence[int]) -> str:
         else:
             runs.append([number])
     named = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
-    shown = ", ".join(named[:_MAX_RUNS]) + (f" and {len(runs) - _MAX_RUNS} more" if len(runs) > _MAX_RUNS else "")
+    shown = ", ".join(named[:MAX_RUNS]) + (f" and {len(runs) - MAX_RUNS} more" if len(runs) > MAX_RUNS else "")
     return f"slice{'s' if len(indices) > 1 else ''} {shown}"
 
 
@@ -165,25 +182,24 @@ def _ef_range(values: Mapping[str, float]) -> Iterable[Flag]:
     fractions = {name: values[f"{name} EF"] for name in VENTRICLES if f"{name} EF" in values}
     odd = [f"{name} {value:.1f}%" for name, value in fractions.items() if not low <= value <= high]
     if odd:
-        yield Flag("ef-range", f"Ejection fraction outside {low:g}-{high:g}%: {', '.join(odd)}.")
+        yield Flag("ef-range", WORDS["ef-range"].format(low=low, high=high, odd=", ".join(odd)))
 
 
 def _negative_stroke(values: Mapping[str, float]) -> Iterable[Flag]:
     odd = [f"{name} by {-value:.1f} ml" for name in VENTRICLES if (value := values.get(f"{name} SV", 0.0)) < 0]
     if odd:
-        yield Flag("negative-stroke", f"Larger at ES than at ED: {', '.join(odd)}; are the phases swapped?")
+        yield Flag("negative-stroke", WORDS["negative-stroke"].format(odd=", ".join(odd)))
 
 
 def _stroke_mismatch(values: Mapping[str, float]) -> Iterable[Flag]:
     left, right = values.get("LV SV", 0.0), values.get("RV SV", 0.0)
     if min(left, right) > 0 and max(left, right) > STROKE_RATIO * min(left, right):
-        yield Flag(
-            "stroke-mismatch",
-            f"Stroke volumes differ more than {STROKE_RATIO:g}-fold: LV {left:.1f} ml, RV {right:.1f} ml.",
-        )
+        words = WORDS["stroke-mismatch"].format(ratio=STROKE_RATIO, left=left, right=right)
+        yield Flag("stroke-mismatch", words)
 
 
 def _mass_range(values: Mapping[str, float]) -> Iterable[Flag]:
     low, high = MASS_G
     if "MYO mass" in values and not low <= values["MYO mass"] <= high:
-        yield Flag("mass-range", f"Myocardial mass outside {low:g}-{high:g} g: {values['MYO mass']:.1f} g.")
+        words = WORDS["mass-range"].format(low=low, high=high, mass=values["MYO mass"])
+        yield Flag("mass-range", words)

@@ -14,6 +14,15 @@ CINE_FRAMES = 15
 """From so many frames on, neighbours in time show nearly the same heart; clinical cines have 20 to 50."""
 JUMP = 0.35
 """Share of the range of a cine's LV volumes by which a frame may leave the median of the four around it."""
+WORDS = {
+    "no-volumes": "Its slices cannot hold a ventricle: no volume, EF or mass is stated of {names}.",
+    "largest": "largest predicted LV volume",
+    "smallest": "smallest predicted LV volume",
+    "empty": "{frames}, in which no LV was found",
+    "jumping": "{frames}, whose LV is far from that of the frames around it",
+    "frames-left-out": "ED and ES were chosen without frame {parts}.",
+}
+"""What is said of a study, as format strings; `segment.html` of a bundle fills in the same ones."""
 
 
 def structure_volumes(mask: np.ndarray, *, labels: Mapping[str, int], spacing_mm: Sequence[float]) -> dict[str, float]:

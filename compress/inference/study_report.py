@@ -18,7 +18,7 @@ from compress.data.volume import PHASES
 from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES
 from compress.evaluate.plausibility import Flag, mask_flags, study_flags
-from compress.evaluate.study import clinical_values, find_phases, jumping_frames, structure_volumes
+from compress.evaluate.study import WORDS, clinical_values, find_phases, jumping_frames, structure_volumes
 from compress.runtime.concerns import Concern, holds_ventricle
 from compress.runtime.segmenter import Segmenter
 from compress.runtime.versions import versions
@@ -105,8 +105,7 @@ def _volumes(image: Segmented, labels: dict[str, int]) -> list[Volumes]:
 
 def _not_stated(images: Sequence[Segmented]) -> list[Flag]:
     names = [image.source.path.name for image in images if not holds_ventricle(image.concerns)]
-    message = f"Its slices cannot hold a ventricle: no volume, EF or mass is stated of {' and '.join(names)}."
-    return [Flag("no-volumes", message)] if names else []
+    return [Flag("no-volumes", WORDS["no-volumes"].format(names=" and ".join(names)))] if names else []
 
 
 def find_study_phases(images: Sequence[Segmented], volumes: Sequence[Sequence[Volumes]]) -> dict[str, Phase]:
@@ -124,8 +123,8 @@ def find_study_phases(images: Sequence[Segmented], volumes: Sequence[Sequence[Vo
     except DataError:  # fewer than two frames with an LV, or an LV that never changes
         return {}
     return {
-        "ED": Phase(*places[first], "largest predicted LV volume"),
-        "ES": Phase(*places[last], "smallest predicted LV volume"),
+        "ED": Phase(*places[first], WORDS["largest"]),
+        "ES": Phase(*places[last], WORDS["smallest"]),
     }
 
 
@@ -155,9 +154,9 @@ def _left_out(
         return []
     empty = [number for number, frame in enumerate(volumes[0]) if frame and not frame["LV"]]
     odd = [number for number in _jumping(volumes[0]) if number not in empty]
-    reasons = {"in which no LV was found": empty, "whose LV is far from that of the frames around it": odd}
-    parts = [f"{_frames(numbers)}, {why}" for why, numbers in reasons.items() if numbers]
-    return [Flag("frames-left-out", f"ED and ES were chosen without frame {' and '.join(parts)}.")] if parts else []
+    reasons = {"empty": empty, "jumping": odd}
+    parts = [WORDS[why].format(frames=_frames(numbers)) for why, numbers in reasons.items() if numbers]
+    return [Flag("frames-left-out", WORDS["frames-left-out"].format(parts=" and ".join(parts)))] if parts else []
 
 
 def _frames(numbers: Sequence[int]) -> str:

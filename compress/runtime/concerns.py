@@ -33,11 +33,27 @@ MIN_PIXELS = 32
 MAX_LABELS = 8
 """An image has hundreds of grey levels; a label map of the heart has about four."""
 
-_SAMPLE = 2**16
+SAMPLE = 2**16
 """Pixels looked at when counting grey levels."""
-_AXES = ("Z", "Y", "X")
-_FORCE = "or pass --force (force=True in Python) if you know better."
-_CURES = {
+AXES = ("Z", "Y", "X")
+FORCE = "or pass --force (force=True in Python) if you know better."
+WORDS = {
+    "axis": "{axis} ({samples} samples, {spacing:.3g} mm apart)",
+    "two-slice-axes": "both {first} and {second} look like the slice axis, expected Z alone",
+    "other-slice-axis": "the slice axis looks like {axis}, expected Z",
+    "oblong-pixels": "pixels are {x:.3g} x {y:.3g} mm, expected square ones: is the third axis the slice?",
+    "far-pixels": "pixels are {x:.3g} x {y:.3g} mm, expected about {expected} mm as in training",
+    "far-slices": "slices are {z:.3g} mm apart, expected about {expected} mm as in training",
+    "two-voxel-sizes": "its header contradicts itself: {sizes}",
+    "field-of-view": "slices are {columns} x {rows} pixels, {width:.0f} x {height:.0f} mm, expected at least "
+    "{pixels} pixels and {low:g} to {high:g} mm a side",
+    "label-map": "it holds only the values {values} like a label map, expected grey levels",
+    "not-finite": "{name} holds {count} NaN or infinite voxels.",
+    "constant": "{name} is constant: every voxel is {value:g}.",
+}
+"""What is said of an image, as format strings; `segment.html` of a bundle fills in the same ones."""
+EXPORT_AGAIN = "Export the image again."
+CURES = {
     "swapped-axes": "reorder axes and voxel sizes to (X, Y, slice)",
     "spacing": "correct the voxel size in its header",
     "two-voxel-sizes": "correct the one that is wrong (forced, pixdim counts)",
@@ -55,7 +71,7 @@ class Concern:
     """One doubt about an image, as data."""
 
     kind: str
-    """A key of `_CURES`, such as "swapped-axes" or "flat-stack"."""
+    """A key of `CURES`, such as "swapped-axes" or "flat-stack"."""
     message: str
     """What was got and what is expected."""
 
@@ -84,11 +100,11 @@ def check_image(
     _refuse_unusable(image, spacing_mm, name)
     concerns = find_concerns(image, spacing_mm, expected=expected)
     if affine is not None and (sizes := two_voxel_sizes(spacing_mm, affine)):
-        concerns.append(Concern("two-voxel-sizes", f"its header contradicts itself: {sizes}"))
+        concerns.append(Concern("two-voxel-sizes", WORDS["two-voxel-sizes"].format(sizes=sizes)))
     if concerns and not force:
         message = f"{name}: {'; '.join(concern.message for concern in concerns)}."
-        cures = _CURES if affine is not None else {**_CURES, "swapped-axes": _ARRAY_CURE}
-        cure = "; ".join([*(cures[concern.kind] for concern in concerns), _FORCE])
+        cures = CURES if affine is not None else {**CURES, "swapped-axes": _ARRAY_CURE}
+        cure = "; ".join([*(cures[concern.kind] for concern in concerns), FORCE])
         raise DataError(message, cure=cure[0].upper() + cure[1:])
     return concerns
 
@@ -123,21 +139,20 @@ def _refuse_unusable(image: np.ndarray, spacing_mm: Sequence[float], name: str) 
     low, high = float(image.min()), float(image.max())  # NaN and infinity come through both
     if not np.isfinite([low, high]).all():
         count = int(np.count_nonzero(~np.isfinite(image)))
-        raise DataError(f"{name} holds {count} NaN or infinite voxels.", cure="Export the image again.")
+        raise DataError(WORDS["not-finite"].format(name=name, count=count), cure=EXPORT_AGAIN)
     if low == high:
-        raise DataError(f"{name} is constant: every voxel is {low:g}.", cure="Export the image again.")
+        raise DataError(WORDS["constant"].format(name=name, value=low), cure=EXPORT_AGAIN)
 
 
 def _swapped(shape: list[int], spacing: list[float], clues: list[int]) -> Iterable[Concern]:
-    named = [f"{_AXES[axis]} ({shape[axis]} samples, {spacing[axis]:.3g} mm apart)" for axis in clues]
+    named = [WORDS["axis"].format(axis=AXES[axis], samples=shape[axis], spacing=spacing[axis]) for axis in clues]
     y, x = spacing[1:]
     if len(clues) == 2:
-        yield Concern("swapped-axes", f"both {named[0]} and {named[1]} look like the slice axis, expected Z alone")
+        yield Concern("swapped-axes", WORDS["two-slice-axes"].format(first=named[0], second=named[1]))
     elif any(clues):
-        yield Concern("swapped-axes", f"the slice axis looks like {named[0]}, expected Z")
+        yield Concern("swapped-axes", WORDS["other-slice-axis"].format(axis=named[0]))
     elif max(y, x) > CLEARLY * min(y, x):
-        size = f"{x:.3g} x {y:.3g}"
-        yield Concern("swapped-axes", f"pixels are {size} mm, expected square ones: is the third axis the slice?")
+        yield Concern("swapped-axes", WORDS["oblong-pixels"].format(x=x, y=y))
 
 
 def _slice_axes(shape: list[int], spacing: list[float]) -> list[int]:
@@ -164,9 +179,9 @@ def _far_spacing(spacing: list[float], expected: TrainingRange | None) -> Iterab
     z, y, x = spacing
     parts = []
     if not (_near(y, expected.pixel_mm, FAR) and _near(x, expected.pixel_mm, FAR)):
-        parts.append(f"pixels are {x:.3g} x {y:.3g} mm, expected about {_shown(expected.pixel_mm)} mm as in training")
+        parts.append(WORDS["far-pixels"].format(x=x, y=y, expected=_shown(expected.pixel_mm)))
     if not _near(z, expected.slice_mm, FAR):
-        parts.append(f"slices are {z:.3g} mm apart, expected about {_shown(expected.slice_mm)} mm as in training")
+        parts.append(WORDS["far-slices"].format(z=z, expected=_shown(expected.slice_mm)))
     if parts:
         yield Concern("spacing", " and ".join(parts))
 
@@ -184,18 +199,16 @@ def _field_of_view(shape: list[int], spacing: list[float]) -> Iterable[Concern]:
     (rows, columns), (y, x) = shape[1:], spacing[1:]
     sides, (low, high) = (rows * y, columns * x), FIELD_MM
     if min(rows, columns) < MIN_PIXELS or min(sides) < low or max(sides) > high:
-        yield Concern(
-            "field-of-view",
-            f"slices are {columns} x {rows} pixels, {sides[1]:.0f} x {sides[0]:.0f} mm, expected at least "
-            f"{MIN_PIXELS} pixels and {low:g} to {high:g} mm a side",
-        )
+        told = {"columns": columns, "rows": rows, "width": sides[1], "height": sides[0]}
+        words = WORDS["field-of-view"].format(**told, pixels=MIN_PIXELS, low=low, high=high)
+        yield Concern("field-of-view", words)
 
 
 def _few_values(image: np.ndarray) -> Iterable[Concern]:
-    step = max(1, round((image.size / _SAMPLE) ** 0.5))
+    step = max(1, round((image.size / SAMPLE) ** 0.5))
     if len(np.unique(image[:, ::step, ::step])) > MAX_LABELS:
         return
     values = np.unique(image)  # the whole volume only when the sample looks like labels
     if len(values) <= MAX_LABELS:
         shown = ", ".join(f"{value:g}" for value in values)
-        yield Concern("label-map", f"it holds only the values {shown} like a label map, expected grey levels")
+        yield Concern("label-map", WORDS["label-map"].format(values=shown))

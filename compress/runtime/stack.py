@@ -34,6 +34,16 @@ CURES = {
     MANY: "give one short-axis stack",
 }
 """What can be wrong with a stack, and what to do about it."""
+WORDS = {
+    "counted": "it has {slices} slice{s}, {height:.3g} mm tall",
+    "single": "a long-axis or single-slice cine",
+    "part": "a part of a stack",
+    "flat": "{counted}, like {what}; a ventricle needs at least {fewest} slices and {low:g} mm",
+    "tall": "{counted}, like time in the place of slices; a short-axis stack is at most {high:g} mm tall",
+    "many": "it has {slices} slices, expected a short-axis stack of at most {limit}",
+    "alike": "all its {slices} slices look alike, like time in the place of slices",
+}
+"""What is said of it, as format strings; `segment.html` of a bundle fills in the same ones."""
 NO_VOLUME = (FLAT, TIME)
 """From such slices no volume, ejection fraction or mass is stated, whoever insists."""
 
@@ -41,17 +51,17 @@ NO_VOLUME = (FLAT, TIME)
 def stack_doubts(image: np.ndarray, slice_mm: float, expected: TrainingRange | None) -> Iterable[tuple[str, str]]:
     """(kind, message) of what is odd about the slices of an image (Z, Y, X) that lie `slice_mm` apart."""
     slices, height, (low, high) = len(image), len(image) * slice_mm, HEIGHT_MM
-    counted = f"it has {slices} slice{'s' if slices > 1 else ''}, {height:.3g} mm tall"
+    counted = WORDS["counted"].format(slices=slices, s="s" if slices > 1 else "", height=height)
     limit = MAX_SLICES if expected is None else max(MAX_SLICES, SLICES_FACTOR * expected.slices[1])
     if slices < fewest_slices(slice_mm * ROUNDING):
-        what = "a long-axis or single-slice cine" if slices == 1 else "a part of a stack"
-        yield FLAT, f"{counted}, like {what}; a ventricle needs at least {MIN_SLICES} slices and {low:g} mm"
+        what = WORDS["single" if slices == 1 else "part"]
+        yield FLAT, WORDS["flat"].format(counted=counted, what=what, fewest=MIN_SLICES, low=low)
     elif height > high:
-        yield TIME, f"{counted}, like time in the place of slices; a short-axis stack is at most {high:g} mm tall"
+        yield TIME, WORDS["tall"].format(counted=counted, high=high)
     elif slices > limit:
-        yield MANY, f"it has {slices} slices, expected a short-axis stack of at most {limit}"
+        yield MANY, WORDS["many"].format(slices=slices, limit=limit)
     elif slices >= CINE_FRAMES and _one_place(image):
-        yield TIME, f"all its {slices} slices look alike, like time in the place of slices"
+        yield TIME, WORDS["alike"].format(slices=slices)
 
 
 def fewest_slices(slice_mm: float) -> int:
