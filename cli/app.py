@@ -119,23 +119,14 @@ def _usage(fault: Any) -> str:
     return f"{fault.format_message().rstrip('.')}. Try '{command} --help'."
 
 
-_EXTRAS = {
-    "matplotlib": "overlays",
-    "onnxruntime": "runtime",
-    "pydicom": "dicom",
-    "highdicom": "dicom",
-    "SimpleITK": "itk",
-}
-"""The extra that brings a package, where it is not the training's."""
-
-
 def _missing(fault: ModuleNotFoundError) -> str:
     """What to install. A package of our own that is missing is a defect, and keeps its traceback."""
     package = (fault.name or "").partition(".")[0]
     if package in ("", "compress", "cli"):
         raise fault
-    extra = _EXTRAS.get(package, "train")
-    return f"This needs the package '{package}', which is not installed. Try: pip install 'cardiocompress[{extra}]'."
+    from compress.extras import extra_of, install_command
+
+    return f"This needs the package '{package}', which is not installed. Try: {install_command(extra_of(package))}."
 
 
 def _fail(line: str, code: int) -> None:

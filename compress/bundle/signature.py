@@ -14,6 +14,7 @@ from types import ModuleType
 
 from compress.bundle.contents import SIGNATURE
 from compress.errors import EnvironmentFault, InputError
+from compress.extras import install_command
 from compress.files import check_regular
 
 MAX_KEY = 2**16
@@ -70,7 +71,7 @@ def _package() -> ModuleType:
     except ModuleNotFoundError as fault:
         raise EnvironmentFault(
             f"Signatures need the package 'model-signing' ({fault.name} is not installed).",
-            cure="Try: pip install 'cardiocompress[signing]'.",
+            cure=f"Try: {install_command('signing')}.",
         ) from None
     return model_signing
 

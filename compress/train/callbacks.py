@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.errors import EnvironmentFault
+from compress.extras import extra_of, install_command
 from compress.files import write_text
 from compress.models.checkpoint import Meta, save
 from compress.registry import pick
@@ -105,7 +106,7 @@ def _wandb(folder: Path, name: str, config: dict[str, Any]) -> Callback:
 def _missing(package: str) -> EnvironmentFault:
     return EnvironmentFault(
         f"train.parameters.loggers asks for {package}, which is not installed.",
-        cure="Install cardiocompress[tracking], or take it out of the list.",
+        cure=f"Try: {install_command(extra_of(package))}; or take it out of the list.",
     )
 
 
