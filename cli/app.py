@@ -6,6 +6,7 @@ import atexit
 import gc
 import os
 import sys
+from inspect import signature
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from cli.demo import demo
 from cli.evaluate import evaluate
 from cli.export import export
 from cli.gate import gate
+from cli.holding import release
 from cli.info import info
 from cli.init import init
 from cli.inspect import inspect
@@ -26,11 +28,12 @@ from cli.prune import finetune, prune
 from cli.quantize import quantize
 from cli.sensitivity import sensitivity
 from cli.ship import ship
+from cli.stopping import sigterm_as_interrupt, what_to_type
 from cli.train import train
 from cli.verify import verify
 
 _INTERRUPTED = 130
-"""What typer turns Ctrl-C into."""
+"""What typer turns Ctrl-C into, and what `sigterm_as_interrupt` makes of SIGTERM."""
 _UsageError: Any = typer.BadParameter.__base__
 """The base of every wrong word on the command line; typer gives it no public name."""
 
@@ -96,7 +99,8 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     atexit.register(gc.freeze)  # nothing is searched for cycles while the process ends: 0.1 s of every command
     try:
-        code = app(standalone_mode=False, prog_name=app.info.name)
+        with sigterm_as_interrupt() as stopped:
+            code = app(standalone_mode=False, prog_name=app.info.name)
     except CardioCompressError as fault:
         _fail(f"error: {fault}", fault.exit_code)
     except ModuleNotFoundError as fault:
@@ -109,9 +113,24 @@ def main() -> None:
         _fail(f"error: {_usage(fault)}", fault.exit_code)
     except typer.Abort:  # what older versions of typer turn Ctrl-C into
         code = _INTERRUPTED
+    except KeyboardInterrupt:  # between typer's end and ours
+        code = _INTERRUPTED
+    finally:
+        release()
     if code == _INTERRUPTED:
-        _fail("interrupted: nothing half-written was kept; where there is --resume, it continues", _INTERRUPTED)
+        line = what_to_type(sys.argv[1:], _resuming())
+        _fail(f"interrupted: nothing half-written was kept. To go on: {line}", stopped.code)
     sys.exit(code)
+
+
+def _resuming() -> set[str]:
+    """The commands that have --resume."""
+    return {
+        name
+        for commands in _PANELS.values()
+        for name, found in commands.items()
+        if not isinstance(found, typer.Typer) and "resume" in signature(found).parameters
+    }
 
 
 def _usage(fault: Any) -> str:

@@ -23,6 +23,7 @@ def demo(
     """The whole chain on a small generated phantom, from training to the bundle; minutes on two CPU cores; resumes."""
     from cli.bench import show_bench
     from cli.console import RichProgress, say
+    from cli.holding import hold
     from compress import pipeline
     from compress.bench.report import BenchReport
     from compress.config.read import from_document
@@ -31,6 +32,7 @@ def demo(
     from compress.steps.workspace import Workspace
 
     ws = Workspace(from_document(demo_document(str(folder)), overrides or []), RichProgress())
+    hold(ws.run.root, ws.progress)
     outcome = pipeline.run(ws)
     show_bench(BenchReport.from_json(read_json(ws.run.bench(ws.config.bench.provider).record)))
     small = ws.run.pruned(ws.config.sweep.inits[0])

@@ -35,9 +35,11 @@ def open_workspace(config: Path | None, overrides: list[str] | None, **options: 
 
     options: the key of the configuration, with "__" for its dots -> the value of an option; None: not given.
 
-    Commands call it before they import what is slow, so that a misspelt key is answered at once.
+    Its run folder is held for this process until the command ends. Commands call it before they import what is slow,
+    so that a misspelt key is answered at once.
     """
     from cli.console import RichProgress
+    from cli.holding import hold
     from compress.config.read import DEFAULT_FILE, load_config
     from compress.errors import ConfigError
 
@@ -51,7 +53,9 @@ def open_workspace(config: Path | None, overrides: list[str] | None, **options: 
     loaded = load_config(chosen, overrides or [], given)
     from compress.steps.workspace import Workspace  # slow: only after the configuration was found good
 
-    return Workspace(loaded, RichProgress())
+    ws = Workspace(loaded, RichProgress())
+    hold(ws.run.root, ws.progress)
+    return ws
 
 
 def check_name(name: str) -> str:

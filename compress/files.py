@@ -51,10 +51,11 @@ def atomic_path(target: Path) -> Iterator[Path]:
     try:
         with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
+            handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=_MARK + target.suffix, dir=target.parent)
             os.close(handle)
             temporary = Path(name)
             yield temporary
+            _flush(temporary)
             temporary.chmod(0o666 & ~_UMASK)  # mkstemp's 0600 would lock out those whom the user lets in
             temporary.replace(target)
     finally:
@@ -62,7 +63,14 @@ def atomic_path(target: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-_PARTIAL = re.compile(r"\.(?P<stem>.+)\.[a-z0-9_]{8}(?P<suffix>(\.[^.]+)?)")
+_MARK = ".partial"
+_PARTIAL = re.compile(rf"\.(?P<stem>.+)\.[a-z0-9_]{{8}}\{_MARK}(?P<suffix>(\.[^.]+)?)")
+
+
+def _flush(path: Path) -> None:
+    """Bytes before name: after a power cut a renamed file would otherwise be empty."""
+    with path.open("r+b") as stream:
+        os.fsync(stream.fileno())
 
 
 def remove_partials(targets: Iterable[Path]) -> None:
@@ -74,8 +82,19 @@ def remove_partials(targets: Iterable[Path]) -> None:
         for path in folder.iterdir() if folder.is_dir() else ():
             found = _PARTIAL.fullmatch(path.name)
             if found and found["stem"] + found["suffix"] in names:
-                with suppress(OSError):  # a folder that cannot be written says so when a result is
-                    path.unlink()
+                _remove(path)
+
+
+def remove_all_partials(folder: Path) -> None:
+    """The same for every file below a folder that this process alone writes to."""
+    for path in folder.rglob(f".*{_MARK}*"):
+        if _PARTIAL.fullmatch(path.name):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # a folder that cannot be written says so when a result is
+        path.unlink()
 
 
 def write_text(target: Path, text: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from compress.data.augment import augment, build_augmentation
 from compress.data.preprocess import Prepared
 from compress.errors import DataError
+from compress.stopping import STOPS
 
 
 @dataclass(frozen=True)
@@ -70,22 +72,29 @@ def sample_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(list(parts)).generate_state(1)[0])
 
 
-def epoch_loader(dataset: SliceDataset, *, batch_size: int, epoch: int, workers: int = 0) -> DataLoader:
-    """The shuffled batches of one epoch, a function of (seed, epoch) alone.
+def epoch_loader(dataset: SliceDataset, *, batch_size: int, epoch: int, workers: int = 0, done: int = 0) -> DataLoader:
+    """The shuffled batches of one epoch, a function of (seed, epoch) alone, from batch `done` on.
 
     An incomplete last batch is dropped unless it is the only one: BatchNorm suffers from tiny batches.
     """
     dataset.set_epoch(epoch)
     generator = torch.Generator().manual_seed(sample_seed(dataset.seed, epoch))
+    torch.empty((), dtype=torch.int64).random_(generator=generator)  # a shuffling DataLoader would draw before it
+    order = torch.randperm(len(dataset), generator=generator).tolist()
+    size = min(batch_size, len(dataset))
     return DataLoader(
         dataset,
-        batch_size=min(batch_size, len(dataset)),
-        shuffle=True,
-        drop_last=True,
+        batch_sampler=[order[first : first + size] for first in range(0, len(order) - size + 1, size)][done:],
         generator=generator,
         num_workers=workers,
         collate_fn=collate,
+        worker_init_fn=_leave_stopping_to_the_parent,
     )
+
+
+def _leave_stopping_to_the_parent(_: int) -> None:
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def collate(samples: Sequence[tuple[np.ndarray, ...]]) -> Batch:

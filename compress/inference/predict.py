@@ -96,7 +96,7 @@ def predict(request: PredictRequest, progress: Progress = SILENT) -> PredictRepo
     batch = _Batch(segmenter, request.force, trace_of(segmenter, force=request.force), draw, request.dicom_seg)
     wanted = Extras(overlays=request.overlays, dicom_seg=request.dicom_seg)
     report = PredictReport(folder, problems=list(found.problems), notes=found.notes)
-    with locked(folder):
+    with locked(folder, progress=progress):
         done = settle(jobs, folder / TABLE, batch.trace, earlier=request.earlier, wanted=wanted)
         report.kept = len(done)
         _do_all(jobs, done, batch, report, progress)

@@ -23,6 +23,7 @@ from compress.data.split import Split, find_duplicates, split_in_folds, split_pa
 from compress.data.volume import ACDC_LABELS, Case
 from compress.errors import CheckpointError, ConfigError
 from compress.files import digest_json, write_json
+from compress.lock import locked
 from compress.progress import SILENT, Progress
 from compress.rundir import RunDir, cache_dir, phantom_dir
 from compress.steps.environment import describe_environment
@@ -178,12 +179,18 @@ class Workspace:
     def _phantom(self) -> Path:
         folder = phantom_dir(self.config)
         chosen = self.config.data.phantom
-        if not is_phantom(folder):
-            self.progress.note(f"train.paths.train_dir is null: generating the embedded phantom in {folder}.")
-            partial = folder.with_name(f".{folder.name}.partial")  # an interrupted one is never taken for whole
-            with self.progress.task("Generating phantom patients", chosen.patients) as task:
-                write_phantom(partial, patients=chosen.patients, seed=chosen.seed, progress=lambda *_: task.advance())
-            partial.rename(folder)
+        if is_phantom(folder):
+            return folder
+        self.progress.note(f"train.paths.train_dir is null: generating the embedded phantom in {folder}.")
+        partial = folder.with_name(f".{folder.name}.partial")  # an interrupted one is never taken for whole
+        making = folder.with_name(f".{folder.name}.making")  # runs beside this one use the same phantom
+        with locked(making, wait=True, progress=self.progress):
+            if not is_phantom(folder):
+                with self.progress.task("Generating phantom patients", chosen.patients) as task:
+                    write_phantom(
+                        partial, patients=chosen.patients, seed=chosen.seed, progress=lambda *_: task.advance()
+                    )
+                partial.rename(folder)
         return folder
 
     def _cohort(self, folder: Path, label_dir: str | None) -> Cohort:

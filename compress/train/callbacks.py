@@ -38,6 +38,10 @@ class Checkpoints:
             if record["val_dice"] > self.best:
                 self.best = record["val_dice"]
                 save(self.stage.best, network, meta)
+        self.pause(trainer)
+
+    def pause(self, trainer: Trainer) -> None:
+        """Write the state to resume from, within an epoch too."""
         trainer.save(self.stage.resume, extra={"best": self.best, "start": self.meta.parent})
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from compress.data.dataset import SliceDataset, epoch_loader
 from compress.data.preprocess import Prepared
 from compress.errors import ConfigError
 from compress.progress import SILENT, Progress, Task
+from compress.stopping import Held, held
 from compress.train.trainer import Trainer
 from compress.train.validate import grid_dice
 
 Record = dict[str, Any]
 """One epoch: epoch, train_loss, val_dice, val_dice_<structure>, learning_rate, seconds."""
+T = TypeVar("T")
 Callback = Callable[[Trainer, Record], None]
 
 
@@ -41,41 +43,64 @@ def fit(
     workers: int = 0,
     name: str = "Training",
     progress: Progress = SILENT,
+    on_stop: Callable[[Trainer], None] = lambda trainer: None,
 ) -> None:
     """Train from `trainer.epoch` to the recipe's last epoch; every callback hears of every epoch.
 
-    Raises `ConfigError` when the loss is no longer a finite number.
+    Ctrl-C and SIGTERM take effect between two steps, when `on_stop` has had its turn, and never while the callbacks
+    run. Raises `ConfigError` when the loss is no longer a finite number.
     """
     recipe = trainer.recipe
     steps = data.steps_per_epoch(recipe.batch_size)
     with progress.task(name, recipe.total * steps) as task:
-        task.advance(trainer.epoch * steps)
+        task.advance(trainer.epoch * steps + trainer.begun.steps)
         while trainer.epoch < recipe.total:
-            record = _epoch(trainer, data, workers, task)
-            for callback in callbacks:
-                callback(trainer, record)
+            with held() as stop:
+                try:
+                    record = _epoch(trainer, data, workers, task, stop)
+                except _Paused:
+                    on_stop(trainer)
+                    continue
+                for callback in callbacks:
+                    callback(trainer, record)
             task.advance(0, info=f"epoch {trainer.epoch}/{recipe.total}  Dice {record['val_dice']:.4f}")
 
 
-def _epoch(trainer: Trainer, data: TrainingData, workers: int, task: Task) -> Record:
+def _epoch(trainer: Trainer, data: TrainingData, workers: int, task: Task, stop: Held) -> Record:
     began = time.perf_counter()
-    recipe = trainer.recipe
-    epoch = recipe.seen + trainer.epoch + 1
-    loader = epoch_loader(data.train, batch_size=recipe.batch_size, epoch=epoch, workers=workers)
-    rate = trainer.learning_rate
-    loss = trainer.run_epoch(loader, task)
-    if not math.isfinite(loss):
-        raise ConfigError(
-            f"The training loss became {loss} in epoch {trainer.epoch}.",
-            cure="Lower train.parameters.learning_rate, or use train.parameters.precision=fp32.",
-        )
-    with trainer.averaged() as network:
-        dice = grid_dice(network, data.val, data.labels, device=trainer.device, bf16=recipe.bf16)
+    recipe, before = trainer.recipe, trainer.begun.seconds
+    number, done = recipe.seen + trainer.epoch + 1, trainer.begun.steps
+    loader = epoch_loader(data.train, batch_size=recipe.batch_size, epoch=number, workers=workers, done=done)
+    try:
+        loss = trainer.run_epoch(_until_stopped(loader, stop), task)
+        if not math.isfinite(loss):
+            raise ConfigError(
+                f"The training loss became {loss} in epoch {trainer.epoch + 1}.",
+                cure="Lower train.parameters.learning_rate, or use train.parameters.precision=fp32.",
+            )
+        with trainer.averaged() as network:
+            volumes = _until_stopped(data.val, stop)
+            dice = grid_dice(network, volumes, data.labels, device=trainer.device, bf16=recipe.bf16)
+    finally:
+        trainer.begun.seconds = before + time.perf_counter() - began
+    rate, seconds = trainer.begun.rate, trainer.begun.seconds
+    trainer.end_epoch()
     return {
         "epoch": trainer.epoch,
         "train_loss": loss,
         "val_dice": dice["mean"],
         **{f"val_dice_{name}": value for name, value in dice.items() if name != "mean"},
         "learning_rate": rate,
-        "seconds": time.perf_counter() - began,
+        "seconds": seconds,
     }
+
+
+class _Paused(Exception):
+    """A signal asked to stop; the trainer's state can be saved as it is."""
+
+
+def _until_stopped(work: Iterable[T], stop: Held) -> Iterator[T]:
+    for each in work:
+        if stop.caught is not None:
+            raise _Paused
+        yield each

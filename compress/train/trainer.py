@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
-from torch.utils.data import DataLoader
 
 from compress.data.dataset import Batch
 from compress.errors import CheckpointError, ConfigError
@@ -22,6 +22,19 @@ from compress.train.average import Average
 from compress.train.distill import soft_loss
 from compress.train.losses import build_loss
 from compress.train.recipe import Cycle, Recipe
+
+
+@dataclass
+class Begun:
+    """How far an epoch is that has begun."""
+
+    steps: int = 0
+    loss: float = 0.0
+    """Sum over the steps; a float32 number, as it is added up on the device."""
+    rate: float = 0.0
+    """The learning rate of its first step."""
+    seconds: float = 0.0
+    """Of what went before the last interruption."""
 
 
 class Trainer:
@@ -45,6 +58,7 @@ class Trainer:
     def begin_at(self, epoch: int) -> None:
         """Stand after `epoch` done epochs, with a new optimiser for the cycle that comes."""
         self.epoch = epoch
+        self.begun = Begun()
         cycle = self.recipe.cycle_at(epoch)[0]
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=cycle.learning_rate, weight_decay=self.recipe.weight_decay
@@ -52,19 +66,26 @@ class Trainer:
         self.scheduler = build_schedule(self.recipe.schedule, self.optimizer, cycle, self.steps_per_epoch)
         self.average = Average(self.network, self.recipe.average) if self.recipe.average else None
 
-    def run_epoch(self, loader: DataLoader, task: Task) -> float:
-        """Train on every batch once; the mean loss of the epoch."""
+    def run_epoch(self, loader: Iterable[Batch], task: Task) -> float:
+        """Train on the batches that an epoch still lacks; the mean loss of the whole epoch. `end_epoch` closes it."""
         self.network.train()
-        total = torch.zeros(())
+        begun = self.begun
+        if not begun.steps:
+            begun.rate = self.learning_rate
+        total = torch.tensor(begun.loss)
         for batch in loader:
             loss = self._step(batch)
             total += loss
+            begun.steps, begun.loss = begun.steps + 1, float(total)
             task.advance(info=f"loss {loss:.3f}")
-        self.epoch += 1
+        return begun.loss / begun.steps
+
+    def end_epoch(self) -> None:
+        """Count the epoch as done; where a cycle of the schedule ends, begin the next one."""
+        self.epoch, self.begun = self.epoch + 1, Begun()
         if self.recipe.cycle_at(self.epoch)[1] == self.epoch < self.recipe.total:
             self.network.load_state_dict(self.result())  # what a training that ended here would have left
             self.begin_at(self.epoch)
-        return float(total) / len(loader)
 
     def _step(self, batch: Batch) -> torch.Tensor:
         images = batch.images.to(self.device, memory_format=torch.channels_last)
@@ -128,6 +149,7 @@ class Trainer:
             "groups": state["param_groups"],
             "schedule": _schedule_state(self.scheduler),
             "steps": self.average.steps if self.average else 0,
+            "begun": asdict(self.begun),
             "extra": extra,
         }
         save_tensors(path, tensors, document)
@@ -147,6 +169,7 @@ class Trainer:
         except RuntimeError as fault:
             raise CheckpointError(f"{path} belongs to a network of another shape.") from fault
         self.begin_at(int(document["epoch"]))
+        self.begun = Begun(**document.get("begun", {}))
         self.optimizer.load_state_dict({"state": _slots(tensors), "param_groups": document["groups"]})
         self.scheduler.load_state_dict(document["schedule"])
         if self.average is not None:

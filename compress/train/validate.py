@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ def predict_slices(network: nn.Module, images: np.ndarray, *, device: torch.devi
 
 
 def grid_dice(
-    network: nn.Module, volumes: Sequence[Prepared], labels: Mapping[str, int], *, device: torch.device, bf16: bool
+    network: nn.Module, volumes: Iterable[Prepared], labels: Mapping[str, int], *, device: torch.device, bf16: bool
 ) -> dict[str, float]:
     """Mean 3D Dice per structure and over all, {"mean": .., "RV": ..}, on the prepared grid.
 

@@ -83,8 +83,9 @@ def test_epochs_seen_before_are_not_drawn_again():
 
     class Watched(Trainer):
         def run_epoch(self, loader, task):
-            drawn.append([value for batch in loader for value in batch.images.flatten().tolist()])
-            return super().run_epoch(loader, task)
+            batches = list(loader)
+            drawn.append([value for batch in batches for value in batch.images.flatten().tolist()])
+            return super().run_epoch(batches, task)
 
     recipe = replace(RECIPE, epochs=1, seen=7)
     found = trainer(recipe)

@@ -97,7 +97,7 @@ def train_stage(ws: Workspace, training: Training) -> Checkpoint:
     continued = 0 if policy.force else finished_part(stage, inputs)
     _guard(ws, stage, policy, recipe, continued)
     resumed = policy.unfinished == "resume" and stage.resume.is_file()
-    if not continued and (stage.final.is_file() or not resumed):
+    if not continued and (stage.record.is_file() or not resumed):
         _clear(stage)
     trainer = _train(ws, training, recipe, continued)
     trainer.network.load_state_dict(trainer.result())
@@ -132,7 +132,8 @@ def _train(ws: Workspace, training: Training, recipe: Recipe, continued: int) ->
         extra = trainer.restore(stage.resume)
         _same_start(stage, extra["start"], start)
         keeper.best = extra["best"]
-        ws.progress.note(f"{title}: resuming after epoch {trainer.epoch}.")
+        within = f" and {trainer.begun.steps} steps" if trainer.begun.steps else ""
+        ws.progress.note(f"{title}: resuming after epoch {trainer.epoch}{within}.")
     elif continued:
         trainer.network.load_state_dict(load(stage.final).network.state_dict())
         trainer.begin_at(continued)
@@ -141,7 +142,15 @@ def _train(ws: Workspace, training: Training, recipe: Recipe, continued: int) ->
     else:
         save(stage.initial, trainer.network, replace(meta, stage="initial"))
     callbacks = [MetricsFile(stage.metrics, from_epoch=trainer.epoch), *_loggers(config, stage), keeper]
-    fit(trainer, data, callbacks=callbacks, workers=parameters.workers, name=title, progress=ws.progress)
+    fit(
+        trainer,
+        data,
+        callbacks=callbacks,
+        workers=parameters.workers,
+        name=title,
+        progress=ws.progress,
+        on_stop=keeper.pause,
+    )
     return trainer
 
 
@@ -203,7 +212,7 @@ def _same_start(stage: Stage, stored: str, now: str) -> None:
 
 def _clear(stage: Stage) -> None:
     """Remove what would be mistaken for results of the run that begins."""
-    for path in (stage.final, stage.record, stage.resume, stage.metrics, stage.curves, stage.best, stage.early):
+    for path in (stage.resume, stage.final, stage.record, stage.metrics, stage.curves, stage.best, stage.early):
         path.unlink(missing_ok=True)
     for path in stage.epochs():
         path.unlink()
