@@ -36,6 +36,9 @@ def ship(
         Path | None,
         typer.Option("--sign-key", help="Sign with this private key (PEM; P-256, P-384 or P-521; no password)."),
     ] = None,
+    web: Annotated[
+        bool, typer.Option("--web", help="Add segment.html, which segments in a browser, offline (about 5 MiB).")
+    ] = False,
     ungated: Annotated[
         bool, typer.Option("--ungated", help="Ship without an accepted verdict; every document says NOT GATED.")
     ] = False,
@@ -56,7 +59,7 @@ def ship(
     chosen = _config_of(config, overrides)
     run = RunDir.of(chosen) if chosen else None
     request = ShipRequest(
-        candidate, baseline, verdict, tuple(evidence or ()), out, run, sign_key, ungated, restart, threads
+        candidate, baseline, verdict, tuple(evidence or ()), out, run, sign_key, web, ungated, restart, threads
     )
     show_shipped(write(request))
     if chosen and run and run.report_html.is_file():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 MODEL, BASELINE = "model.onnx", "baseline.onnx"
 EXAMPLE_IMAGE = "example_phantom.nii.gz"
+PAGE = "segment.html"
 EVIDENCE = "evidence/"
 VERDICT = f"{EVIDENCE}verdict.json"
 MANIFEST, SUMS, SIGNATURE = "manifest.json", "SHA256SUMS", "model.sig"
@@ -34,6 +35,7 @@ CONTENTS = (
     Content(BASELINE, "the network that it was compared with", when="baseline"),
     Content("example.py", "segments one image", template="example.py.j2"),
     Content(EXAMPLE_IMAGE, "a generated image for it"),
+    Content(PAGE, "segments in a browser, offline: open it with a double click", when="web"),
     Content(EVIDENCE, "what was measured of the model", when="evidence"),
     Content(MANIFEST, "sizes and digests of all files", listed=False),
     Content(SUMS, "the same, for sha256sum -c", listed=False),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compress import __version__
-from compress.bundle.contents import BASELINE, EXAMPLE_IMAGE, MANIFEST, MODEL, SUMS
+from compress.bundle.contents import BASELINE, EXAMPLE_IMAGE, MANIFEST, MODEL, PAGE, SUMS
 from compress.bundle.documents import documents
 from compress.bundle.evidence import Evidence, find_verdict, gather
 from compress.bundle.example import write_example
@@ -18,6 +18,7 @@ from compress.bundle.files import extra_files, read_manifest
 from compress.bundle.manifest import Entry, Manifest
 from compress.bundle.shipment import Shipment
 from compress.bundle.signature import signer
+from compress.bundle.web.page import segment_page
 from compress.errors import ConfigError, GateError, InputError, ModelFileError
 from compress.files import digest_bytes, digest_file, writing
 from compress.lock import locked
@@ -43,6 +44,8 @@ class ShipRequest:
     """None: <stem>-bundle beside the candidate."""
     run: RunDir | None = None
     sign_key: Path | None = None
+    web: bool = False
+    """Add segment.html, which segments in a browser."""
     ungated: bool = False
     """Ship without an accepted verdict; every document says so."""
     restart: bool = False
@@ -74,7 +77,7 @@ def ship(request: ShipRequest) -> Shipped:
         sign = None if request.sign_key is None else signer(request.sign_key)
         file, baseline = _sound(request.candidate), request.baseline and _sound(request.baseline)
         evidence = _evidence_of(request, file, baseline)
-        shipment = _describe(file, baseline, evidence, signed=sign is not None)
+        shipment = _describe(file, baseline, evidence, signed=sign is not None, web=request.web)
         if shipment.not_gated and not request.ungated:
             raise GateError(
                 f"{file.path} is not shipped: {shipment.not_gated}.",
@@ -113,7 +116,7 @@ def _evidence_of(request: ShipRequest, file: ModelFile, baseline: ModelFile | No
     return gather(file, baseline=baseline, verdict=verdict, given=request.evidence, benchmarks=benchmarks)
 
 
-def _describe(file: ModelFile, baseline: ModelFile | None, evidence: Evidence, *, signed: bool) -> Shipment:
+def _describe(file: ModelFile, baseline: ModelFile | None, evidence: Evidence, *, signed: bool, web: bool) -> Shipment:
     card = read_card(file.metadata, file.path)
     return Shipment(
         file=file,
@@ -126,6 +129,7 @@ def _describe(file: ModelFile, baseline: ModelFile | None, evidence: Evidence, *
         quantization=evidence.quantization,
         evidence=tuple(evidence.files),
         signed=signed,
+        web=web,
     )
 
 
@@ -193,7 +197,8 @@ def _fill(folder: Path, shipment: Shipment, evidence: Evidence) -> Manifest:
         (folder / "evidence").mkdir(exist_ok=True)
         (folder / "evidence" / name).write_bytes(source.read_bytes())
     write_example(folder / MODEL, folder / EXAMPLE_IMAGE)
-    for name, text in documents(shipment).items():
+    pages = {PAGE: segment_page(shipment, (folder / MODEL).read_bytes())} if shipment.web else {}
+    for name, text in (documents(shipment) | pages).items():
         (folder / name).write_bytes(text.encode())
     manifest = _manifest_of(folder, shipment, models)
     content = manifest.dumps().encode()

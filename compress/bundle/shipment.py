@@ -32,6 +32,8 @@ class Shipment:
     evidence: tuple[str, ...] = field(default=())
     """Names in the bundle's evidence folder."""
     signed: bool = False
+    web: bool = False
+    """Whether the bundle has a page that segments in a browser."""
 
     @property
     def phantom(self) -> bool:

@@ -16,7 +16,7 @@ from compress.files import atomic_path
 # Copied bit for bit, as nibabel's setters would reconcile affine and zooms, which disagree in ACDC. Nothing else is
 # copied: descrip, aux_file, db_name, intent_name and header extensions are free text, where scanners and converters
 # put patients' names.
-_SPATIAL = (
+SPATIAL = (
     "dim",
     "dim_info",
     "pixdim",
@@ -54,7 +54,7 @@ def write_labels(path: Path, labels: np.ndarray, *, like: ImageFile) -> Path:
     _check_labels(labels, like)
     if target.exists() and like.path.exists() and target.samefile(like.path):
         raise DataError(f"The mask would overwrite its image {like.path}.", cure="Choose another output folder.")
-    header = _header(like.header).binaryblock + NO_EXTENSIONS
+    header = mask_header(like.header).binaryblock + NO_EXTENSIONS
     voxels = np.ascontiguousarray(labels, dtype=np.uint8).data
     with atomic_path(target) as temporary, temporary.open("wb") as raw:
         if target.suffix == ".nii":
@@ -76,7 +76,7 @@ def _check_labels(labels: np.ndarray, like: ImageFile) -> None:
         raise DataError(f"Labels are integers from 0 to 255; got {labels.dtype} from {labels.min()} to {labels.max()}.")
 
 
-def _header(image: Header) -> Header:
+def mask_header(image: Header) -> Header:
     """A native header for uint8 labels on the image's grid."""
     header = spatial_header(image, np.uint8)
     header["descrip"] = DESCRIPTION
@@ -87,7 +87,7 @@ def spatial_header(image: Header, dtype: type[np.generic]) -> Header:
     """A native header for unscaled voxels of `dtype` on the image's grid, without its texts and extensions."""
     header = type(image)()
     header.set_data_dtype(dtype)
-    for field in _SPATIAL:
+    for field in SPATIAL:
         header[field] = image[field]
     header["scl_slope"], header["scl_inter"] = 1, 0
     header["vox_offset"] = len(header.binaryblock) + len(NO_EXTENSIONS)

@@ -14,7 +14,10 @@ CINE_FRAMES = 15
 """From so many frames on, neighbours in time show nearly the same heart; clinical cines have 20 to 50."""
 JUMP = 0.35
 """Share of the range of a cine's LV volumes by which a frame may leave the median of the four around it."""
+REPORT_SCHEMA = 1
+"""Of a study's report, as `predict` and `segment.html` write it; raised whenever a field changes its meaning."""
 WORDS = {
+    "forced": "Forced although {concern}.",
     "no-volumes": "Its slices cannot hold a ventricle: no volume, EF or mass is stated of {names}.",
     "largest": "largest predicted LV volume",
     "smallest": "smallest predicted LV volume",

@@ -18,9 +18,9 @@ from compress.data.frames import open_image
 from compress.data.label_file import DESCRIPTION
 from compress.data.sources import Source
 from compress.errors import ConfigError, DataError, EnvironmentFault, InputError
+from compress.evaluate.study import REPORT_SCHEMA
 from compress.files import digest_file, read_json, remove_partials
 from compress.inference.jobs import Job
-from compress.inference.study_report import SCHEMA
 from compress.inference.study_table import HEADS, is_whole
 from compress.text import short
 
@@ -153,7 +153,7 @@ def _reusable(job: Job, document: Document) -> Document | None:
         now = [_known(*pair) for pair in zip(job.sources, job.masks, strict=True)]
     except (KeyError, TypeError, OSError):
         return None
-    whole = document.get("schema") == SCHEMA and document.get("study") == job.study and is_whole(document)
+    whole = document.get("schema") == REPORT_SCHEMA and document.get("study") == job.study and is_whole(document)
     return document if whole and told == now else None
 
 

@@ -18,12 +18,17 @@ from compress.data.volume import PHASES
 from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES
 from compress.evaluate.plausibility import Flag, mask_flags, study_flags
-from compress.evaluate.study import WORDS, clinical_values, find_phases, jumping_frames, structure_volumes
+from compress.evaluate.study import (
+    REPORT_SCHEMA,
+    WORDS,
+    clinical_values,
+    find_phases,
+    jumping_frames,
+    structure_volumes,
+)
 from compress.runtime.concerns import Concern, holds_ventricle
 from compress.runtime.segmenter import Segmenter
 from compress.runtime.versions import versions
-
-SCHEMA = 1
 
 Volumes = dict[str, float]
 """Structure name to millilitres."""
@@ -83,7 +88,7 @@ def describe_study(
     values = clinical_values({name: volumes[p.image][p.frame] for name, p in phases.items()})
     described = [_image(*row, labels=labels) for row in zip(images, volumes, masks, strict=True)]
     return {
-        "schema": SCHEMA,
+        "schema": REPORT_SCHEMA,
         "study": images[0].source.study,
         "phantom": {"images": any(i.source.phantom for i in images), "model": segmenter.card.phantom},
         "phases": {name: _phase(p, described) for name, p in phases.items()},

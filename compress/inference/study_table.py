@@ -11,6 +11,7 @@ from typing import Any
 from compress.data.scan import Problem
 from compress.data.volume import PHASES, STRUCTURES
 from compress.evaluate.clinical import QUANTITIES
+from compress.evaluate.study import WORDS
 from compress.files import write_text
 
 TABLE = "summary.csv"
@@ -74,7 +75,7 @@ def concerns_of(study: dict[str, Any]) -> list[str]:
 def _row(study: dict[str, Any]) -> list[str]:
     values = {name: entry["value"] for name, entry in study["clinical"].items()}
     cells = ["" if values.get(name) is None else f"{values[name]:g}" for name in QUANTITIES]
-    flags = [*(f"Forced although {concern}." for concern in concerns_of(study)), *flags_of(study)]
+    flags = [*(WORDS["forced"].format(concern=concern) for concern in concerns_of(study)), *flags_of(study)]
     phases = [_word(phases_of(study).get(name, "")) for name in PHASES]
     row = [_word(study["study"]), "segmented", *phases, *cells, *_volumes(study)]
     return [*row, _word(" ".join(flags)), " and ".join(kind for kind, yes in study["phantom"].items() if yes)]

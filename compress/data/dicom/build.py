@@ -14,7 +14,7 @@ from compress.data.dicom.views import normal_of
 from compress.data.frames import MAX_CINE_VOXELS, MAX_FRAMES
 from compress.errors import DataError
 
-_ACROSS = 0.99
+ACROSS = 0.99
 """Cosine of how far the steps between slices may lean from the direction across them."""
 _ONE_SCAN = "Give a folder with one whole scan."
 
@@ -83,7 +83,7 @@ def _check_line(where: str, first: Sequence[Frame]) -> None:
     length = float(np.linalg.norm(usual))
     if float(np.linalg.norm(steps - usual, axis=1).max()) > 0.2 * length:
         raise DataError(f"{where}: its slices do not lie behind each other on one line.", cure=_ONE_SCAN)
-    if abs(float(normal_of(first[0].plane.orientation) @ usual)) < _ACROSS * length:
+    if abs(float(normal_of(first[0].plane.orientation) @ usual)) < ACROSS * length:
         raise DataError(f"{where}: its slices lie askew behind each other.", cure="Resample it straight first.")
 
 

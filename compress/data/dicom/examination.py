@@ -16,7 +16,7 @@ from compress.data.dicom.views import describe_view, is_short_axis
 from compress.errors import DataError
 from compress.files import digest_file
 
-_PHASE_IMAGES = {"P", "PHASE", "PHASE MAP", "VELOCITY"}
+PHASE_IMAGES = {"P", "PHASE", "PHASE MAP", "VELOCITY"}
 _SHOWN = 6
 """Series that one message lists."""
 
@@ -72,7 +72,7 @@ def _build(run: Run, folder: Path, found: Examination) -> None:
 
 def _left_out(run: Run) -> str | None:
     """Why a run cannot be a part of a stack, None when it can."""
-    if _PHASE_IMAGES & set(map(str, run.image_type)):
+    if PHASE_IMAGES & set(map(str, run.image_type)):
         return "phase images"
     return None if is_short_axis(run.plane.orientation) else describe_view(run.plane.orientation)
 

@@ -19,7 +19,7 @@ SAME_PLACE_MM = 0.5
 UNEVEN = 0.1
 """How far one step between slices may differ from the others, as a part of it."""
 
-_PARALLEL = 0.9998
+PARALLEL = 0.9998
 """Cosine of one degree."""
 
 Slice = tuple[float, list[Frame]]
@@ -87,7 +87,7 @@ def _pixels(frame: Frame) -> tuple[object, ...]:
 def parallel(one: Plane, other: Plane) -> bool:
     """Whether rows and columns of two planes point in the same directions, within a degree."""
     pairs = ((one.orientation[:3], other.orientation[:3]), (one.orientation[3:], other.orientation[3:]))
-    return all(sum(a * b for a, b in zip(*pair, strict=True)) > _PARALLEL for pair in pairs)
+    return all(sum(a * b for a, b in zip(*pair, strict=True)) > PARALLEL for pair in pairs)
 
 
 def join(runs: Sequence[Run]) -> list[Run]:

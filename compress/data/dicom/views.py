@@ -17,13 +17,13 @@ SHORT_AXIS = 40.0
 """A stack across the heart is within this many degrees of `HEART_AXIS`; coronal and sagittal stacks are 47 and 49
 away, transverse ones 68, long-axis views about 90."""
 
-_RIGHTWARDS = np.array([0.7, 0.7, 0.0])
-_DOWNWARDS = np.array([0.0, 0.0, -1.0])
+RIGHTWARDS = np.array([0.7, 0.7, 0.0])
+DOWNWARDS = np.array([0.0, 0.0, -1.0])
 """How a short-axis slice is shown: from the feet, its right side to the patient's left and back, its lower to the feet.
 This is how ACDC stores its images: the RV lies on the left in all 100 training patients."""
 
-_LONG_AXIS = 60.0
-_BODY = 3.0
+LONG_AXIS = 60.0
+BODY = 3.0
 """Slices that lie this straight along the body are a planning scan's."""
 
 
@@ -81,7 +81,7 @@ def upright(orientation: Sequence[float]) -> Turn:
 
     def fit(turn: Turn) -> float:
         x, y = directions[::-1] if turn.swap else directions
-        return float((-x if turn.flip_columns else x) @ _RIGHTWARDS + (-y if turn.flip_rows else y) @ _DOWNWARDS)
+        return float((-x if turn.flip_columns else x) @ RIGHTWARDS + (-y if turn.flip_rows else y) @ DOWNWARDS)
 
     return max((Turn(*flags) for flags in product((False, True), repeat=3)), key=fit)
 
@@ -93,5 +93,5 @@ def describe_view(orientation: Sequence[float]) -> str:
         return "short axis"
     straight = math.degrees(math.acos(min(1.0, float(np.abs(normal_of(orientation)).max()))))
     body = ("sagittal", "coronal", "transverse")[int(np.abs(normal_of(orientation)).argmax())]
-    name = body if straight <= _BODY else "long axis" if angle >= _LONG_AXIS else "oblique"
+    name = body if straight <= BODY else "long axis" if angle >= LONG_AXIS else "oblique"
     return f"{name} ({angle:.0f} degrees off the short axis)"

@@ -1,0 +1,77 @@
+"""Writing `segment.html`: one file with the model, ONNX Runtime for browsers, and all code; nothing is ever loaded."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from compress.bundle.contents import MODEL
+from compress.bundle.front_matter import title
+from compress.bundle.shipment import Shipment, banners
+from compress.bundle.web.knowledge import knowledge
+from compress.errors import ModelFileError
+from compress.runtime.golden import GOLDEN_KEY
+
+_POLICY = (
+    "default-src 'none'; script-src 'sha256-{app}' 'wasm-unsafe-eval'; style-src 'sha256-{style}'; worker-src blob:; "
+    "base-uri 'none'; form-action 'none'"
+)
+"""The page's own script and style, a worker made of its text, compiled WebAssembly; nothing is fetched or sent."""
+RULES = {
+    "preprocessing": {"spacing_mm", "size", "clip_percentiles", "axes", "resample", "crop_pad", "normalise"},
+    "postprocessing": {"activation", "resample", "decision", "outside_window", "small_pieces"},
+}
+"""What the page's code follows of a model card."""
+
+
+def segment_page(shipment: Shipment, model: bytes) -> str:
+    """The text of segment.html, equal for equal inputs. `model` is the file's content.
+
+    Raises `ModelFileError` for a card with a rule that the page's code does not follow.
+    """
+    card = shipment.card.to_json()
+    for part, known in RULES.items():
+        if unknown := sorted(set(card[part]) - known):
+            raise ModelFileError(
+                f"{shipment.file.path} asks for the rule '{part}.{unknown[0]}', which segment.html does not follow.",
+                cure="Ship it without --web.",
+            )
+    bundle = {
+        "card": card,
+        "golden": json.loads(shipment.file.metadata[GOLDEN_KEY]),
+        "knowledge": knowledge(),
+        "model": {"file": MODEL, "sha256": shipment.file.sha256, "title": title(shipment)},
+        "banners": banners(shipment),
+    }
+    app, style = _built("app.js").decode(), _built("page.css").decode()
+    parts = {
+        "POLICY": _POLICY.format(app=_hash(app), style=_hash(style)),
+        "STYLE": style,
+        "APP": app,
+        "NOTICES": html.escape(_built("notices.txt").decode()),
+        "BUNDLE": _in_script(bundle),
+        "WORKER": _in_script(_built("worker.js").decode()),
+        "MODEL": base64.b64encode(model).decode(),
+        "WASM": base64.b64encode(_built("runtime.wasm.gz")).decode(),
+    }
+    pieces = _built("page.html").decode().split("@")
+    return "".join(parts.get(piece, piece) if index % 2 else piece for index, piece in enumerate(pieces))
+
+
+@cache
+def _built(name: str) -> bytes:
+    return (files("compress.bundle.web") / "built" / name).read_bytes()
+
+
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _in_script(value: Any) -> str:
+    """JSON that ends no script element."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
