@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint clean
+.PHONY: demo test check lint lock clean
 
 demo: $(READY)
 	$(BIN)/cardiocompress demo
@@ -33,6 +33,16 @@ $(READY): pyproject.toml constraints.txt compress/__init__.py tests/export/oldes
 	rm -rf $(VENV)/oldest-runtime
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/oldest-runtime -r tests/export/oldest_runtime.txt
 	touch $(READY)
+
+# What a bundle asks pip for, with digests for every platform, locked again after constraints.txt changed.
+lock: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	for list in runtime signing; do \
+	    extra=$$([ $$list = signing ] && echo "--extra signing" || true); \
+	    $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	        --no-emit-index-url -c constraints.txt --extra runtime --extra dicom $$extra pyproject.toml \
+	        -o compress/bundle/requirements/$$list.txt; \
+	done
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

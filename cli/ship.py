@@ -45,6 +45,10 @@ def ship(
     ungated: Annotated[
         bool, typer.Option("--ungated", help="Ship without an accepted verdict; every document says NOT GATED.")
     ] = False,
+    wheels: Annotated[
+        bool,
+        typer.Option("--wheels", help="Collect all that the bundle needs, for machines without a network (0.5 GB)."),
+    ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Replace an earlier bundle.")] = False,
     threads: ThreadsOption = None,
     config: ConfigOption = None,
@@ -56,6 +60,7 @@ def ship(
     beside it, and only evidence that speaks of this very file goes along. `cardiocompress verify FOLDER`
     checks the bundle wherever it went.
     """
+    from cli.console import RichProgress
     from compress.bundle.ship import ShipRequest
     from compress.bundle.ship import ship as write
     from compress.rundir import RunDir
@@ -63,11 +68,22 @@ def ship(
     chosen = _config_of(config, overrides)
     run = RunDir.of(chosen) if chosen else None
     request = ShipRequest(
-        candidate, baseline, verdict, tuple(evidence or ()), out, run, sign_key, web, ungated, restart, threads, signer
+        candidate,
+        baseline,
+        verdict,
+        tuple(evidence or ()),
+        out,
+        run,
+        sign_key,
+        web,
+        ungated,
+        restart,
+        threads,
+        signer,
+        wheels,
     )
-    show_shipped(write(request))
+    show_shipped(write(request, RichProgress()))
     if chosen and run and run.report_html.is_file():
-        from cli.console import RichProgress
         from cli.pages import show_pages
         from compress.steps.workspace import Workspace
 

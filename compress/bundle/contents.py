@@ -8,6 +8,7 @@ MODEL, BASELINE = "model.onnx", "baseline.onnx"
 EXAMPLE_IMAGE = "example_phantom.nii.gz"
 PAGE = "segment.html"
 EVIDENCE = "evidence/"
+REQUIREMENTS, WHEELS = "requirements.txt", "wheels/"
 VERDICT = f"{EVIDENCE}verdict.json"
 MANIFEST, SUMS, SIGNATURE = "manifest.json", "SHA256SUMS", "model.sig"
 
@@ -36,6 +37,8 @@ CONTENTS = (
     Content("example.py", "segments one image", template="example.py.j2"),
     Content(EXAMPLE_IMAGE, "a generated image for it"),
     Content(PAGE, "segments in a browser, offline: open it with a double click", when="web"),
+    Content(REQUIREMENTS, "what pip installs to run it: exact versions and digests", when="program"),
+    Content(WHEELS, "the program that runs it, and with `--wheels` all that it needs", when="program"),
     Content(EVIDENCE, "what was measured of the model", when="evidence"),
     Content(MANIFEST, "sizes and digests of all files", listed=False),
     Content(SUMS, "the same, for sha256sum -c", listed=False),

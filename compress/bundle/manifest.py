@@ -22,7 +22,7 @@ SCHEMA = 1
 """Raised whenever a field changes its meaning."""
 KIND = "cardiocompress bundle"
 
-MAX_FILES = 200
+MAX_FILES = 400
 MAX_BYTES = 2**31 - 1
 """The largest size of one file: no ONNX file is larger."""
 MAX_TOTAL = 2**33

@@ -14,12 +14,15 @@ from compress.bundle.evidence import Evidence, find_verdict, gather
 from compress.bundle.example import example_bytes
 from compress.bundle.files import extra_files, read_manifest
 from compress.bundle.manifest import Manifest, check_signer
+from compress.bundle.program import program_files
 from compress.bundle.shipment import Shipment
 from compress.bundle.signature import Signer, signer
 from compress.bundle.web.page import segment_page
+from compress.bundle.wheel import own_wheel
 from compress.bundle.writing import Writing, private, put_in_place
 from compress.errors import ConfigError, GateError, ModelFileError
 from compress.files import writing
+from compress.progress import SILENT, Progress
 from compress.rundir import RunDir, bundle_dir
 from compress.runtime.card import read_card
 from compress.runtime.modelfile import ModelFile, read_model_file, refuse_control_flow
@@ -48,6 +51,8 @@ class ShipRequest:
     threads: int | None = None
     signer: str = ""
     """The name that the signer gives; it stands in the manifest, which the signature covers."""
+    wheels: bool = False
+    """Collect the wheels of all that the bundle's program needs, for machines without a network."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Shipped:
     """The fingerprint of the key that signed it; "" without a signature."""
 
 
-def ship(request: ShipRequest) -> Shipped:
+def ship(request: ShipRequest, progress: Progress = SILENT) -> Shipped:
     """Write the bundle. Equal inputs on one day give equal bytes, but for a signature.
 
     The day is that of the environment variable SOURCE_DATE_EPOCH where it is set. Modes are as the umask has them.
@@ -89,7 +94,7 @@ def ship(request: ShipRequest) -> Shipped:
         for each in filter(None, (file, baseline)):
             _prove(each, threads=request.threads)
         with private(out) as folder:
-            manifest = _fill(folder, shipment, evidence, sign)
+            manifest = _fill(folder, shipment, evidence, sign, progress)
             put_in_place(folder, out, restart=request.restart)
     return Shipped(out, manifest, shipment.not_gated, tuple(evidence.files), sign.fingerprint if sign else "")
 
@@ -135,6 +140,8 @@ def _describe(request: ShipRequest, file: ModelFile, baseline: ModelFile | None,
         evidence=tuple(evidence.files),
         signed=request.sign_key is not None,
         web=request.web,
+        program=own_wheel()[0],
+        wheels=request.wheels,
         signer=check_signer(request.signer),
         rules=evidence.rules,
         date=_today().isoformat(),
@@ -176,7 +183,7 @@ def _check_place(out: Path, *, restart: bool) -> None:
         )
 
 
-def _fill(folder: Path, shipment: Shipment, evidence: Evidence, sign: Signer | None) -> Manifest:
+def _fill(folder: Path, shipment: Shipment, evidence: Evidence, sign: Signer | None, progress: Progress) -> Manifest:
     """Write every file, the manifest and SHA256SUMS last of them; then sign what was written, and nothing else."""
     written = Writing(folder)
     models = {MODEL: shipment.file} | ({} if shipment.baseline is None else {BASELINE: shipment.baseline})
@@ -185,6 +192,8 @@ def _fill(folder: Path, shipment: Shipment, evidence: Evidence, sign: Signer | N
     for name, content in evidence.files.items():
         written.add(f"{EVIDENCE}{name}", content)
     written.add(EXAMPLE_IMAGE, example_bytes(shipment.file, folder.parent))
+    for name, content in program_files(shipment, folder.parent, progress):
+        written.add(name, content)
     pages = {PAGE: segment_page(shipment, shipment.file.content)} if shipment.web else {}
     for name, text in (documents(shipment) | pages).items():
         written.add(name, text.encode())

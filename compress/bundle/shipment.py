@@ -40,6 +40,10 @@ class Shipment:
     """Where the gate judged by other settings than the default ones."""
     date: str = UNKNOWN
     """The day on which it is written."""
+    program: str = ""
+    """The wheel in the bundle that runs the model; "" when none is in it."""
+    wheels: bool = False
+    """Whether the bundle holds all that the wheel needs, for machines without a network."""
 
     @property
     def phantom(self) -> bool:

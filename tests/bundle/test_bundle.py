@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from shipping_kit import accepted_request
 
+from compress import __version__
 from compress.bundle.files import check_files
 from compress.bundle.manifest import Entry, Manifest
 from compress.bundle.ship import ship
@@ -25,6 +26,7 @@ FILES = (
     *("model.onnx", "baseline.onnx", "README.md", "LICENSE-NOTE.md", "example.py", "example_phantom.nii.gz"),
     *("evidence/verdict.json", "evidence/baseline.json", "evidence/candidate.json", "evidence/verdict.md"),
     *("evidence/overlays.png", "manifest.json", "SHA256SUMS"),
+    *("requirements.txt", f"wheels/cardiocompress-{__version__}-py3-none-any.whl"),
 )
 
 

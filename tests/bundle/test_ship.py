@@ -15,6 +15,7 @@ import pytest
 from onnx import numpy_helper
 from shipping_kit import accepted_request, contents, make_verdict, quantize_record, without_torch, write_gate
 
+from compress import __version__
 from compress.bundle import ship as shipping
 from compress.bundle.example import example_image
 from compress.bundle.ship import ShipRequest, ship
@@ -56,6 +57,7 @@ def test_a_gated_bundle_holds_everything_and_verifies_after_a_move(request_: Shi
         f"evidence/{n}" for n in ("verdict.json", "baseline.json", "candidate.json", "verdict.md", "overlays.png")
     }
     own = {"model.onnx", "baseline.onnx", "README.md", "LICENSE-NOTE.md", "example.py", "example_phantom.nii.gz"}
+    own |= {"requirements.txt", f"wheels/cardiocompress-{__version__}-py3-none-any.whl"}
     assert set(contents(moved)) == {*own, *evidence, "manifest.json", "SHA256SUMS"}
     assert (moved / "model.onnx").read_bytes() == request_.candidate.read_bytes()
     found = verify_bundle(moved, threads=1)
