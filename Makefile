@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint lock clean
+.PHONY: demo test check lint lock docs docs-serve clean
 
 demo: $(READY)
 	$(BIN)/cardiocompress demo
@@ -17,10 +17,20 @@ check: lint
 	$(MAKE) --no-print-directory test
 
 lint: $(READY)
-	$(BIN)/ruff check compress cli tests benchmarks
-	$(BIN)/ruff format --check compress cli tests benchmarks
+	$(BIN)/ruff check compress cli tests benchmarks docs/generate
+	$(BIN)/ruff format --check compress cli tests benchmarks docs/generate
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+
+# The pages, to be opened without a server: docs/site/index.html.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	rm -rf docs/site
+	mv build/site docs/site
+	@echo "Open docs/site/index.html"
+
+docs-serve: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 # The install is repeated when the pins, the package's description or its version change.
 $(READY): pyproject.toml constraints.txt compress/__init__.py tests/export/oldest_runtime.txt
@@ -45,4 +55,4 @@ lock: $(READY)
 	done
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build docs/site *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -16,6 +16,7 @@ from cli.chain import run, sweep
 from cli.data import data
 from cli.demo import demo
 from cli.evaluate import evaluate
+from cli.explain import explain
 from cli.export import export
 from cli.gate import gate
 from cli.holding import release
@@ -48,7 +49,7 @@ app = typer.Typer(
     "Exit codes: 2 bad input, 3 missing environment, 4 gate failed.",
 )
 _PANELS: dict[str, dict[str, Any]] = {
-    "Prepare": {"demo": demo, "init": init, "data": data},
+    "Prepare": {"demo": demo, "init": init, "data": data, "explain": explain},
     "Train and prune": {
         "train": train,
         "inspect": inspect,

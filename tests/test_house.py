@@ -20,6 +20,7 @@ from compress import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("compress", "cli")
+MAPPED = (*PACKAGES, "docs/generate")
 
 
 def test_imports_follow_the_contracts():
@@ -52,7 +53,7 @@ def test_the_readme_shows_every_command():
 
 def test_the_map_lists_every_file():
     text = (ROOT / "ARCHITECTURE.md").read_text()
-    files = [p for package in PACKAGES for p in (ROOT / package).rglob("*.py") if p.name != "__init__.py"]
+    files = [p for package in MAPPED for p in (ROOT / package).rglob("*.py") if p.name != "__init__.py"]
     missing = [str(p.relative_to(ROOT)) for p in files if f"`{p.name}`" not in text and f"/{p.name}`" not in text]
     assert not missing
 
@@ -60,7 +61,7 @@ def test_the_map_lists_every_file():
 def test_the_map_lists_no_file_that_is_gone():
     text = (ROOT / "ARCHITECTURE.md").read_text()
     named = set(re.findall(r"([a-z_0-9]+\.py)`", text))
-    assert named <= {p.name for package in PACKAGES for p in (ROOT / package).rglob("*.py")}
+    assert named <= {p.name for package in MAPPED for p in (ROOT / package).rglob("*.py")}
 
 
 def test_the_changelog_names_the_version():

@@ -32,13 +32,18 @@ def config_text(train_dir: str | None, *, providers: Iterable[str]) -> str:
     """
     sets = [{"name": name, "ratios": {"default": ratio}} for name, ratio in (("quarter", 0.25), ("half", 0.5))]
     config = Config.model_validate({"train": {"paths": {"train_dir": train_dir}}, "sweep": {"ratio_sets": sets}})
-    words = {
+    known = words(providers)
+    sections = ["\n".join(_lines(config, name, known)) + "\n" for name in type(config).model_fields]
+    return "\n".join([_HEAD, *sections])
+
+
+def words(providers: Iterable[str]) -> dict[str, str]:
+    """What the words in braces in a key's comment stand for."""
+    return {
         "criteria": " | ".join(CRITERIA),
         "providers": " | ".join(providers),
         "calibrations": " | ".join(calibration_words()),
     }
-    sections = ["\n".join(_lines(config, name, words)) + "\n" for name in type(config).model_fields]
-    return "\n".join([_HEAD, *sections])
 
 
 def _lines(section: Section, name: str, words: Mapping[str, str], depth: int = 0) -> Iterator[str]:

@@ -18,10 +18,15 @@ class Folder:
 
 
 class At:
-    """A file or folder below the folder that names it; reading it gives the path."""
+    """A file or folder below the folder that names it, and what it is; reading it gives the path.
 
-    def __init__(self, below: str) -> None:
+    `holds` says of a folder which table names its files.
+    """
+
+    def __init__(self, below: str, what: str = "", *, holds: type[Folder] | None = None) -> None:
         self.below = below
+        self.what = what
+        self.holds = holds
 
     def __get__(self, folder: Folder, owner: type[Folder]) -> Path:
         return folder.root / self.below

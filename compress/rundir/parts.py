@@ -11,16 +11,16 @@ from compress.rundir.folder import At, Folder
 class TargetFiles(Folder):
     """The plan for one target."""
 
-    ratios = At("ratios.yaml")
-    plan = At("plan.json")
-    widths = At("widths.json")  # the table of widths, and predicted and measured cost
+    ratios = At("ratios.yaml", "the ratio that was chosen for each block")
+    plan = At("plan.json", "what is kept of each channel group at these ratios")
+    widths = At("widths.json", "the table of widths, and predicted and measured cost")
 
 
 class Planning(Folder):
     """What `sensitivity` and `plan` measured of the dense network, and the widths chosen for each target."""
 
-    sensitivity = At("sensitivity.json")
-    sensitivity_plot = At("sensitivity.png")
+    sensitivity = At("sensitivity.json", "Dice against ratio, each block pruned alone")
+    sensitivity_plot = At("sensitivity.png", "the same, drawn")
 
     def latency(self, provider: str) -> Path:
         """The fitted latency model."""
@@ -34,29 +34,29 @@ class Planning(Folder):
 class InspectFiles(Folder):
     """What `inspect` tells of one network."""
 
-    statistics = At("statistics.json")
-    masks = At("masks.json")
-    filters = At("filters.png")
-    activations = At("activations.png")
-    layers = At("layers.png")
-    schematic = At("unet.png")
+    statistics = At("statistics.json", "norms of the filters, activations and cost of every layer")
+    masks = At("masks.json", "which filters the ratios would keep, layer by layer")
+    filters = At("filters.png", "histograms of the filters' L1 norms")
+    activations = At("activations.png", "how strongly each channel answers")
+    layers = At("layers.png", "parameters and multiply-adds of each layer")
+    schematic = At("unet.png", "the U-Net with its widths, before and after these ratios")
 
 
 class GateFiles(Folder):
     """What `gate` leaves of one candidate."""
 
-    verdict = At("verdict.json")
-    baseline = At("baseline.json")  # the baseline's scores
-    candidate = At("candidate.json")  # the candidate's scores
-    summary = At("verdict.md")
-    report = At("report.html")  # the page of this verdict
-    overlays = At("overlays.png")  # the slices on which the two disagree most
+    verdict = At("verdict.json", "accepted or refused, with every interval, limit and reason")
+    baseline = At("baseline.json", "the baseline's scores")
+    candidate = At("candidate.json", "the candidate's scores")
+    summary = At("verdict.md", "the verdict as tables")
+    report = At("report.html", "the page of this verdict")
+    overlays = At("overlays.png", "the slices on which the two disagree most")
 
 
 class GateScores(Folder):
     """Scores and masks of one file on one cohort, kept so that no file is scored twice."""
 
-    scores = At("scores.json")
+    scores = At("scores.json", "scores of every case, with the digests they belong to")
 
     def mask(self, number: int) -> Path:
         """The masks of case `number` of the cohort."""
@@ -66,8 +66,8 @@ class GateScores(Folder):
 class ScoreFiles(Folder):
     """Scores and pictures of one checkpoint on one cohort."""
 
-    scores = At("metrics.json")
-    table = At("metrics.md")
+    scores = At("metrics.json", "every score of every volume")
+    table = At("metrics.md", "means and tables of the same")
 
     def overlay(self, kind: str) -> Path:
         """Slices of one kind, such as the best."""
@@ -108,6 +108,6 @@ class BenchFiles(Folder):
 class SweepFiles(Folder):
     """What a sweep leaves beside its networks."""
 
-    results = At("results.json")
-    table = At("table.md")
-    plot = At("sweep.png")
+    results = At("results.json", "one record for each combination")
+    table = At("table.md", "the same as a table")
+    plot = At("sweep.png", "Dice of all combinations, drawn")

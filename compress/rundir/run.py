@@ -7,7 +7,7 @@ from pathlib import Path
 
 from compress.config import Config
 from compress.rundir.folder import At, Folder
-from compress.rundir.parts import BenchFiles, GateFiles, GateScores, Planning, SweepFiles
+from compress.rundir.parts import BenchFiles, GateFiles, GateScores, InspectFiles, Planning, SweepFiles
 from compress.rundir.stage import Stage
 
 
@@ -20,16 +20,15 @@ class RunDir(Folder):
     pruned_name: str
     pruned_file: str
 
-    config = At("config.yaml")
-    environment = At("environment.json")
-    data = At("data.json")
-    split = At("split.json")
-    report_json = At("report.json")
-    report_md = At("report.md")
-    report_html = At("report.html")  # the whole run in one page
-    inspect = At("inspect")
-    predictions = At("predictions")  # masks, report and overlay of the demo's one study
-    bundle = At("bundle")  # what the demo ships
+    config = At("config.yaml", "the resolved configuration, every default filled in")
+    environment = At("environment.json", "versions and hardware")
+    data = At("data.json", "digest of the data, and preprocessing")
+    split = At("split.json", "who trains and who validates")
+    report_json = At("report.json", "the table of networks, for programs")
+    report_md = At("report.md", "the table of networks, the benchmarks and the pictures")
+    report_html = At("report.html", "the whole run in one page")
+    predictions = At("predictions", "masks, report and overlay of the demo's one study")
+    bundle = At("bundle", "what the demo ships")
 
     @classmethod
     def of(cls, config: Config) -> RunDir:
@@ -66,6 +65,10 @@ class RunDir(Folder):
     @property
     def planning(self) -> Planning:
         return Planning(self.root / "planning")
+
+    def inspect(self, name: str) -> InspectFiles:
+        """What `inspect` tells of one network."""
+        return InspectFiles(self.root / "inspect" / name)
 
     @property
     def sweep(self) -> SweepFiles:

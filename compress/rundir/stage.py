@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compress.rundir.folder import At, Folder
+from compress.rundir.parts import ScoreFiles
 
 
 @dataclass(frozen=True)
@@ -15,29 +16,31 @@ class Stage(Folder):
     final_name: str
     """Its end product."""
 
-    initial = At("checkpoints/initial.safetensors")  # weights before the first step
-    early = At("checkpoints/early.safetensors")  # after `rewind_epoch` epochs: what rewinding returns to
-    best = At("checkpoints/best.safetensors")  # of the epoch with the best validation Dice
-    resume = At("checkpoints/resume.safetensors")  # weights, optimiser and schedule after the last finished epoch
-    metrics = At("metrics.jsonl")  # one JSON line per epoch
-    curves = At("curves.png")
-    tensorboard = At("tensorboard")
-    record = At("stage.json")  # what it was made from (digests) and what came out: decides whether it is current
-    parity = At("parity.json")
-    small_pieces = At("small_pieces.json")  # what dropping them does to the validation volumes
-    evaluation = At("eval")  # `ScoreFiles` of the validation patients
+    initial = At("checkpoints/initial.safetensors", "weights before the first step")
+    early = At("checkpoints/early.safetensors", "after `rewind_epoch` epochs: what rewinding returns to")
+    best = At("checkpoints/best.safetensors", "of the epoch with the best validation Dice")
+    resume = At("checkpoints/resume.safetensors", "weights, optimiser and schedule after the last finished epoch")
+    metrics = At("metrics.jsonl", "one JSON line per epoch")
+    curves = At("curves.png", "loss and validation Dice by epoch")
+    tensorboard = At("tensorboard", "logs, where the logger `tensorboard` is asked for")
+    record = At("stage.json", "what it was made from (digests) and what came out: decides whether it is current")
+    parity = At(
+        "parity.json", "the exported file beside torch: logits, flipped voxels, Dice, volumes and EF, for each provider"
+    )
+    small_pieces = At("small_pieces.json", "what dropping them does to the validation volumes")
+    evaluation = At("eval", "scores of the validation patients", holds=ScoreFiles)
 
-    config = At("config.yaml")  # the configuration that pruned it
-    plan = At("plan.json")
-    masks = At("masks.json")
-    meta = At("meta.json")
-    schematic = At("unet.png")
-    raw_pruned = At("checkpoints/pruned_raw.safetensors")  # before any retraining
-    start = At("checkpoints/start.safetensors")  # what retraining starts from: kept, random or rewound weights
-    compensation = At("compensation.json")  # output error of every convolution before and after
-    evaluation_after_pruning = At("eval_after_pruning")  # `ScoreFiles` from before any retraining
-    pairs = At("beside_dense.png")  # beside the dense network, on the patients that lost most
-    pairs_record = At("beside_dense.json")  # what that picture was drawn from (digests)
+    config = At("config.yaml", "the configuration that pruned it")
+    plan = At("plan.json", "what was kept of each channel group, and why")
+    masks = At("masks.json", "the same, layer by layer: true where a filter stays")
+    meta = At("meta.json", "widths of every block after pruning")
+    schematic = At("unet.png", "the U-Net before and after")
+    raw_pruned = At("checkpoints/pruned_raw.safetensors", "before any retraining")
+    start = At("checkpoints/start.safetensors", "what retraining starts from: kept, random or rewound weights")
+    compensation = At("compensation.json", "output error of every convolution before and after")
+    evaluation_after_pruning = At("eval_after_pruning", "scores from before any retraining", holds=ScoreFiles)
+    pairs = At("beside_dense.png", "beside the dense network, on the patients that lost most")
+    pairs_record = At("beside_dense.json", "what that picture was drawn from (digests)")
 
     @property
     def final(self) -> Path:

@@ -15,7 +15,6 @@ from compress.prune.plan import PruningPlan
 from compress.prune.statistics import FilterStatistics, activation_statistics, filter_statistics
 from compress.report.plots import activation_distributions, filter_histograms, layer_summary
 from compress.report.schematic import unet_schematic
-from compress.rundir import InspectFiles
 from compress.steps.pruning.ranking import rank
 from compress.steps.workspace import Workspace
 
@@ -37,7 +36,7 @@ class Inspection:
 
 def inspect_network(ws: Workspace, checkpoint: Checkpoint, *, ratios: Ratios, name: str) -> Inspection:
     """Measure a network and write statistics.json, masks.json and pictures under inspect/<name>."""
-    files = InspectFiles(ws.run.inspect / name)
+    files = ws.run.inspect(name)
     network, phantom = checkpoint.network, checkpoint.meta.phantom
     plan = rank(ws, checkpoint, ws.config.pruning.but(ratios=ratios))
     filters, costs = filter_statistics(network), layer_costs(network, size=ws.config.data.size)
