@@ -8,13 +8,16 @@ to robust percentiles, z-score. Inverse: the same geometry backwards, exactly to
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from compress.data.resample import cubic, linear
 from compress.data.volume import Volume
 from compress.errors import CheckpointError, DataError
+
+if TYPE_CHECKING:
+    from compress.data.nnunet.prepare import TiledGeometry
 
 
 @dataclass(frozen=True)
@@ -33,16 +36,34 @@ class Geometry:
         pairs = [_overlap(have, want) for have, want in zip(self.resampled, self.window, strict=True)]
         return (pairs[0][0], pairs[1][0]), (pairs[0][1], pairs[1][1])
 
+    @property
+    def tiles(self) -> int:
+        """Images that the network sees of one slice."""
+        return 1
+
+    def labels(self, logits: np.ndarray) -> np.ndarray:
+        """Labels (slices, rows, columns) from the logits of whole slices; see `inverse`."""
+        return inverse(logits, self)
+
+    def numbers(self) -> np.ndarray:
+        """What of it does not follow from the rules, for storage."""
+        return np.array([self.native, self.resampled])
+
+    def place(self, labels: np.ndarray) -> np.ndarray:
+        """All slices' labels on the native grid, where they are already."""
+        return labels
+
 
 @dataclass(frozen=True)
 class Prepared:
     """A volume on the network's grid."""
 
     images: np.ndarray
-    """(Z, H, W) float32, clipped and z-scored."""
+    """(N, H, W) float32, clipped and z-scored: every slice, or in nnU-Net's way the tiles of every slice; there several
+    channels are (N, C, H, W)."""
     mask: np.ndarray | None
-    """(Z, H, W) uint8, or None without a reference."""
-    geometry: Geometry
+    """(N, H, W) uint8, or None without a reference."""
+    geometry: Geometry | TiledGeometry
 
 
 @dataclass(frozen=True)
@@ -69,11 +90,20 @@ class Preprocessing:
         except (TypeError, AttributeError) as fault:
             raise CheckpointError(f"Preprocessing rules are damaged: {fault}.") from fault
 
+    def resampled(self, shape: tuple[int, ...], spacing_mm: tuple[float, float, float]) -> tuple[int, int]:
+        """(rows, columns) of the resampled slices of a volume of `shape` and `spacing_mm` (z, y, x)."""
+        return self.geometry((shape[1], shape[2]), spacing_mm[1:]).resampled
+
     def geometry(self, shape: tuple[int, int], spacing_mm: tuple[float, float]) -> Geometry:
         """The grid that a slice of `shape` and `spacing_mm` (row, column) passes through."""
         pairs = zip(shape, spacing_mm, self.spacing_mm, strict=True)
         resampled = [max(1, round(n * have / want)) for n, have, want in pairs]
         return Geometry((shape[0], shape[1]), (resampled[0], resampled[1]), self.size)
+
+    def geometry_of_numbers(self, numbers: np.ndarray) -> Geometry:
+        """The inverse of `Geometry.numbers`; `ValueError` for others."""
+        native, resampled = (tuple(int(n) for n in row) for row in numbers)
+        return Geometry(native, resampled, self.size)  # pyright: ignore[reportArgumentType]
 
     def forward(self, volume: Volume) -> Prepared:
         """Bring a volume onto the network's grid. Raises `DataError` for a constant image."""

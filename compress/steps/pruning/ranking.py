@@ -29,21 +29,23 @@ def rank(ws: Workspace, source: Checkpoint, wanted: Pruning) -> PruningPlan:
     `compress.prune.ranking.rank` raises.
     """
     ratios, seed = wanted.ratios, seed_of(ws, wanted)
-    return ranking.rank(
-        source.network,
-        torch.zeros(1, source.meta.arguments["in_channels"], *ws.config.data.size),
-        ratio=ratios.default,
-        ratios=dict(ratios.block_ratios),
-        criterion=wanted.method,
-        scope=wanted.scope,
-        floor=wanted.floor,
-        align=ws.config.bench.provider if ratios.align == "auto" else ratios.align,
-        data=_batches(ws, seed) if needs_gradients(wanted.method) else None,
-        loss=build_loss(ws.config.train.parameters.loss_function),
-        seed=seed,
-        source=source.meta.digest,
-        follow=architecture_of(source.meta.architecture).followers(source.meta.arguments),
-    )
+    architecture = architecture_of(source.meta.architecture)
+    with architecture.followed(source.network):
+        return ranking.rank(
+            source.network,
+            torch.zeros(1, source.meta.arguments["in_channels"], *ws.rules.size),
+            ratio=ratios.default,
+            ratios=dict(ratios.block_ratios),
+            criterion=wanted.method,
+            scope=wanted.scope,
+            floor=wanted.floor,
+            align=ws.config.bench.provider if ratios.align == "auto" else ratios.align,
+            data=_batches(ws, seed) if needs_gradients(wanted.method) else None,
+            loss=build_loss(ws.config.train.parameters.loss_function),
+            seed=seed,
+            source=source.meta.digest,
+            follow=architecture.followers(source.meta.arguments),
+        )
 
 
 def _batches(ws: Workspace, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
