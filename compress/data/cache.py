@@ -15,9 +15,9 @@ import numpy as np
 
 from compress.data.images import digests_of
 from compress.data.layouts import read_volume
-from compress.data.preprocess import Prepared
+from compress.data.prepared import Prepared
 from compress.data.rules import Rules
-from compress.data.volume import Case
+from compress.data.volume import ACDC_LABELS, Case
 from compress.files import atomic_path, digest_json
 from compress.progress import SILENT, Progress
 
@@ -56,6 +56,7 @@ def prepare_all(cases: Sequence[Case], rules: Rules, *, cache: Path, progress: P
 def _stored(case: Case, rules: Rules, cache: Path) -> Path:
     key = digest_json(
         [_VERSION, rules.to_json(), {**case.labels, **case.others}, [digest for _, digest in digests_of(case)]]
+        + ([] if case.values == ACDC_LABELS else [case.values])
     )
     return cache / f"{case.name}-{key[:24]}.npz"
 

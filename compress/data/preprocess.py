@@ -8,16 +8,14 @@ to robust percentiles, z-score. Inverse: the same geometry backwards, exactly to
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from compress.data.prepared import Prepared
 from compress.data.resample import cubic, linear
 from compress.data.volume import Volume
 from compress.errors import CheckpointError, DataError
-
-if TYPE_CHECKING:
-    from compress.data.nnunet.prepare import TiledGeometry
 
 
 @dataclass(frozen=True)
@@ -52,18 +50,6 @@ class Geometry:
     def place(self, labels: np.ndarray) -> np.ndarray:
         """All slices' labels on the native grid, where they are already."""
         return labels
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A volume on the network's grid."""
-
-    images: np.ndarray
-    """(N, H, W) float32, clipped and z-scored: every slice, or in nnU-Net's way the tiles of every slice; there several
-    channels are (N, C, H, W)."""
-    mask: np.ndarray | None
-    """(N, H, W) uint8, or None without a reference."""
-    geometry: Geometry | TiledGeometry
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def open_source(path: Path) -> Iterator[Source]:
 
 
 def refuse_inflating(content: bytes, name: str) -> None:
-    """torch's own files are zip archives too, which hold their tensors as they are: `CheckpointError` for packed ones."""
+    """torch's files are zip archives that hold tensors as they are: `CheckpointError` for packed ones."""
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return
     try:

@@ -160,9 +160,7 @@ def _rules(
         raise ConfigError(f"plans.json lacks what preprocessing needs: {fault!r}.") from None
 
 
-def _channels(
-    plans: Mapping[str, Any], configuration: Mapping[str, Any], dataset: Mapping[str, Any]
-) -> list[Channel]:
+def _channels(plans: Mapping[str, Any], configuration: Mapping[str, Any], dataset: Mapping[str, Any]) -> list[Channel]:
     names = dataset.get("channel_names", dataset.get("modality"))
     schemes = configuration["normalization_schemes"]
     masked = configuration["use_mask_for_norm"]

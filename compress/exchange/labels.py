@@ -1,4 +1,4 @@
-"""What dataset.json says of the labels: structures and their values, regions and the order in which they are painted."""
+"""What dataset.json says of the labels: structures with their values, regions in the order of painting."""
 
 from __future__ import annotations
 

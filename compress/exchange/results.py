@@ -59,7 +59,7 @@ class TrainedModel:
         return self.source.json(name) if name in self.source.names else None
 
     def postprocessing(self) -> tuple[str, dict[str, Any] | None]:
-        """Its postprocessing.json with its path, from a folder of cross-validation results; None where there is none."""
+        """The path of its postprocessing.json and what it says; None where there is none."""
         inside = [n for n in self.source.names if n.startswith(self.folder)]
         found = [n for n in inside if PurePosixPath(n).name == "postprocessing.json"]
         if len(found) > 1:
@@ -90,7 +90,7 @@ def find_model(source: Source) -> TrainedModel:
     folders = [p for p in places if any(n.startswith(f"{p}fold_") for n in source.names)]
     if not folders:
         old = any(PurePosixPath(n).suffix in (".model", ".pkl") for n in source.names)
-        cure = "Version 1 of nnU-Net keeps its plans as a pickle, which is not opened: train with version 2." if old else ""
+        cure = "Version 1 of nnU-Net pickles its plans, which is not opened: train with version 2." if old else ""
         raise ConfigError(
             f"{source.path} holds no trained model of nnU-Net: no plans.json beside a folder fold_X.",
             cure=cure or "Give the folder Trainer__Plans__Configuration, or nnUNetv2_export_model_to_zip's file.",

@@ -62,6 +62,14 @@ def build(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
     return network
 
 
+def widths_of(network: nn.Module, arguments: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Output channels of every convolution: by block for an architecture that has such a table, else by name."""
+    if "widths" in arguments:
+        return arguments["widths"]
+    layers = ((name, module) for name, module in network.named_modules())
+    return {name: [m.out_channels] for name, m in layers if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)}
+
+
 def arguments_of(architecture: str, arguments: Mapping[str, Any], network: nn.Module) -> dict[str, Any]:
     """The arguments that build a network of the shape that pruning left `network`, which `arguments` built."""
     dense = {key: value for key, value in arguments.items() if key != SHAPE}

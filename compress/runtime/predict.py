@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from compress.data.pieces import drop_small
-from compress.data.preprocess import Prepared
+from compress.data.prepared import Prepared, with_channels
 from compress.errors import DataError
 
 Run = Callable[[np.ndarray], np.ndarray]
@@ -37,8 +37,3 @@ def predict_mask(run: Run, prepared: Prepared, *, batch_size: int, pieces: Share
             )
         parts.append(geometry.labels(logits))
     return drop_small(geometry.place(np.concatenate(parts)), pieces)
-
-
-def with_channels(images: np.ndarray) -> np.ndarray:
-    """Prepared images (N, H, W) of one channel as (N, 1, H, W); those that have channels as they are."""
-    return images if images.ndim == 4 else images[:, None]

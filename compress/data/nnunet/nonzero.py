@@ -8,7 +8,7 @@ Box = tuple[slice, slice, slice]
 
 
 def nonzero_box(image: np.ndarray) -> Box:
-    """The smallest box around the voxels of image (C, Z, Y, X) that are nonzero in any channel; all of an empty image."""
+    """The smallest box around what of image (C, Z, Y, X) is nonzero in any channel; all of an empty image."""
     nonzero = (image != 0).any(axis=0)
     spans = []
     for axis in range(3):

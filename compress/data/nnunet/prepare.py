@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from compress.data.nnunet.intensity import normalise
 from compress.data.nnunet.nonzero import filled, nonzero_box
 from compress.data.nnunet.resample import new_shape, plane_axis, resample_image, resample_logits
+from compress.data.nnunet.settings import Settings
 from compress.data.nnunet.tiles import corners, mean_of_folds, merge, padding
 from compress.errors import DataError
-
-if TYPE_CHECKING:
-    from compress.data.nnunet.rules import NnunetRules
 
 Sizes = tuple[int, int, int]
 
@@ -23,7 +20,7 @@ Sizes = tuple[int, int, int]
 class TiledGeometry:
     """What happened to the grid on the way to the tiles, to undo it. All but `native` after the transposition."""
 
-    rules: NnunetRules
+    rules: Settings
     native: Sizes
     """(Z, Y, X) of the volume as it came."""
     box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -102,7 +99,7 @@ class TiledGeometry:
 
 
 def prepare(
-    image: np.ndarray, mask: np.ndarray | None, spacing_mm: tuple[float, float, float], rules: NnunetRules, name: str
+    image: np.ndarray, mask: np.ndarray | None, spacing_mm: tuple[float, float, float], rules: Settings, name: str
 ) -> tuple[np.ndarray, np.ndarray | None, TiledGeometry]:
     """The tiles of an image ((C,) Z, Y, X), (N, (C,) H, W) float32, those of its mask, and the geometry.
 
@@ -131,7 +128,7 @@ def prepare(
 def geometry_of(
     shape: tuple[int, ...],
     spacing_mm: tuple[float, float, float],
-    rules: NnunetRules,
+    rules: Settings,
     box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None = None,
 ) -> TiledGeometry:
     """The grid that a volume of `shape` and `spacing_mm` (z, y, x) passes through; box None: nothing is cropped."""

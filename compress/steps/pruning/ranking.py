@@ -14,6 +14,7 @@ from compress.models.checkpoint import Checkpoint
 from compress.prune import ranking
 from compress.prune.criteria import needs_gradients
 from compress.prune.plan import PruningPlan
+from compress.steps.pruning.compatible import with_one_width_per_stage
 from compress.steps.pruning.request import seed_of
 from compress.steps.workspace import Workspace
 from compress.train.losses import build_loss
@@ -31,7 +32,7 @@ def rank(ws: Workspace, source: Checkpoint, wanted: Pruning) -> PruningPlan:
     ratios, seed = wanted.ratios, seed_of(ws, wanted)
     architecture = architecture_of(source.meta.architecture)
     with architecture.followed(source.network):
-        return ranking.rank(
+        plan = ranking.rank(
             source.network,
             torch.zeros(1, source.meta.arguments["in_channels"], *ws.rules.size),
             ratio=ratios.default,
@@ -46,6 +47,7 @@ def rank(ws: Workspace, source: Checkpoint, wanted: Pruning) -> PruningPlan:
             source=source.meta.digest,
             follow=architecture.followers(source.meta.arguments),
         )
+    return with_one_width_per_stage(plan, source.meta) if wanted.keep_nnunet_compatible else plan
 
 
 def _batches(ws: Workspace, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
