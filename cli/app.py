@@ -20,6 +20,7 @@ from cli.explain import explain
 from cli.export import export
 from cli.gate import gate
 from cli.holding import release
+from cli.import_nnunet import export_nnunet, import_nnunet
 from cli.info import info
 from cli.init import init
 from cli.inspect import inspect
@@ -49,7 +50,7 @@ app = typer.Typer(
     "Exit codes: 2 bad input, 3 missing environment, 4 gate failed.",
 )
 _PANELS: dict[str, dict[str, Any]] = {
-    "Prepare": {"demo": demo, "init": init, "data": data, "explain": explain},
+    "Prepare": {"demo": demo, "init": init, "import-nnunet": import_nnunet, "data": data, "explain": explain},
     "Train and prune": {
         "train": train,
         "inspect": inspect,
@@ -61,7 +62,14 @@ _PANELS: dict[str, dict[str, Any]] = {
         "run": run,
         "sweep": sweep,
     },
-    "Export and prove": {"export": export, "quantize": quantize, "bench": bench, "gate": gate, "ship": ship},
+    "Export and prove": {
+        "export": export,
+        "quantize": quantize,
+        "bench": bench,
+        "gate": gate,
+        "ship": ship,
+        "export-nnunet": export_nnunet,
+    },
     "Deploy": {"verify": verify, "info": info, "predict": predict},
 }
 """The headings of `--help` and what stands under each, in the order of the work."""

@@ -38,7 +38,21 @@ PostprocessOption = Annotated[
 ]
 
 
-def export(config: ConfigOption = None, overrides: SetOption = None, postprocess: PostprocessOption = None) -> None:
+TtaOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--tta/--no-tta",
+        help="Whether the file's masks are means over mirrored images: nnU-Net's default, at four times the cost.",
+    ),
+]
+
+
+def export(
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    postprocess: PostprocessOption = None,
+    tta: TtaOption = None,
+) -> None:
     """Write the dense and every pruned network of the run as ONNX, checked against torch.
 
     One self-contained file each (dynamic batch, height and width), the same bytes every time, and what differs
@@ -48,7 +62,7 @@ def export(config: ConfigOption = None, overrides: SetOption = None, postprocess
     from cli.options import open_workspace
     from cli.pages import show_pages
 
-    ws = open_workspace(config, overrides, export__postprocess=_rule(postprocess))
+    ws = open_workspace(config, overrides, export__postprocess=_rule(postprocess), export__tta=tta)
     from compress.errors import CheckpointError
     from compress.steps.exporting.export import export_stage
     from compress.steps.networks import stages_of

@@ -10,6 +10,7 @@ import typer
 from cli.model_options import ModelArgument
 
 if TYPE_CHECKING:
+    from compress.data.nnunet.rules import NnunetRules
     from compress.runtime.card import ModelCard
     from compress.runtime.modelfile import ModelFile
 
@@ -67,7 +68,32 @@ def _file(file: ModelFile) -> Iterator[tuple[str, str]]:
 
 
 def _input(card: ModelCard) -> Iterator[tuple[str, str]]:
-    rules = card.preprocessing
+    return _own_input(card, card.preprocessing) if card.nnunet is None else _nnunet_input(card, card.nnunet)
+
+
+def _nnunet_input(card: ModelCard, rules: NnunetRules) -> Iterator[tuple[str, str]]:
+    rows, columns = rules.size
+    yield "preprocessing", "nnU-Net's own, as version 2.8.1 computes it on the CPU"
+    yield "tiles", f"{rows} x {columns} pixels of {rules.spacing_mm[0]:g} x {rules.spacing_mm[1]:g} mm (row, column)"
+    yield "tiling", "half a tile apart at most, weighted by a Gaussian; sums in float16"
+    yield "channels", ", ".join(f"{c.name} ({c.scheme}{', nonzero only' if c.masked else ''})" for c in rules.channels)
+    yield "resampling", "cubic spline; back to the native grid linearly, on logits"
+    yield "crop", "to what is not zero"
+    if rules.transpose != (0, 1, 2):
+        yield "axes", f"in the order {', '.join('zyx'[axis] for axis in rules.transpose)}"
+    if rules.folds > 1:
+        yield "folds", f"the mean of {rules.folds} networks"
+    if rules.region_names:
+        yield "regions", "; ".join(f"{name}: {', '.join(map(str, of))}" for name, of in rules.region_names)
+    if rules.largest_of:
+        yield "largest piece alone", "; ".join(" + ".join(map(str, values)) for values in rules.largest_of)
+    axes = ", ".join(("rows", "columns")[axis] for axis in rules.mirror_axes) or "none"
+    wanted = "yes" if card.mirrored else "no"
+    yield "test-time mirroring", f"{wanted} by default (--tta, --no-tta); axes: {axes}"
+    yield "small pieces", card.pieces_rule
+
+
+def _own_input(card: ModelCard, rules: Any) -> Iterator[tuple[str, str]]:
     rows, columns = rules.size
     yield "slices", f"{rows} x {columns} pixels of {rules.spacing_mm[0]:g} x {rules.spacing_mm[1]:g} mm (row, column)"
     yield "sides", f"any multiple of {card.multiple_of}"

@@ -50,7 +50,7 @@ def inspect(
     table(f"{network}: L1 norm of filters", heads, rows)
     if layer is not None:
         _show_filters(found, layer)
-    say(f"Parameters {found.parameters:,}; {found.macs / 1e9:.3f} GMACs for one {ws.config.data.size} image.")
+    say(f"Parameters {found.parameters:,}; {found.macs / 1e9:.3f} GMACs for one {ws.rules.size} image.")
     say(f"Pictures, masks and figures: {found.folder}")
 
 

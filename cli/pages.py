@@ -13,6 +13,8 @@ def show_pages(ws: Workspace) -> None:
     from cli.console import say
     from compress.steps.reporting.refresh import write_pages
 
+    if not ws.readable:  # an imported network without data: there is nothing to show
+        return
     if (pages := write_pages(ws)) is not None:
         say(f"Report: {pages[0]}")
         say(f"Page: {pages[1]}")

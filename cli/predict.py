@@ -31,6 +31,10 @@ def predict(
     force: Annotated[
         bool, typer.Option("--force", help="Segment images that look unlike those of the training.")
     ] = False,
+    tta: Annotated[
+        bool | None,
+        typer.Option("--tta/--no-tta", help="nnU-Net's: the mean over mirrored images. Without it: as the file says."),
+    ] = None,
     overlays: Annotated[bool, typer.Option("--overlays", help="Also draw a PNG of each study's contours.")] = False,
     dicom_seg: Annotated[
         bool, typer.Option("--dicom-seg", help="Also write ED and ES of DICOM images as DICOM Segmentations.")
@@ -50,7 +54,9 @@ def predict(
     from compress.inference.predict import predict as segment
 
     earlier = earlier_of(resume, restart)
-    request = PredictRequest(model, source, out, provider, threads, batch_size, force, overlays, earlier, dicom_seg)
+    request = PredictRequest(
+        model, source, out, provider, threads, batch_size, force, overlays, earlier, dicom_seg, tta
+    )
     report = segment(request, RichProgress())
     show_notes(report.notes)
     if len(report.problems) == 1 and not report.studies:

@@ -61,6 +61,10 @@ CompensateOption = Annotated[
     bool | None,
     typer.Option("--compensate/--no-compensate", help="Fit kept weights to the dense network's outputs first."),
 ]
+CompatibleOption = Annotated[
+    bool | None,
+    typer.Option("--keep-nnunet-compatible", help="One width per stage, so that export-nnunet can give it back."),
+]
 
 
 def prune(
@@ -77,6 +81,7 @@ def prune(
     distill: DistillOption = None,
     rounds: RoundsOption = None,
     compensate: CompensateOption = None,
+    keep_nnunet_compatible: CompatibleOption = None,
     recover: RecoverOption = False,
     resume: ResumeOption = False,
     restart: RestartOption = False,
@@ -104,6 +109,7 @@ def prune(
         pruning__distill=distill,
         pruning__rounds=rounds,
         pruning__compensate=compensate,
+        pruning__keep_nnunet_compatible=keep_nnunet_compatible,
     )
     from compress.steps.pruning.prune import prune_and_retrain
 

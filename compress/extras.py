@@ -16,6 +16,7 @@ _EXTRAS = {
     "onnxruntime": "runtime",
     "pydicom": "dicom",
     "highdicom": "dicom",
+    "dynamic_network_architectures": "nnunet",
     "model_signing": "signing",
     "tensorboard": "tracking",
     "wandb": "tracking",

@@ -241,6 +241,8 @@ class Pruning(Section):
     """N: prune in N steps; finetune_epochs are divided over them"""
     compensate: bool = False
     """kept weights: fit each convolution again to the dense network's outputs"""
+    keep_nnunet_compatible: bool = False
+    """one width per stage, so that a network of nnU-Net's can go back there (export-nnunet)"""
     seed: Seed | None = None
     """of random weights and of retraining; null: experiment.seed"""
     ckpt_path: CkptPath = CkptPath()
@@ -273,6 +275,8 @@ RECOVERY = ("compensate=true", "distill=0.5", "average=0.99", "finetune_epochs=a
 class Export(Section):
     postprocess: Literal["none", "auto", "small-pieces", "largest"] | dict[Name, Share] = "none"
     """none | small-pieces (below half of the largest piece: dropped) | auto (where that helps) | largest | LV: 0.5"""
+    tta: bool | None = None
+    """masks as means over mirror images; null: as nnU-Net does, for a network that was imported from it"""
     licence: Annotated[str, Field(max_length=500)] = "not stated"
     """of the weights; those trained on ACDC inherit CC BY-NC-SA 4.0"""
     intended_use: Annotated[str, Field(max_length=2000)] = (

@@ -15,8 +15,9 @@ import numpy as np
 
 from compress.data.images import digests_of
 from compress.data.layouts import read_volume
-from compress.data.preprocess import Geometry, Prepared, Preprocessing
-from compress.data.volume import Case
+from compress.data.prepared import Prepared
+from compress.data.rules import Rules
+from compress.data.volume import ACDC_LABELS, Case
 from compress.errors import InputError
 from compress.files import atomic_path, digest_json
 from compress.outside import opened
@@ -27,26 +28,24 @@ _VERSION = 1
 """Raise when `Preprocessing.forward` changes what it computes."""
 
 
-def prepare(case: Case, rules: Preprocessing, *, cache: Path) -> Prepared:
+def prepare(case: Case, rules: Rules, *, cache: Path) -> Prepared:
     """The case's prepared volume, read from `cache` when an identical one was computed before."""
     return _prepare_at(_stored(case, rules, cache), case, rules)
 
 
-def _prepare_at(stored: Path, case: Case, rules: Preprocessing) -> Prepared:
+def _prepare_at(stored: Path, case: Case, rules: Rules) -> Prepared:
     found = _load(stored, rules) if stored.is_file() else None
     if found is not None:
         return found
     prepared = rules.forward(read_volume(case))
     with atomic_path(stored) as temporary, temporary.open("wb") as stream:
-        sizes = np.array([prepared.geometry.native, prepared.geometry.resampled])
+        sizes = prepared.geometry.numbers()
         own = seal(stored.name, prepared.images, prepared.mask, sizes)
         np.savez_compressed(stream, images=prepared.images, mask=prepared.mask, sizes=sizes, seal=own)  # pyright: ignore
     return prepared
 
 
-def prepare_all(
-    cases: Sequence[Case], rules: Preprocessing, *, cache: Path, progress: Progress = SILENT
-) -> list[Prepared]:
+def prepare_all(cases: Sequence[Case], rules: Rules, *, cache: Path, progress: Progress = SILENT) -> list[Prepared]:
     """`prepare` for every case, in order."""
     places = [(_stored(case, rules, cache), case) for case in cases]  # hashes every file: once is enough
     missing = [(stored, case) for stored, case in places if not stored.is_file()]
@@ -58,21 +57,20 @@ def prepare_all(
     return [_prepare_at(stored, case, rules) for stored, case in places]
 
 
-def _stored(case: Case, rules: Preprocessing, cache: Path) -> Path:
+def _stored(case: Case, rules: Rules, cache: Path) -> Path:
     key = digest_json(
         [_VERSION, rules.to_json(), {**case.labels, **case.others}, [digest for _, digest in digests_of(case)]]
+        + ([] if case.values == ACDC_LABELS else [case.values])
     )
     return cache / f"{case.name}-{key[:24]}.npz"
 
 
-def _load(stored: Path, rules: Preprocessing) -> Prepared | None:
+def _load(stored: Path, rules: Rules) -> Prepared | None:
     """None for a file that is damaged, or that this user did not write: it is computed again and replaced."""
     try:
         with opened(stored, most=None) as stream, np.load(stream, allow_pickle=False) as data:
-            native, resampled = (tuple(int(n) for n in row) for row in data["sizes"])
-            images, mask = data["images"], data["mask"]
-            geometry = Geometry(native, resampled, rules.size)  # pyright: ignore[reportArgumentType]
-            own = holds(data["seal"], stored.name, images, mask, data["sizes"])
-            return Prepared(images, mask, geometry) if own else None
+            images, mask, sizes = data["images"], data["mask"], data["sizes"]
+            own = holds(data["seal"], stored.name, images, mask, sizes)
+            return Prepared(images, mask, rules.geometry_of_numbers(sizes)) if own else None
     except (InputError, OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile, DeflateError):
         return None

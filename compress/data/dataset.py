@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from compress.data.augment import augment, build_augmentation
-from compress.data.preprocess import Prepared
+from compress.data.prepared import Prepared
 from compress.errors import DataError
 from compress.stopping import STOPS
 

@@ -14,7 +14,7 @@ from compress.data.dicom import layout as dicom
 from compress.data.frames import NiftiArray
 from compress.data.images import read_case_image, read_case_mask
 from compress.data.scan import Scan, nifti_stem, stays_inside
-from compress.data.volume import ACDC_LABELS, Case, Volume
+from compress.data.volume import Case, Volume
 from compress.errors import DataError
 
 SPACING_TOLERANCE = 0.01
@@ -135,9 +135,9 @@ def find_cases(image_dir: Path, *, label_dir: Path | None = None, require_masks:
 def read_volume(case: Case, *, require_mask: bool = True) -> Volume:
     """Read one case's image and, when it has one, its mask.
 
-    Whatever values the data set uses (`case.labels`), `Volume.mask` always holds those of `ACDC_LABELS`:
-    RV 1, MYO 2, LV 3. Voxels of `case.others` are background. Raises `DataError` for an unreadable file, a constant
-    image, or a mask that is missing, does not lie on the image's grid or holds unknown labels.
+    Whatever values the data set uses (`case.labels`), `Volume.mask` always holds those of `case.values`: by default
+    ACDC's, RV 1, MYO 2, LV 3. Voxels of `case.others` are background. Raises `DataError` for an unreadable file, a
+    constant image, or a mask that is missing, does not lie on the image's grid or holds unknown labels.
     """
     image = read_case_image(case)
     if image.array.min() == image.array.max():
@@ -176,7 +176,7 @@ def _to_acdc_labels(mask: np.ndarray, case: Case) -> np.ndarray:
         raise DataError(f"{case.label_path} holds unknown labels {unknown}; allowed: 0 background, {allowed}.")
     table = np.zeros(256, dtype=np.uint8)
     for name, value in case.labels.items():
-        table[value] = ACDC_LABELS[name]
+        table[value] = case.values[name]
     return table[mask]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from compress.data.prepared import Prepared
 from compress.data.resample import cubic, linear
 from compress.data.volume import Volume
 from compress.errors import CheckpointError, DataError
@@ -33,16 +34,22 @@ class Geometry:
         pairs = [_overlap(have, want) for have, want in zip(self.resampled, self.window, strict=True)]
         return (pairs[0][0], pairs[1][0]), (pairs[0][1], pairs[1][1])
 
+    @property
+    def tiles(self) -> int:
+        """Images that the network sees of one slice."""
+        return 1
 
-@dataclass(frozen=True)
-class Prepared:
-    """A volume on the network's grid."""
+    def labels(self, logits: np.ndarray) -> np.ndarray:
+        """Labels (slices, rows, columns) from the logits of whole slices; see `inverse`."""
+        return inverse(logits, self)
 
-    images: np.ndarray
-    """(Z, H, W) float32, clipped and z-scored."""
-    mask: np.ndarray | None
-    """(Z, H, W) uint8, or None without a reference."""
-    geometry: Geometry
+    def numbers(self) -> np.ndarray:
+        """What of it does not follow from the rules, for storage."""
+        return np.array([self.native, self.resampled])
+
+    def place(self, labels: np.ndarray) -> np.ndarray:
+        """All slices' labels on the native grid, where they are already."""
+        return labels
 
 
 @dataclass(frozen=True)
@@ -69,11 +76,20 @@ class Preprocessing:
         except (TypeError, AttributeError) as fault:
             raise CheckpointError(f"Preprocessing rules are damaged: {fault}.") from fault
 
+    def resampled(self, shape: tuple[int, ...], spacing_mm: tuple[float, float, float]) -> tuple[int, int]:
+        """(rows, columns) of the resampled slices of a volume of `shape` and `spacing_mm` (z, y, x)."""
+        return self.geometry((shape[1], shape[2]), spacing_mm[1:]).resampled
+
     def geometry(self, shape: tuple[int, int], spacing_mm: tuple[float, float]) -> Geometry:
         """The grid that a slice of `shape` and `spacing_mm` (row, column) passes through."""
         pairs = zip(shape, spacing_mm, self.spacing_mm, strict=True)
         resampled = [max(1, round(n * have / want)) for n, have, want in pairs]
         return Geometry((shape[0], shape[1]), (resampled[0], resampled[1]), self.size)
+
+    def geometry_of_numbers(self, numbers: np.ndarray) -> Geometry:
+        """The inverse of `Geometry.numbers`; `ValueError` for others."""
+        native, resampled = (tuple(int(n) for n in row) for row in numbers)
+        return Geometry(native, resampled, self.size)  # pyright: ignore[reportArgumentType]
 
     def forward(self, volume: Volume) -> Prepared:
         """Bring a volume onto the network's grid. Raises `DataError` for a constant image."""

@@ -33,8 +33,8 @@ def cubic(images: np.ndarray, shape: tuple[int, int], window: Window) -> np.ndar
 
 
 def _cubic(images: np.ndarray, shape: tuple[int, int], window: Window) -> np.ndarray:
-    rows = _cubic_along(images.transpose(1, 0, 2), shape[0], window[0])  # (rows, N, X)
-    both = _cubic_along(rows.transpose(2, 1, 0), shape[1], window[1])  # (columns, N, rows)
+    rows = cubic_along(images.transpose(1, 0, 2), shape[0], window[0])  # (rows, N, X)
+    both = cubic_along(rows.transpose(2, 1, 0), shape[1], window[1])  # (columns, N, rows)
     limits = (limit(axis=(1, 2))[:, None, None] for limit in (images.min, images.max))
     return np.clip(both.transpose(1, 2, 0), *limits).astype(np.float32)
 
@@ -57,24 +57,24 @@ def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray
     return second
 
 
-def _places(n: int, m: int) -> np.ndarray:
+def centres(n: int, m: int) -> np.ndarray:
     """Where the centres of `m` cells lie among the centres of `n` cells that cover the same length."""
     return (np.arange(m) + 0.5) * (n / m) - 0.5
 
 
 def _taps(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each of `m` cells its two neighbours among `n`, and the share of the second (float32)."""
-    places = np.clip(_places(n, m), 0, n - 1)
-    first = places.astype(np.intp)
-    return first, np.minimum(first + 1, n - 1), (places - first).astype(np.float32)
+    where = np.clip(centres(n, m), 0, n - 1)
+    first = where.astype(np.intp)
+    return first, np.minimum(first + 1, n - 1), (where - first).astype(np.float32)
 
 
-def _cubic_along(samples: np.ndarray, m: int, part: slice) -> np.ndarray:
+def cubic_along(samples: np.ndarray, m: int, part: slice) -> np.ndarray:
     """The cells `part` of samples (n, ...) resampled to `m` along the first axis, float64."""
     n = len(samples)
-    places = _places(n, m)[part] + _PAD
-    base = np.floor(places).astype(np.intp)
-    t = (places - base)[:, None, None]
+    where = centres(n, m)[part] + _PAD
+    base = np.floor(where).astype(np.intp)
+    t = (where - base)[:, None, None]
     weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, 3 * (1 - t) ** 3 - 6 * (1 - t) ** 2 + 4, t**3)
     coefficients = _spline_coefficients(samples)
     values = coefficients[base - 1] * (weights[0] / 6)

@@ -88,6 +88,8 @@ class Case:
     """What told the phase, in words."""
     others: dict[str, int] = field(default_factory=dict)
     """What else the masks may hold: structures that are left out, read as background."""
+    values: dict[str, int] = field(default_factory=lambda: dict(ACDC_LABELS))
+    """What `Volume.mask` holds for each structure, whatever the files hold."""
     labels_told: bool = False
     """Whether the data set says what its label values mean; otherwise they are assumed."""
 

@@ -28,13 +28,17 @@ WORDS = {
 """What is said of a study, as format strings; `segment.html` of a bundle fills in the same ones."""
 
 
-def structure_volumes(mask: np.ndarray, *, labels: Mapping[str, int], spacing_mm: Sequence[float]) -> dict[str, float]:
+def structure_volumes(
+    mask: np.ndarray, *, labels: Mapping[str, int | Sequence[int]], spacing_mm: Sequence[float]
+) -> dict[str, float]:
     """Millilitres per structure of a (Z, Y, X) label mask with voxels of `spacing_mm` (z, y, x).
+
+    A structure has one value, or several (a region).
 
     Raises `DataError` for a mask that is not 3D or a spacing that is not positive.
     """
     spacing = check_label_mask(mask, spacing_mm)
-    return {name: volume_ml(mask == value, spacing) for name, value in labels.items()}
+    return {name: volume_ml(np.isin(mask, value), spacing) for name, value in labels.items()}
 
 
 def clinical_values(phases: Mapping[str, Mapping[str, float]]) -> dict[str, float | None]:

@@ -79,7 +79,7 @@ def compare_masks(ours: np.ndarray, theirs: np.ndarray, volume: Volume) -> Volum
     reference = volume.mask
     structures = {
         name: _structure(ours == value, theirs == value, reference == value, volume.spacing)
-        for name, value in volume.case.labels.items()
+        for name, value in volume.case.values.items()
     }
     flips = int(np.count_nonzero(ours != theirs))
     return VolumeParity(volume.case.patient, volume.case.phase, flips, ours.size, structures)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from importlib.metadata import version
 
 from compress import __version__
 from compress.data.colours import structure_colours
-from compress.data.preprocess import Preprocessing
+from compress.data.nnunet.rules import NnunetRules
+from compress.data.rules import rules_from_json
 from compress.models.checkpoint import Checkpoint
 from compress.runtime.card import ModelCard, TrainingRange
 
@@ -19,10 +21,11 @@ def make_card(
     Raises `CheckpointError` when the checkpoint's preprocessing rules are damaged.
     """
     meta = checkpoint.meta
+    rules = rules_from_json(meta.preprocessing)
     return ModelCard(
         labels=dict(meta.labels),
         colours=structure_colours(meta.labels),
-        preprocessing=Preprocessing.from_json(meta.preprocessing),
+        preprocessing=rules,
         multiple_of=divisor_of(checkpoint),
         channels=int(meta.arguments.get("in_channels", 1)),
         architecture={"name": meta.architecture, **meta.arguments},
@@ -42,4 +45,6 @@ def make_card(
 
 def divisor_of(checkpoint: Checkpoint) -> int:
     """Image height and width must be multiples of this."""
-    return int(getattr(checkpoint.network, "divisor", 1))
+    divisor, rules = int(getattr(checkpoint.network, "divisor", 1)), rules_from_json(checkpoint.meta.preprocessing)
+    # nnU-Net's patch is a multiple of each axis's own strides, not of the larger.
+    return math.gcd(divisor, *rules.size) if isinstance(rules, NnunetRules) else divisor

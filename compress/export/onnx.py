@@ -18,8 +18,12 @@ import onnx
 import torch
 from torch import nn
 
+from compress.data.nnunet.rules import NnunetRules
+from compress.data.rules import rules_from_json
 from compress.errors import ConfigError, InputError
+from compress.export.metadata import divisor_of
 from compress.files import atomic_path
+from compress.models.checkpoint import Checkpoint
 from compress.models.modules import copied
 
 _PRODUCER = "cardiocompress"
@@ -29,18 +33,20 @@ _LEAST_OPSET = 17
 """With it goes IR 8, which ONNX Runtime reads since 1.13; older ones are installed nowhere that we support."""
 
 
-def export_onnx(network: nn.Module, path: Path, *, divisor: int, channels: int = 1) -> Path:
+def export_onnx(
+    network: nn.Module, path: Path, *, divisor: int, channels: int = 1, size: tuple[int, int] | None = None
+) -> Path:
     """Write `network` as ONNX: "image" (N, channels, H, W) float32 -> "logits" (N, classes, H, W) float32.
 
     N is free; H and W are any multiples of `divisor`, which is stored under the metadata key
-    "divisor" because ONNX itself cannot hold the rule. The file asks for the oldest version of ONNX (opset 17, IR 8,
-    or what its operators need beyond) that says the same, so that old runtimes read it. The network is exported from a
-    copy in evaluation mode and left untouched. Raises `ConfigError` for a bad divisor and `InputError` when
-    the network cannot be exported.
+    "divisor" because ONNX itself cannot hold the rule; with `size` they are these alone. The file asks for the oldest
+    version of ONNX (opset 17, IR 8, or what its operators need beyond) that says the same, so that old runtimes read
+    it. The network is exported from a copy in evaluation mode and left untouched. Raises `ConfigError` for a bad
+    divisor and `InputError` when the network cannot be exported.
     """
     if divisor < 1:
         raise ConfigError(f"divisor is {divisor}; a positive whole number is needed.")
-    model = _translate(frozen_copy(network), divisor, channels)
+    model = _translate(frozen_copy(network), divisor, channels, size)
     _clean(model)
     _lower(model)
     onnx.helper.set_model_props(model, {"divisor": str(divisor)})
@@ -60,10 +66,12 @@ def frozen_copy(network: nn.Module) -> nn.Module:
     return twin.eval().requires_grad_(False)
 
 
-def _translate(network: nn.Module, divisor: int, channels: int) -> onnx.ModelProto:
+def _translate(network: nn.Module, divisor: int, channels: int, size: tuple[int, int] | None) -> onnx.ModelProto:
     # Sizes above one: torch.export would fix a size of one as a constant.
-    example = torch.zeros(2, channels, 2 * divisor, 3 * divisor)
-    dims = {0: torch.export.Dim("batch"), 2: _multiple("height", divisor), 3: _multiple("width", divisor)}
+    example = torch.zeros(2, channels, *(size or (2 * divisor, 3 * divisor)))
+    dims = {0: torch.export.Dim("batch")}
+    if size is None:
+        dims |= {2: _multiple("height", divisor), 3: _multiple("width", divisor)}
     try:
         with _quiet_exporter():
             program = torch.onnx.export(
@@ -81,7 +89,8 @@ def _translate(network: nn.Module, divisor: int, channels: int) -> onnx.ModelPro
         reason = " ".join(str(fault.__cause__ or fault).split())[:300]
         raise InputError(
             f"{type(network).__name__} cannot be exported to ONNX: {reason}.",
-            cure=f"It must accept any batch of {channels}-channel images whose sides are multiples of {divisor}.",
+            cure=f"It must accept any batch of {channels}-channel images "
+            + (f"whose sides are multiples of {divisor}." if size is None else f"of {size[0]} x {size[1]} pixels."),
         ) from fault
     assert program is not None
     return program.model_proto
@@ -142,3 +151,18 @@ def _quiet_exporter() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
+
+
+def export_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
+    """`export_onnx` of a checkpoint's network for the images that its rules make.
+
+    nnU-Net's patch is fixed: its norms are of each image, so that another size would mean other masks.
+    """
+    rules = rules_from_json(checkpoint.meta.preprocessing)
+    return export_onnx(
+        checkpoint.network,
+        path,
+        divisor=divisor_of(checkpoint),
+        channels=int(checkpoint.meta.arguments.get("in_channels", 1)),
+        size=rules.size if isinstance(rules, NnunetRules) else None,
+    )

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from compress.data.channels import with_all_channels
 from compress.data.label_file import write_labels
 from compress.data.scan import Problem
 from compress.data.sources import Source, find_sources
@@ -51,6 +52,8 @@ class PredictRequest:
     earlier: Earlier = "refuse"
     dicom_seg: bool = False
     """Also write the masks of ED and ES as DICOM Segmentations; the sources must be DICOM."""
+    tta: bool | None = None
+    """The mean over mirrored images, for a network of nnU-Net's; None: what the file says."""
 
 
 @dataclass
@@ -92,10 +95,15 @@ def predict(request: PredictRequest, progress: Progress = SILENT) -> PredictRepo
     found = find_sources(request.source)
     if request.dicom_seg:
         check_dicom(found)
-    folder, jobs = plan_jobs(Path(request.out), found, source=request.source)
     segmenter = Segmenter(
-        request.model, provider=request.provider, threads=request.threads, batch_size=request.batch_size
+        request.model,
+        provider=request.provider,
+        threads=request.threads,
+        batch_size=request.batch_size,
+        tta=request.tta,
     )
+    found = with_all_channels(found, segmenter.card.channels)
+    folder, jobs = plan_jobs(Path(request.out), found, source=request.source)
     batch = _Batch(segmenter, request.force, trace_of(segmenter, force=request.force), draw, request.dicom_seg)
     wanted = Extras(overlays=request.overlays, dicom_seg=request.dicom_seg)
     report = PredictReport(folder, problems=list(found.problems), notes=found.notes)

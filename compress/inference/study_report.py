@@ -5,7 +5,7 @@ Plain JSON without times and without folders, so the same inputs give the same b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,7 @@ def trace_of(segmenter: Segmenter, *, force: bool) -> dict[str, Any]:
         "network": segmenter.card.provenance.get("network", ""),
         "provider": session.provider_proven,
         "force": force,
+        **({} if segmenter.card.nnunet is None else {"mirrored_axes": list(segmenter.mirror_axes)}),
         "versions": versions(),
     }
 
@@ -82,7 +83,7 @@ def describe_study(
 ) -> dict[str, Any]:
     """The document of one study; `masks` are the written files and their SHA-256, in the images' order."""
     labels = segmenter.card.labels
-    volumes = [_volumes(image, labels) for image in images]
+    volumes = [_volumes(image, segmenter.card.members) for image in images]
     phases = find_study_phases(images, volumes)
     flags = [*_not_stated(images), *_left_out(images, volumes, phases)]
     values = clinical_values({name: volumes[p.image][p.frame] for name, p in phases.items()})
@@ -101,11 +102,11 @@ def describe_study(
     }
 
 
-def _volumes(image: Segmented, labels: dict[str, int]) -> list[Volumes]:
+def _volumes(image: Segmented, members: Mapping[str, Sequence[int]]) -> list[Volumes]:
     """Of each frame; nothing of slices that cannot hold a ventricle."""
     if not holds_ventricle(image.concerns):
         return [{} for _ in image.labels]
-    return [structure_volumes(frame, labels=labels, spacing_mm=image.file.spacing) for frame in image.labels]
+    return [structure_volumes(frame, labels=members, spacing_mm=image.file.spacing) for frame in image.labels]
 
 
 def _not_stated(images: Sequence[Segmented]) -> list[Flag]:

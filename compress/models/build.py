@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
+from compress.models import nnunet
+from compress.models.shape import shape_of, take_on
 from compress.models.unet import UNet, followers, narrowed_widths
 from compress.registry import pick
+
+SHAPE = "shape"
+"""The argument that holds what pruning left of a network whose class has no widths of its own."""
 
 
 @dataclass(frozen=True)
@@ -18,10 +24,15 @@ class Architecture:
 
     make: Callable[..., nn.Module]
     """The constructor; its keyword arguments are what a checkpoint stores."""
-    narrow: Callable[[Mapping[str, Any], Mapping[str, int]], dict[str, Any]]
-    """(arguments, convolution -> output channels that stay) -> the arguments of the smaller network."""
+    narrow: Callable[[Mapping[str, Any], Mapping[str, int]], dict[str, Any]] | None
+    """(arguments, convolution -> output channels that stay) -> the arguments of the smaller network.
+
+    None: the class has no widths to choose; what pruning leaves is stored beside its arguments (`SHAPE`).
+    """
     followers: Callable[[Mapping[str, Any]], dict[str, str]]
     """Arguments -> {block: the block whose pruning ratio it takes unless it is listed itself}."""
+    followed: Callable[[nn.Module], AbstractContextManager[Any]] = nullcontext
+    """Inside, the network's code runs through all that pruning must see."""
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -29,6 +40,12 @@ ARCHITECTURES: dict[str, Architecture] = {
         make=UNet,
         narrow=lambda arguments, kept: {**arguments, "widths": narrowed_widths(arguments["widths"], kept)},
         followers=lambda arguments: followers(arguments["widths"]),
+    ),
+    "nnunet": Architecture(
+        make=nnunet.nnunet_network,
+        narrow=None,
+        followers=lambda arguments: nnunet.followers(arguments["settings"]),
+        followed=nnunet.every_head,
     ),
 }
 
@@ -40,4 +57,20 @@ def architecture_of(name: str) -> Architecture:
 
 def build(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
     """A network with untrained weights; `ConfigError` for an unknown name or impossible widths."""
-    return architecture_of(architecture).make(**arguments)
+    network = architecture_of(architecture).make(**{k: v for k, v in arguments.items() if k != SHAPE})
+    take_on(network, arguments.get(SHAPE) or {})
+    return network
+
+
+def widths_of(network: nn.Module, arguments: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Output channels of every convolution: by block for an architecture that has such a table, else by name."""
+    if "widths" in arguments:
+        return arguments["widths"]
+    layers = ((name, module) for name, module in network.named_modules())
+    return {name: [m.out_channels] for name, m in layers if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)}
+
+
+def arguments_of(architecture: str, arguments: Mapping[str, Any], network: nn.Module) -> dict[str, Any]:
+    """The arguments that build a network of the shape that pruning left `network`, which `arguments` built."""
+    dense = {key: value for key, value in arguments.items() if key != SHAPE}
+    return {**dense, SHAPE: shape_of(network, build(architecture, dense))}

@@ -30,13 +30,14 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_macs(network: nn.Module, *, size: tuple[int, int]) -> int:
-    """Multiply-adds of convolutions for one image (1, 1, *size)."""
+    """Multiply-adds of convolutions for one image (1, C, *size)."""
     return sum(layer.macs for layer in layer_costs(network, size=size))
 
 
 def layer_costs(network: nn.Module, *, size: tuple[int, int]) -> list[LayerCost]:
     """Cost of every convolution, in order of definition. fvcore calls one multiply-add a "flop"."""
-    counts = _counts(network, torch.zeros(1, 1, *size))
+    channels = next(m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d))
+    counts = _counts(network, torch.zeros(1, channels, *size))
     return [
         LayerCost(
             name,

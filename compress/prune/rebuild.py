@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from compress.errors import PlanError
-from compress.models.build import architecture_of, build
+from compress.models.build import architecture_of, arguments_of, build
 from compress.models.checkpoint import Checkpoint
 from compress.models.modules import copied, named_tensors
 from compress.prune.groups import Member, sliced
@@ -57,10 +57,15 @@ def history(network: nn.Module) -> tuple[PruningPlan, ...]:
 def rebuild_checkpoint(source: Checkpoint, plan: PruningPlan) -> Checkpoint:
     """The checkpoint that `plan` leaves of `source`, which may be an earlier state of the ranked network."""
     check_fits(source.network, plan)
-    groups = plan.channel_groups
-    widths = {g.name: len(plan.kept[g.name]) * g.per_unit for g in groups}
-    arguments = architecture_of(source.meta.architecture).narrow(source.meta.arguments, widths)
-    network = build(source.meta.architecture, arguments)
+    groups, (architecture, before) = plan.channel_groups, (source.meta.architecture, source.meta.arguments)
+    narrow = architecture_of(architecture).narrow
+    if narrow is None:
+        cut = copied(source.network)
+        resize(cut, groups, plan.kept)
+        arguments = arguments_of(architecture, before, cut)
+    else:
+        arguments = narrow(before, {g.name: len(plan.kept[g.name]) * g.per_unit for g in groups})
+    network = build(architecture, arguments)
     network.load_state_dict(sliced(source.network.state_dict(), groups, plan.kept))
     meta = replace(source.meta, arguments=arguments, stage="pruned", parent=source.meta.digest, plan=_summary(plan))
     return Checkpoint(network.eval(), meta)

@@ -32,7 +32,9 @@ def rewind(pruned: Checkpoint, early: Early, plan: PruningPlan, seed: int) -> Ch
     """The same channels with the values they had early in training (Frankle 2019, arXiv:1903.01611)."""
     source = early()
     rewound = rebuild_checkpoint(source, plan)
-    return Checkpoint(rewound.network, replace(pruned.meta, extra={"rewound_to_epoch": source.meta.epoch}))
+    return Checkpoint(
+        rewound.network, replace(pruned.meta, extra={**pruned.meta.extra, "rewound_to_epoch": source.meta.epoch})
+    )
 
 
 RESTARTS: dict[str, Callable[[Checkpoint, Early, PruningPlan, int], Checkpoint]] = {

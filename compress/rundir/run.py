@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compress.config import Config
@@ -41,6 +41,10 @@ class RunDir(Folder):
             pruning.save_path.subfolder,
             as_checkpoint_name(pruning.save_path.filename),
         )
+
+    def rebased(self, root: Path) -> RunDir:
+        """The same names below another folder."""
+        return replace(self, root=Path(root))
 
     @property
     def baseline(self) -> Stage:

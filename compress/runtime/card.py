@@ -1,7 +1,8 @@
 """The model card: the JSON document inside an exported ONNX file that says all that running it takes.
 
-It holds no time stamp and no path, so equal networks give equal files. `SCHEMA` is raised whenever a
-field changes its meaning; a file of another schema is refused, never guessed at.
+It holds no time stamp and no path, so equal networks give equal files. A field that changes its meaning raises the
+schema; a file of an unknown schema is refused, never guessed at. Networks of this program are described by schema 1,
+as ever; those that follow nnU-Net's rules by schema 2, which versions that do not know these rules refuse.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from compress.data.nnunet.rules import NnunetRules
 from compress.data.pieces import CONNECTIVITY
-from compress.data.preprocess import Preprocessing
+from compress.data.rules import Rules, rules_from_json
+from compress.data.volume import ACDC_LABELS
 from compress.errors import CheckpointError, ModelFileError
 from compress.runtime.card_reader import DAMAGED, MAX_SIDE, Reader, parse
 
 SCHEMA = 1
+NNUNET_SCHEMA = 2
+SCHEMAS = (SCHEMA, NNUNET_SCHEMA)
 KEY = "cardiocompress"
 """The key in the file's `metadata_props`."""
 
@@ -48,10 +53,10 @@ class ModelCard:
     """How to run one segmentation network, and where it comes from."""
 
     labels: dict[str, int]
-    """Structure name -> label value = channel of the logits; 0 is background."""
+    """Structure name -> label value = channel of the logits (but for regions: `members`); 0 is background."""
     colours: dict[str, str]
     """Structure name -> "#RRGGBB"."""
-    preprocessing: Preprocessing
+    preprocessing: Rules
     multiple_of: int
     """Image height and width must be multiples of this."""
     channels: int = 1
@@ -67,6 +72,8 @@ class ModelCard:
     """Structure name -> share of its largest piece; smaller pieces become background. Others keep every piece."""
     pieces_chosen: str = ""
     """By what that was chosen, in words."""
+    mirroring: bool = False
+    """Whether masks come from the mean over mirrored images, as nnU-Net does unless told otherwise."""
     quantization: dict[str, Any] | None = None
     """What the numbers were rounded to, how, from which float graph ("source"), and "logit_bound"; None in float32."""
     licence: str = ""
@@ -94,6 +101,34 @@ class ModelCard:
         return f"pieces that are dropped: {rule} ({self.pieces_chosen})"
 
     @property
+    def nnunet(self) -> NnunetRules | None:
+        """nnU-Net's rules, for a network that follows them."""
+        return self.preprocessing if isinstance(self.preprocessing, NnunetRules) else None
+
+    @property
+    def heads(self) -> int:
+        """Channels of the file's logits."""
+        rules = self.nnunet
+        return len(self.labels) + 1 if rules is None else rules.heads * rules.folds
+
+    @property
+    def members(self) -> dict[str, tuple[int, ...]]:
+        """Structure -> the mask's values that it is made of: its own, or all that lie in a region."""
+        rules = self.nnunet
+        regions = dict(rules.region_names) if rules is not None else {}
+        return {name: regions.get(name, (value,)) for name, value in self.labels.items()}
+
+    @property
+    def mirror_axes(self) -> tuple[int, ...]:
+        """Along which axes of a slice images may be mirrored; none where the network was not trained for it."""
+        return () if self.nnunet is None else self.nnunet.mirror_axes
+
+    @property
+    def mirrored(self) -> tuple[int, ...]:
+        """Along which axes the file's own masks are means over mirror images."""
+        return self.mirror_axes if self.mirroring else ()
+
+    @property
     def phantom(self) -> bool:
         """Whether the network was trained on synthetic images."""
         return self.training.get("phantom") is True
@@ -101,16 +136,18 @@ class ModelCard:
     def to_json(self) -> dict[str, Any]:
         """The document as it is stored, every rule spelt out for readers that are not this package."""
         quantized = {} if self.quantization is None else {"quantization": self.quantization}
+        rules = self.nnunet
+        words = _FORWARD if rules is None else _NNUNET_FORWARD
         return {
-            "schema": SCHEMA,
-            "task": _TASK,
+            "schema": SCHEMA if rules is None else NNUNET_SCHEMA,
+            "task": self._task,
             "labels": self.labels,
             "colours": self.colours,
             "input": _describe_input(self.channels, self.multiple_of, self.preprocessing.size),
-            "output": {**_OUTPUT, "classes": ["background", *sorted(self.labels, key=self.labels.__getitem__)]},
-            "preprocessing": {**self.preprocessing.to_json(), **_FORWARD},
-            "postprocessing": {**_INVERSE, **self._small_pieces()},
-            "tta": "none",
+            "output": self._output(),
+            "preprocessing": {**self.preprocessing.to_json(), **words},
+            "postprocessing": {**(_INVERSE if rules is None else _nnunet_inverse(rules)), **self._small_pieces()},
+            "tta": _MIRRORING if self.mirroring else "none",
             "training": {
                 **self.training,
                 "range": None if self.range is None else {k: list(v) for k, v in asdict(self.range).items()},
@@ -122,6 +159,18 @@ class ModelCard:
             "licence": self.licence,
             "intended_use": self.intended_use,
         }
+
+    @property
+    def _task(self) -> str:
+        return _TASK if self.nnunet is None or set(ACDC_LABELS) <= set(self.labels) else _ANY_TASK
+
+    def _output(self) -> dict[str, Any]:
+        rules, named = self.nnunet, sorted(self.labels, key=self.labels.__getitem__)
+        if rules is None or not rules.region_values:
+            found: dict[str, Any] = {**_OUTPUT, "classes": ["background", *named]}
+        else:
+            found = {**_OUTPUT, "regions": [name for name, _ in rules.region_names]}
+        return found if rules is None or rules.folds == 1 else {**found, "folds": rules.folds}
 
     def _small_pieces(self) -> dict[str, Any]:
         """Left out where every piece stays: files of before the rule existed stay equal."""
@@ -151,6 +200,7 @@ class ModelCard:
             provenance=reader.get(dict, "provenance"),
             pruning=reader.get((dict, type(None)), "pruning"),
             **reader.small_pieces(),
+            mirroring=reader.document.get("tta") == _MIRRORING,
             quantization=reader.quantization(),
             licence=reader.get(str, "licence"),
             intended_use=reader.get(str, "intended_use"),
@@ -170,6 +220,7 @@ def read_card(metadata: Mapping[str, str], path: Path) -> ModelCard:
 
 
 _TASK = "segmentation of short-axis cine cardiac MRI, one 2D slice at a time"
+_ANY_TASK = "segmentation, one 2D slice at a time"
 _OUTPUT = {"name": "logits", "type": "float32", "layout": "slice, class, row, column"}
 _FORWARD: dict[str, Any] = {
     "axes": "spacing and size are (row, column); the volume is (slice, row, column) = NIfTI (z, y, x)",
@@ -193,6 +244,31 @@ _SMALL_PIECES: dict[str, Any] = {
 """What `compress.data.pieces` does in words."""
 
 
+_MIRRORING = "mean of the logits over mirrored images"
+_NNUNET_FORWARD: dict[str, Any] = {
+    "way": "as nnU-Net 2.8.1 on the CPU",
+    "axes": "spacing and size are (row, column) after the transposition of (z, y, x)",
+    "crop": "box of what is nonzero in any channel",
+    "normalise": "each channel by its scheme over the box, before resampling",
+    "resample": {"order": 3, "mode": "nearest", "grid_mode": True, "limited_to_input_range": True, "flat_voxels": 3},
+    "tiles": {
+        "step": 0.5,
+        "pad": "zeros on both sides up to the size",
+        "weights": "Gaussian, sigma an eighth, peak 10",
+    },
+}
+
+
+def _nnunet_inverse(rules: NnunetRules) -> dict[str, Any]:
+    """What `compress.data.nnunet` does in words."""
+    return {
+        "sums": "weighted logits of the tiles in float16, and the mean over folds",
+        "resample": {"order": 1, "mode": "nearest", "grid_mode": True, "of": "logits, rounded to float16"},
+        "decision": "sigmoid above 0.5, painted in order" if rules.region_values else "largest logit",
+        "outside_box": "background",
+    }
+
+
 def _describe_input(channels: int, multiple_of: int, size: tuple[int, int]) -> dict[str, Any]:
     fixed = {"name": "image", "type": "float32", "layout": "slice, channel, row, column"}
     return {**fixed, "channels": channels, "multiple_of": multiple_of, "size": list(size)}
@@ -200,12 +276,13 @@ def _describe_input(channels: int, multiple_of: int, size: tuple[int, int]) -> d
 
 def _check_schema(reader: _CardReader) -> None:
     schema = reader.document.get("schema")
-    if schema == SCHEMA and not isinstance(schema, bool):
+    if schema in SCHEMAS and not isinstance(schema, bool):
         return
-    newer = isinstance(schema, int) and schema > SCHEMA
+    newer = isinstance(schema, int) and schema > max(SCHEMAS)
     cure = "Update cardiocompress." if newer else DAMAGED
     raise ModelFileError(
-        f"{reader.path} has a model card of schema {json.dumps(schema)[:40]}; this version reads schema {SCHEMA}.",
+        f"{reader.path} has a model card of schema {json.dumps(schema)[:40]}; this version reads schema "
+        f"{' and '.join(map(str, SCHEMAS))}.",
         cure=cure,
     )
 
@@ -219,7 +296,14 @@ def _check_rules(card: ModelCard, reader: _CardReader) -> None:
                 f"{reader.path} asks for rules under '{key}' that this version does not implement.",
                 cure="Use the version that exported it, or export the model again.",
             )
-    if card.channels != 1:
+    if reader.document["schema"] != written["schema"]:
+        raise reader.fault("schema", f"{reader.document['schema']} with rules of schema {written['schema']}")
+    if (rules := card.nnunet) is not None:
+        if card.channels != len(rules.channels):
+            raise reader.fault("input.channels", f"{card.channels}, not {len(rules.channels)}")
+        if len(card.labels) != (len(rules.region_values) or rules.heads - 1):
+            raise reader.fault("labels", f"{len(card.labels)} for {rules.heads} heads")
+    elif card.channels != 1:
         raise ModelFileError(f"{reader.path} takes {card.channels} channels; this version segments one.")
     if any(side % card.multiple_of for side in card.preprocessing.size):
         raise reader.fault("input.size", f"no multiple of {card.multiple_of}")
@@ -238,12 +322,17 @@ class _CardReader(Reader):
             raise self.fault("labels", f"holding the name {bad[0][:40]!r}")
         return dict(sorted(labels.items(), key=lambda item: item[1]))
 
-    def preprocessing(self) -> Preprocessing:
+    def preprocessing(self) -> Rules:
         rules = self.get(dict, "preprocessing")
+        words = _FORWARD if self.document["schema"] == SCHEMA else _NNUNET_FORWARD
         try:
-            found = Preprocessing.from_json({k: v for k, v in rules.items() if k not in _FORWARD})
+            found = rules_from_json({k: v for k, v in rules.items() if k not in words})
         except CheckpointError as fault:
             raise self.fault("preprocessing", f"not usable: {fault.message}") from None
+        if isinstance(found, NnunetRules):  # checked as it was read
+            if max(found.size) > MAX_SIDE:
+                raise self.fault("preprocessing.size", f"{list(found.size)}, above {MAX_SIDE}")
+            return found
         limits = {"spacing_mm": (0.1, 20.0), "size": (8, MAX_SIDE), "clip_percentiles": (0.0, 100.0)}
         for name, (low, high) in limits.items():
             self.pair(getattr(found, name), f"preprocessing.{name}", low, high)

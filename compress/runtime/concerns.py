@@ -92,16 +92,18 @@ def check_image(
     expected: TrainingRange | None,
     force: bool,
     affine: np.ndarray | None = None,
+    heart: bool = True,
 ) -> list[Concern]:
     """The concerns about a (Z, Y, X) image with voxels of `spacing_mm` (z, y, x), for a caller that says `force`.
 
-    `affine` is that of the image's file, None for an array.
+    `affine` is that of the image's file, None for an array. What is expected of slices through a heart is not asked
+    without `heart`.
 
     Raises `DataError`, one line with all concerns, without `force`; and always for an image that is not 3D, has a
     voxel size that is not positive, is constant, or holds NaN or infinite values.
     """
     _refuse_unusable(image, spacing_mm, name)
-    concerns = find_concerns(image, spacing_mm, expected=expected)
+    concerns = find_concerns(image, spacing_mm, expected=expected) if heart else []
     if affine is not None and (sizes := two_voxel_sizes(spacing_mm, affine)):
         concerns.append(Concern("two-voxel-sizes", WORDS["two-voxel-sizes"].format(sizes=sizes)))
     if concerns and not force:

@@ -46,7 +46,7 @@ class Golden:
     mask: np.ndarray
     """(Z, Y, X) uint8."""
     logits: np.ndarray
-    """(Z, C, H/STRIDE, W/STRIDE) float32."""
+    """(N, C, H/STRIDE, W/STRIDE) float32, of every image that the network saw: a slice, or a tile of one."""
     logits_sha256: str
     """The digest of all logits, (Z, C, H, W) float32."""
     graph_sha256: str
@@ -142,8 +142,10 @@ def _parse(document: dict[str, Any]) -> Golden:
 
 def _check_shapes(golden: Golden, card: ModelCard, path: Path) -> None:
     height, width = (-(-side // STRIDE) for side in card.preprocessing.size)
-    wanted = (len(golden.image), len(card.labels) + 1, height, width)
-    if golden.image.ndim != 3 or golden.mask.shape != golden.image.shape or golden.logits.shape != wanted:
+    wanted, images = (card.heads, height, width), len(golden.logits)
+    whole = images == len(golden.image) if card.nnunet is None else images % len(golden.image) == 0  # of tiles
+    fits = golden.logits.ndim == 4 and golden.logits.shape[1:] == wanted and whole
+    if golden.image.ndim != 3 or golden.mask.shape != golden.image.shape or not fits:
         shapes = [golden.image.shape, golden.mask.shape, golden.logits.shape]
         raise ModelFileError(f"The self-test in {path} does not fit its model: shapes {shapes}.", cure=_CURE)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from compress.data.frames import ImageFile, open_image
 from compress.data.label_file import write_labels
-from compress.data.preprocess import Prepared
-from compress.data.volume import Case, Volume, check_spacing
+from compress.data.nnunet.tiles import mirrored
+from compress.data.prepared import Prepared
+from compress.data.volume import ACDC_LABELS, Case, Volume, check_spacing
 from compress.errors import ConfigError, DataError, ModelFileError
 from compress.runtime.card import ModelCard, read_card
 from compress.runtime.concerns import Concern, check_image, check_size, holds_ventricle
@@ -40,6 +41,8 @@ class Segmentation:
     """Voxel size along (z, y, x)."""
     concerns: tuple[Concern, ...] = ()
     """Doubts about the image that `force` overruled."""
+    members: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Structure -> the values that it is made of, where these are more than its own (regions)."""
     file: ImageFile | None = None
     """The 3D image file that was segmented, None for an array or a frame of a cine."""
 
@@ -52,7 +55,8 @@ class Segmentation:
                 cure="The mask is there; for volumes give a whole short-axis stack.",
             )
         millilitres = float(np.prod(self.spacing_mm)) / 1000.0
-        return {name: int((self.mask == value).sum()) * millilitres for name, value in self.labels.items()}
+        of = {name: self.members.get(name, (value,)) for name, value in self.labels.items()}
+        return {name: int(np.isin(self.mask, values).sum()) * millilitres for name, values in of.items()}
 
     def save(self, path: str | Path) -> Path:
         """Write the mask as NIfTI (.nii.gz or .nii) with every spatial field of the image file's header kept.
@@ -71,8 +75,9 @@ class Segmenter:
         found = segmenter.segment_file("patient001_frame01.nii.gz")
         found.mask, found.volumes_ml, found.save("mask.nii.gz")
 
-    `batch_size` is how many slices the network sees at a time (None: what suits the provider); it bounds
-    the memory and does not change the masks. A file that was changed after its export, or lost its self-test,
+    `tta` takes the mean over mirrored images, as nnU-Net does, or does not; None: what the file says. `batch_size` is
+    how many slices the network sees at a time (None: what suits the provider); it bounds the memory and does not change
+    the masks. A file that was changed after its export, or lost its self-test,
     is refused unless `altered`. Raises `ModelFileError` for a file that is not one of ours,
     `ProviderError` when the provider is not truly there, `ConfigError` for an unknown provider or a batch
     size below 1.
@@ -86,6 +91,7 @@ class Segmenter:
         threads: int | None = None,
         batch_size: int | None = None,
         altered: bool = False,
+        tta: bool | None = None,
     ) -> None:
         self.batch_size = find_provider(provider).slices if batch_size is None else check_batch_size(batch_size)
         file = model if isinstance(model, ModelFile) else read_model_file(Path(model))
@@ -96,11 +102,14 @@ class Segmenter:
         # Threads that spin while they wait would take the cores from the resampling, and from everyone else.
         self.session: Session = open_session(file, provider=provider, threads=threads, spinning="off")
         _check_fit(self.session, self.card)
+        self.mirror_axes: tuple[int, ...] = _mirror_axes(self.card, tta)
 
     def segment(
         self, image: np.ndarray, *, spacing_mm: tuple[float, float, float], force: bool = False, name: str = "image"
     ) -> Segmentation:
         """Segment one volume (Z, Y, X) of any number type, voxel size in mm along (z, y, x).
+
+        A network of several channels takes them as (C, Z, Y, X), in the order of its card.
 
         Raises `DataError` for an image that cannot be segmented, or is unlike those of the training unless
         `force`; `name` is what the message calls it.
@@ -120,13 +129,33 @@ class Segmenter:
         if image.dtype.kind in "iuf":  # others are refused below
             image = np.ascontiguousarray(image, dtype=np.float32)
         spacing = check_spacing(spacing_mm, name)
-        concerns = check_image(image, spacing, name=name, expected=self.card.range, force=force, affine=affine)
+        concerns = self._concerns(image, spacing, force=force, name=name, affine=affine)
         prepared = self.prepare(image, spacing, name=name)
-        mask = predict_mask(self.run, prepared, batch_size=self.batch_size, pieces=self.card.pieces)
-        return Segmentation(mask, dict(self.card.labels), spacing, tuple(concerns))
+        run = mirrored(self.run, self.mirror_axes)
+        mask = predict_mask(run, prepared, batch_size=self.batch_size, pieces=self.card.pieces)
+        return Segmentation(mask, dict(self.card.labels), spacing, tuple(concerns), members=self.card.members)
+
+    def _concerns(
+        self,
+        image: np.ndarray,
+        spacing: tuple[float, float, float],
+        *,
+        force: bool,
+        name: str,
+        affine: np.ndarray | None,
+    ) -> list[Concern]:
+        """Of every channel; what asks for a heart in short-axis slices only where the network segments one."""
+        heart = self.card.nnunet is None or set(ACDC_LABELS) <= set(self.card.labels)
+        channels = image if image.ndim == 4 and self.card.channels > 1 else [image]
+        found: dict[Concern, None] = {}
+        for each in channels:
+            expected, known = self.card.range, {"force": force, "affine": affine, "heart": heart}
+            found |= dict.fromkeys(check_image(each, spacing, name=name, expected=expected, **known))
+        return list(found)
 
     def prepare(self, image: np.ndarray, spacing_mm: tuple[float, float, float], *, name: str) -> Prepared:
         """A volume (Z, Y, X) on the network's grid. Raises `DataError` for one that would fill the memory."""
+        image = np.asarray(image)
         check_work(image, spacing_mm, name=name, card=self.card)
         volume = Volume(Case(name, "", Path(name), None), image, None, spacing_mm, np.eye(4))
         return self.card.preprocessing.forward(volume)
@@ -152,13 +181,23 @@ class Segmenter:
         Raises `ModelFileError` when the graph gives another shape than it says: ONNX Runtime lets that pass.
         """
         logits = self.session.run(images)
-        wanted = (len(images), len(self.card.labels) + 1, *images.shape[2:])
+        wanted = (len(images), self.card.heads, *images.shape[2:])
         if logits.shape != wanted:
             raise ModelFileError(
                 f"{self.session.path} gives logits of shape {logits.shape}; its images and classes need {wanted}.",
                 cure="Export the model again.",
             )
         return logits
+
+
+def _mirror_axes(card: ModelCard, tta: bool | None) -> tuple[int, ...]:
+    """As nnU-Net, a network of its that may not be mirrored is run as it is, asked or not."""
+    if tta and card.nnunet is None:
+        raise ConfigError(
+            "This model was not trained on mirrored images in the way of nnU-Net: there is no --tta for it.",
+            cure="Leave it out.",
+        )
+    return card.mirrored if tta is None else card.mirror_axes if tta else ()
 
 
 def _refuse_altered(file: ModelFile, card: ModelCard) -> None:
@@ -169,8 +208,8 @@ def _refuse_altered(file: ModelFile, card: ModelCard) -> None:
 
 def check_work(image: np.ndarray, spacing_mm: tuple[float, float, float], *, name: str, card: ModelCard) -> None:
     """Raise `DataError` for an image (Z, Y, X) that would overflow, or fill the memory, while it is segmented."""
-    rows, columns = card.preprocessing.geometry(image.shape[1:], spacing_mm[1:]).resampled
-    if rows * columns * (len(card.labels) + 1) > MAX_SCORES:
+    rows, columns = card.preprocessing.resampled(image.shape[-3:], spacing_mm)
+    if rows * columns * card.heads > MAX_SCORES:
         pixel = card.preprocessing.spacing_mm
         raise DataError(
             f"{name}: its slices would need {columns:.6g} x {rows:.6g} pixels of {pixel[1]:g} x {pixel[0]:g} mm.",
@@ -202,7 +241,7 @@ def _check_fit(session: Session, card: ModelCard) -> None:
             cure="Export the model again.",
         )
     classes = session.inner.get_outputs()[0].shape[1]
-    said = (card.channels, card.multiple_of, len(card.labels) + 1)
+    said = (card.channels, card.multiple_of, card.heads)
     if (session.channels, session.divisor or card.multiple_of, classes) != said:
         raise ModelFileError(
             f"{session.path}: its graph takes {session.channels} channel(s) in multiples of {session.divisor} "

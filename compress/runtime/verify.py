@@ -96,7 +96,8 @@ def verify(model: Path | ModelFile, *, provider: str = "cpu", threads: int | Non
 
 def compute(segmenter: Segmenter, image: np.ndarray, spacing_mm: tuple[float, float, float]) -> Computed:
     """Mask and logits of one volume (Z, Y, X), through the whole chain."""
-    prepared = segmenter.prepare(image, spacing_mm, name="self-test")
+    channels = segmenter.card.channels
+    prepared = segmenter.prepare(image if channels == 1 else np.stack([image] * channels), spacing_mm, name="self-test")
     kept: list[np.ndarray] = []
 
     def run(images: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,11 @@ from compress.data.cache import prepare_all
 from compress.data.images import digests_of
 from compress.data.label_values import label_notes
 from compress.data.layouts import find_cases
+from compress.data.nnunet.rules import NnunetRules
 from compress.data.phantom import is_phantom, is_phantom_image, write_phantom
-from compress.data.preprocess import Prepared, Preprocessing
+from compress.data.prepared import Prepared
+from compress.data.preprocess import Preprocessing
+from compress.data.rules import Rules, rules_from_json
 from compress.data.split import Split, find_duplicates, split_in_folds, split_patients
 from compress.data.volume import ACDC_LABELS, Case
 from compress.errors import CheckpointError, ConfigError
@@ -31,6 +34,16 @@ from compress.steps.reuse import Result, intact
 
 if TYPE_CHECKING:
     from compress.models.checkpoint import Meta
+
+
+OWN = "unet"
+"""The architecture that `train` trains; a run with another one holds a network that was imported."""
+
+
+RETRAINED_ON = "retrained_on"
+"""The key in an imported network's `extra` for the digest of the data that it was retrained or fitted on here."""
+
+_AWAY = "It can be pruned with --no-compensate --finetune none, exported and run; train it where it comes from."
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,7 @@ class Cohort:
         """SHA-256 over every file's digest: equal images and masks, equal digest, wherever they lie."""
         return digest_json([told for case in self.cases for told in digests_of(case)])
 
-    def identity(self, rules: Preprocessing) -> str:
+    def identity(self, rules: Rules) -> str:
         """SHA-256 over all that scores on these cases depend on: files, patients, phases, groups, labels and rules.
 
         Groups and phases may be corrected beside unchanged images (Info.cfg): the digest stays, this does not.
@@ -67,8 +80,26 @@ class Workspace:
     def run(self) -> RunDir:
         return RunDir.of(self.config)
 
+    def __post_init__(self) -> None:
+        if self.brought is not None:
+            self.labels = dict(self.brought.labels)
+            self.config = suited(self.config, self.brought)
+
     @cached_property
-    def rules(self) -> Preprocessing:
+    def brought(self) -> Meta | None:
+        """What the run's dense network says of itself where it was trained elsewhere and imported; None otherwise."""
+        if not self.run.baseline.final.is_file():
+            return None
+        from compress.models.checkpoint import read_meta
+
+        meta = intact(lambda: read_meta(self.run.baseline.final))
+        return meta if meta is not None and meta.architecture != OWN else None
+
+    @cached_property
+    def rules(self) -> Rules:
+        """How images are prepared: as the configuration says, for an imported network as it was trained."""
+        if self.brought is not None:
+            return rules_from_json(self.brought.preprocessing)
         data = self.config.data
         return Preprocessing(data.spacing_mm, data.size, data.clip_percentiles)
 
@@ -125,6 +156,25 @@ class Workspace:
         wanted = set(patients)
         return [s for s in self.training.cases if s.patient in wanted]
 
+    @property
+    def readable(self) -> bool:
+        """Whether there is data for the run's networks. For imported ones the phantom is none, and none is read for
+        other organs or several channels."""
+        if self.brought is None:
+            return True
+        given = self.config.train.paths.train_dir is not None
+        return given and set(self.labels) == set(ACDC_LABELS) and not _untaught(self.rules)
+
+    def learnt(self, meta: Meta) -> Meta:
+        """The description of a network that has learnt from this workspace's training data.
+
+        An imported one keeps its own origin, of which nothing is known here.
+        """
+        if self.brought is None:
+            return meta
+        extra = {**meta.extra, RETRAINED_ON: self.training.digest}
+        return replace(meta, extra=extra, phantom=meta.phantom or self.training.phantom)
+
     def check_labels(self, meta: Meta) -> None:
         """Raise `CheckpointError` for a network of other labels than the data's."""
         if meta.labels != self.labels:
@@ -147,10 +197,11 @@ class Workspace:
 
     def describe(self, *used: str) -> None:
         """Write the configuration, the environment and the data's digest into the run folder; see `record_config`."""
-        facts = self.data_facts()  # first of all: bad data must leave nothing behind
+        facts = self.data_facts() if self.readable else None  # first of all: bad data must leave nothing behind
         self.record_config("experiment", "data", "train", "evaluation", *used)
         write_json(self.run.environment, describe_environment())
-        write_json(self.run.data, facts)
+        if facts is not None:
+            write_json(self.run.data, facts)
 
     def record_config(self, *used: str) -> None:
         """Write the sections that a command has used into the run's config.yaml.
@@ -176,6 +227,21 @@ class Workspace:
         facts = {"digest": cohort.digest, "phantom": cohort.phantom, "volumes": len(cohort.cases)}
         return {**facts, "preprocessing": self.rules.to_json(), "labels": self.labels}
 
+    def _valued(self, cases: list[Case]) -> list[Case]:
+        """The cases with masks in the label values of an imported network."""
+        if self.brought is None:
+            return cases
+        if what := _untaught(self.rules):
+            raise ConfigError(
+                f"The imported network {what}; data is read here with one channel and labels.", cure=_AWAY
+            )
+        if set(self.labels) != set(ACDC_LABELS):
+            raise ConfigError(
+                f"The imported network segments {', '.join(self.labels)}; data is read here with RV, MYO and LV alone.",
+                cure=_AWAY,
+            )
+        return [replace(case, values=dict(self.labels)) for case in cases]
+
     def _phantom(self) -> Path:
         folder = phantom_dir(self.config)
         chosen = self.config.data.phantom
@@ -197,10 +263,35 @@ class Workspace:
         cases = find_cases(folder, label_dir=None if label_dir is None else Path(label_dir))
         if not cases:
             raise ConfigError(f"{folder} holds no cases.")
+        cases = self._valued(cases)
         phantom = is_phantom(folder) or any(is_phantom_image(s.image_path) for s in cases)
         for note in () if phantom else label_notes(cases):
             self.progress.note(f"{folder}: {note}")
         return Cohort(folder, cases, phantom)
+
+
+def suited(config: Config, meta: Meta) -> Config:
+    """The configuration with the pruning that suits an imported network, where it does not ask for another.
+
+    InstanceNorm divides the scale of a filter away, so that its norm says little; what counts is the norm's own scale
+    (bn-scale), with compensation: benchmarks/NNUNET.md.
+    """
+    norm = str(dict(meta.arguments.get("settings") or {}).get("norm_op"))
+    asked = config.pruning.model_fields_set
+    wanted = {"method": "bn-scale", "compensate": True}
+    changed = {key: value for key, value in wanted.items() if key not in asked}
+    if not norm.startswith("InstanceNorm") or not changed:
+        return config
+    return config.model_copy(update={"pruning": config.pruning.but(**changed)})
+
+
+def _untaught(rules: Rules) -> str:
+    """Why no data is read here for a network of these rules, in words; "" where it is."""
+    if not isinstance(rules, NnunetRules):
+        return ""
+    if len(rules.channels) > 1:
+        return f"takes {len(rules.channels)} channels"
+    return "segments regions" if rules.region_values else ""
 
 
 def _restore_split(document: dict[str, Any]) -> Split:

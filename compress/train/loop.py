@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from compress.data.dataset import SliceDataset, epoch_loader
-from compress.data.preprocess import Prepared
+from compress.data.prepared import Prepared
 from compress.errors import ConfigError
 from compress.progress import SILENT, Progress, Task
 from compress.stopping import Held, held

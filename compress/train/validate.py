@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from compress.data.preprocess import Prepared
+from compress.data.prepared import Prepared, with_channels
 
 
 def predict_slices(network: nn.Module, images: np.ndarray, *, device: torch.device, batch_size: int) -> np.ndarray:
-    """Logits (Z, C, H, W) float32 of slices (Z, H, W) float32, in evaluation mode and full precision."""
+    """Logits (N, C, H, W) float32 of images (N, H, W) or (N, channels, H, W) float32, in evaluation mode."""
     network.eval()
     parts = []
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
-            batch = torch.from_numpy(images[start : start + batch_size])[:, None].to(device)
+            batch = torch.from_numpy(with_channels(images[start : start + batch_size])).to(device)
             parts.append(network(batch.to(memory_format=torch.channels_last)).float().cpu().numpy())
     return np.concatenate(parts)
 

@@ -11,7 +11,8 @@ from makers import SHAPE, make_image, make_mask, save
 
 import compress.data.cache as cache_module
 from compress.data.cache import prepare, prepare_all
-from compress.data.preprocess import Prepared, Preprocessing
+from compress.data.prepared import Prepared
+from compress.data.preprocess import Preprocessing
 from compress.data.volume import Case
 from compress.errors import DataError
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from compress.data.augment import STRENGTHS, augment, build_augmentation
 from compress.data.dataset import SliceDataset, epoch_loader, sample_seed, spread
-from compress.data.preprocess import Geometry, Prepared
+from compress.data.prepared import Prepared
+from compress.data.preprocess import Geometry
 from compress.errors import DataError
 
 SIZE = (32, 24)

@@ -105,13 +105,13 @@ def test_no_field_may_be_of_another_type(wrong: object, document: dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("schema", "cure"), [(2, "Update cardiocompress"), (0, "Export"), ("1", "Export"), (True, "Export"), (1.0, None)]
+    ("schema", "cure"), [(3, "Update cardiocompress"), (0, "Export"), ("1", "Export"), (True, "Export"), (1.0, None)]
 )
 def test_another_schema_is_never_guessed_at(schema: object, cure: str | None, document: dict[str, Any]) -> None:
     if cure is None:
         assert loads({**document, "schema": schema})  # JSON does not tell 1.0 from 1
         return
-    with pytest.raises(ModelFileError, match=f"this version reads schema 1. {cure}"):
+    with pytest.raises(ModelFileError, match=f"this version reads schema 1 and 2. {cure}"):
         loads({**document, "schema": schema})
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from compress.data.dataset import SliceDataset
-from compress.data.preprocess import Geometry, Prepared
+from compress.data.prepared import Prepared
+from compress.data.preprocess import Geometry
 from compress.data.volume import ACDC_LABELS
 from compress.models.unet import UNet, dense_widths, initialise
 from compress.train.distill import teacher_answers

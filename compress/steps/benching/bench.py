@@ -12,6 +12,7 @@ from compress.bench.memory import measure_memory
 from compress.bench.model_facts import read_facts
 from compress.bench.report import BenchReport, build_report
 from compress.bench.table import markdown
+from compress.data.nnunet.tiles import mirrored
 from compress.errors import CheckpointError, ModelFileError
 from compress.evaluate.summary import EvaluationReport
 from compress.files import write_json, write_text
@@ -81,7 +82,7 @@ def bench(ws: Workspace, models: Mapping[str, Path]) -> BenchReport:
         name: open_session(path, provider=chosen.provider, threads=chosen.threads, spinning="per-run")
         for name, path in models.items()
     }
-    shape = (chosen.batch_size, 1, *ws.config.data.size)
+    shape = (chosen.batch_size, *_image_shape(ws, models))
     ws.progress.note(f"Timing {len(sessions)} models, {chosen.rounds} interleaved rounds each, batch {shape}.")
     latency = measure_latency(
         sessions,
@@ -110,11 +111,22 @@ def bench(ws: Workspace, models: Mapping[str, Path]) -> BenchReport:
     return report
 
 
+def _image_shape(ws: Workspace, models: Mapping[str, Path]) -> tuple[int, int, int]:
+    """(channels, height, width) of the first file's images; of files without a card what the configuration says."""
+    first = next(iter(models.values()))
+    metadata = read_metadata(first)
+    if KEY not in metadata:
+        return 1, *ws.rules.size
+    card = read_card(metadata, first)
+    return card.channels, *(card.preprocessing.size if card.nnunet is not None else ws.rules.size)
+
+
 def score_session(ws: Workspace, session: Session, name: str) -> EvaluationReport:
     """Per-patient 3D Dice of an ONNX file on the evaluation cohort, computed through its session."""
     card = card_inside(session.path)
     rules, pieces = card.preprocessing, card.pieces
-    return score_cohort(ws, session.run, ws.evaluation, rules, name=f"Dice of {name}", pieces=pieces)
+    run = mirrored(session.run, card.mirrored)
+    return score_cohort(ws, run, ws.evaluation, rules, name=f"Dice of {name}", pieces=pieces)
 
 
 def card_inside(path: Path) -> ModelCard:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from compress.config.schema import Export
 from compress.data.images import image_of
-from compress.data.preprocess import Preprocessing
+from compress.data.nnunet.rules import NnunetRules
+from compress.data.rules import rules_from_json
+from compress.data.volume import ACDC_LABELS
 from compress.errors import CheckpointError, GateError
-from compress.export.metadata import divisor_of, make_card
-from compress.export.onnx import export_onnx
+from compress.exchange.import_nnunet import EXTRA
+from compress.export.metadata import make_card
+from compress.export.onnx import export_checkpoint
 from compress.export.seal import seal
 from compress.files import atomic_path, digest_file, digest_json
 from compress.models.checkpoint import Checkpoint, load
 from compress.rundir import Stage
 from compress.runtime.card import ModelCard, TrainingRange
-from compress.steps.exporting.parity import ParityDocument, measure_parity, restore_parity
+from compress.steps.exporting.parity import SYNTHETIC, ParityDocument, measure_parity, restore_parity
 from compress.steps.exporting.pieces import small_pieces
 from compress.steps.reuse import Result
-from compress.steps.workspace import Workspace
+from compress.steps.workspace import RETRAINED_ON, Workspace
 from compress.text import short
 
 
@@ -35,7 +40,7 @@ def export_stage(ws: Workspace, stage: Stage) -> ParityDocument:
     inputs = {
         "network": checkpoint.meta.digest,
         "card": digest_json(card.to_json()),
-        "data": ws.validation.identity(Preprocessing.from_json(checkpoint.meta.preprocessing)),
+        "data": ws.validation.identity(rules_from_json(checkpoint.meta.preprocessing)) if ws.readable else SYNTHETIC,
     }
 
     def restore(document: dict[str, Any]) -> ParityDocument | None:
@@ -46,7 +51,7 @@ def export_stage(ws: Workspace, stage: Stage) -> ParityDocument:
     for outdated in (stage.parity, stage.onnx):
         outdated.unlink(missing_ok=True)
     with atomic_path(stage.onnx) as partial:
-        seal(export_onnx(checkpoint.network, partial, divisor=divisor_of(checkpoint), channels=card.channels), card)
+        seal(export_checkpoint(checkpoint, partial), card)
         report = measure_parity(ws, checkpoint, partial, name=stage.onnx.name, pieces=card.pieces)
         if not report.ok:
             raise GateError(f"{stage.onnx.name} differs from torch: {report.failure}. The file was removed.")
@@ -62,9 +67,28 @@ def card_of(ws: Workspace, checkpoint: Checkpoint) -> ModelCard:
     """
     check_training_data(ws, checkpoint.meta.data_digest)
     told = ws.config.export
-    return make_card(
-        checkpoint, training_range=training_range(ws), licence=told.licence, intended_use=told.intended_use
+    rules = rules_from_json(checkpoint.meta.preprocessing)
+    heart = set(checkpoint.meta.labels) == set(ACDC_LABELS)
+    use = told.intended_use if heart or told.intended_use != Export().intended_use else _use(checkpoint.meta.labels)
+    mirroring = isinstance(rules, NnunetRules) and bool(rules.mirror_axes) and told.tta is not False
+    card = make_card(checkpoint, training_range=_range(ws, checkpoint), licence=told.licence, intended_use=use)
+    return replace(card, mirroring=mirroring)
+
+
+def _use(labels: Iterable[str]) -> str:
+    return (
+        f"Research use only; not a medical device. Segments {', '.join(labels)}; every result needs the eyes of a "
+        "qualified reader."
     )
+
+
+def _range(ws: Workspace, checkpoint: Checkpoint) -> TrainingRange | None:
+    """Of the images that the network was trained on last; an imported one's are told by what it came with, or not."""
+    brought = checkpoint.meta.extra.get(EXTRA)
+    if brought is None or RETRAINED_ON in checkpoint.meta.extra:
+        return training_range(ws)
+    told = brought.get("range")
+    return None if told is None else TrainingRange(**{name: tuple(pair) for name, pair in told.items()})
 
 
 def check_training_data(ws: Workspace, trained: str) -> None:

@@ -17,11 +17,13 @@ from compress import records
 from compress.data.cache import prepare
 from compress.data.layouts import read_volume
 from compress.data.pieces import drop_small
-from compress.data.preprocess import Prepared, Preprocessing, inverse
-from compress.data.volume import Volume
+from compress.data.prepared import Prepared, with_channels
+from compress.data.rules import Rules, rules_from_json
+from compress.data.volume import Case, Volume
 from compress.errors import ProviderError
 from compress.export.mask_parity import MaskParity, VolumeParity, compare_masks, join_volumes
 from compress.export.parity import LogitDifference, ParityReport, compare_logits, join_logits, reference_run
+from compress.export.seal import golden_image
 from compress.models.checkpoint import Checkpoint
 from compress.rundir import cache_dir
 from compress.runtime.predict import KEEP_ALL, Run, Shares
@@ -34,6 +36,9 @@ PARITY_PATIENTS = 4
 """Validation patients that parity is measured on, both phases of each: enough slices, a few seconds."""
 SCHEMA = 1
 """The version of parity.json; raise when its meaning changes, and stored reports are measured again."""
+
+SYNTHETIC = "a generated image"
+"""What parity is measured on where no data can be read."""
 
 Sample = tuple[Volume, Prepared]
 
@@ -129,11 +134,13 @@ def measure_parity(
     open the file, and `InputError` for logits of another shape or that are not finite.
     """
     ws.check_labels(checkpoint.meta)
+    rules = rules_from_json(checkpoint.meta.preprocessing)
+    samples = _samples(ws, rules, name or onnx_path.name) if ws.readable else [_synthetic(checkpoint, rules)]
     return measure(
         checkpoint.network,
         onnx_path,
-        _samples(ws, Preprocessing.from_json(checkpoint.meta.preprocessing), name or onnx_path.name),
-        phantom=ws.training.phantom,
+        samples,
+        phantom=ws.training.phantom if ws.readable else True,
         batch_size=ws.config.evaluation.batch_size,
         pieces=pieces,
     )
@@ -160,11 +167,11 @@ def measure(
     reference = reference_run(network)
     for volume, prepared in samples:
         ours = _logits(reference, prepared, batch_size)
-        mask = drop_small(inverse(ours, prepared.geometry), pieces)
+        mask = drop_small(_mask(ours, prepared), pieces)
         for tally in tallies:
             theirs = _logits(tally.session.run, prepared, batch_size)
             tally.logits.append(compare_logits(ours, theirs, file=str(onnx_path)))
-            found = drop_small(inverse(theirs, prepared.geometry), pieces)
+            found = drop_small(_mask(theirs, prepared), pieces)
             tally.volumes.append(compare_masks(mask, found, volume))
     done = {tally.session.provider_proven: tally.report() for tally in tallies}
     return ParityDocument(
@@ -219,11 +226,25 @@ def _is_here(provider: str) -> bool:
 
 def _logits(run: Run, prepared: Prepared, batch_size: int) -> np.ndarray:
     """(Z, C, H, W) float32."""
-    images = np.ascontiguousarray(prepared.images[:, None])
+    images = np.ascontiguousarray(with_channels(prepared.images))
     return np.concatenate([run(images[i : i + batch_size]) for i in range(0, len(images), batch_size)])
 
 
-def _samples(ws: Workspace, rules: Preprocessing, name: str) -> Iterator[Sample]:
+def _synthetic(checkpoint: Checkpoint, rules: Rules) -> Sample:
+    """A generated image for a network whose data is not read here: enough to compare logits, and nothing more."""
+    image, spacing = golden_image()
+    stack = np.stack([image.astype(np.float32)] * checkpoint.meta.arguments["in_channels"])
+    case = Case("phantom", "", Path("phantom"), None, labels=checkpoint.meta.labels, values=checkpoint.meta.labels)
+    volume = Volume(case, stack, np.zeros(image.shape, np.uint8), spacing, np.eye(4))
+    return volume, rules.forward(volume)
+
+
+def _mask(logits: np.ndarray, prepared: Prepared) -> np.ndarray:
+    """(Z, Y, X) on the native grid."""
+    return prepared.geometry.place(prepared.geometry.labels(logits))
+
+
+def _samples(ws: Workspace, rules: Rules, name: str) -> Iterator[Sample]:
     cases = ws.cases_of(ws.split.val[:PARITY_PATIENTS])
     with ws.progress.task(f"Parity of {name}", len(cases)) as task:
         for case in cases:

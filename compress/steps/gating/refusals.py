@@ -105,7 +105,12 @@ def _refuse_training_patients(ws: Workspace, model: Segmenter) -> None:
         )
     if external and (ws.config.train.paths.train_dir is None or ws.training.digest != trained):
         return  # the training data is not at hand: nothing to compare with
-    if ws.training.digest != trained:
+    if not trained and model.card.nnunet is not None:
+        ws.progress.warn(
+            f"{model.session.path} was imported and does not say which patients it was trained on: where those that it "
+            "is judged on are among them, it looks better than it is."
+        )
+    elif ws.training.digest != trained:
         what = "the phantom" if ws.training.phantom else str(ws.training.folder)
         raise ConfigError(
             f"{model.session.path} was trained on data {_short(trained)}, but train.paths.train_dir is {what} "

@@ -11,6 +11,7 @@ import numpy as np
 
 from compress import __version__
 from compress.data.layouts import read_volume
+from compress.data.nnunet.tiles import mirrored
 from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate, score_volume
 from compress.evaluate.surface import hd95
 from compress.files import atomic_path, digest_json
@@ -50,7 +51,8 @@ def score_file(ws: Workspace, model: Segmenter, cohort: Cohort, *, name: str) ->
     shutil.rmtree(folder.root, ignore_errors=True)  # what an interrupted gate left
     found: list[VolumeScore] = []
     rules, pieces = model.card.preprocessing, model.card.pieces
-    for each in predictions(ws, model.run, cohort, rules, name=f"Scoring {name}", surface=hd95, pieces=pieces):
+    run = mirrored(model.run, model.card.mirrored)
+    for each in predictions(ws, run, cohort, rules, name=f"Scoring {name}", surface=hd95, pieces=pieces):
         path = folder.mask(len(found))
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, mask=each.mask, seal=seal(_context(path), each.mask))

@@ -14,8 +14,8 @@ from compress.bench.layer_costs import LatencyModel, measure_latency_model, samp
 from compress.bench.stats import median
 from compress.errors import ConfigError
 from compress.evaluate.interval import Interval
-from compress.export.metadata import divisor_of
-from compress.export.onnx import export_onnx
+from compress.export.onnx import export_checkpoint
+from compress.models.build import widths_of
 from compress.models.checkpoint import Checkpoint
 from compress.prune.allocate import Grid
 from compress.prune.budget import narrowed
@@ -74,8 +74,8 @@ def latency_model(ws: Workspace, dense: Checkpoint, base: PruningPlan, *, provid
 
 def _inputs(ws: Workspace, dense: Checkpoint, grid: Grid) -> dict[str, Any]:
     return {
-        "widths": dense.meta.arguments["widths"],
-        "size": list(ws.config.data.size),
+        "widths": widths_of(dense.network, dense.meta.arguments),
+        "size": list(ws.rules.size),
         "batch": ws.config.bench.batch_size,
         "threads": ws.config.bench.threads or available_cores(),
         "grid": [grid.block, grid.below],
@@ -97,7 +97,7 @@ def _measure(ws: Workspace, dense: Checkpoint, base: PruningPlan, provider: str,
         ws.progress.note(f"Timing every layer of {len(paths)} sample networks on '{provider}'.")
         return measure_latency_model(
             paths,
-            size=ws.config.data.size,
+            size=ws.rules.size,
             batch=bench.batch_size,
             provider=provider,
             threads=bench.threads,
@@ -115,8 +115,7 @@ def _sample_counts(base: PruningPlan, grid: Grid) -> list[dict[str, int]]:
 
 def export_to(checkpoint: Checkpoint, path: Path) -> Path:
     """Write a checkpoint as ONNX, without the parity check of `export_stage`."""
-    export_onnx(checkpoint.network, path, divisor=divisor_of(checkpoint))
-    return path
+    return export_checkpoint(checkpoint, path)
 
 
 def time_pruned(ws: Workspace, dense: Checkpoint, pruned: Checkpoint, *, provider: str) -> Timing:
@@ -126,7 +125,7 @@ def time_pruned(ws: Workspace, dense: Checkpoint, pruned: Checkpoint, *, provide
         networks = {"dense": dense, "pruned": pruned}
         found = time_files(
             {name: export_to(network, Path(folder, f"{name}.onnx")) for name, network in networks.items()},
-            shape=(bench.batch_size, 1, *ws.config.data.size),
+            shape=(bench.batch_size, dense.meta.arguments["in_channels"], *ws.rules.size),
             provider=provider,
             threads=bench.threads,
             rounds=bench.rounds,

@@ -90,7 +90,7 @@ def plan_budget(ws: Workspace, request: BudgetRequest) -> BudgetPlan:
     check_shape(ws)
     dense = dense_checkpoint(ws)
     base = whole_plan(ws, dense)
-    example = torch.zeros(1, dense.meta.arguments["in_channels"], *ws.config.data.size)
+    example = torch.zeros(1, dense.meta.arguments["in_channels"], *ws.rules.size)
     shapes = Shapes(dense.network, example, base.channel_groups)
     cost, dense_cost = _COSTS[target.quantity](ws, dense, base, shapes, request.provider, grid)
     share = target.share(dense_cost)

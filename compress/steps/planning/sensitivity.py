@@ -12,7 +12,7 @@ from torch import nn
 
 from compress.config import Ratios
 from compress.data.dataset import spread
-from compress.data.preprocess import Prepared
+from compress.data.prepared import Prepared
 from compress.errors import DataError
 from compress.files import digest_json
 from compress.models.checkpoint import Checkpoint

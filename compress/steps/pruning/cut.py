@@ -9,6 +9,7 @@ import numpy as np
 
 from compress.config import Pruning
 from compress.files import write_json
+from compress.models.build import widths_of
 from compress.models.checkpoint import Checkpoint, load, save, weights_digest
 from compress.models.cost import count_macs, count_parameters
 from compress.models.modules import copied
@@ -58,7 +59,7 @@ def _compensated(ws: Workspace, stage: Stage, cut: Cut, pruned: Checkpoint, titl
     network = copied(pruned.network)
     repairs = compensate(cut.source.network, network, kept_outputs(cut.step), images[chosen], seed=seed)
     write_json(stage.compensation, [asdict(repair) for repair in repairs])
-    return Checkpoint(network, replace(pruned.meta, digest=weights_digest(network, pruned.meta)))
+    return Checkpoint(network, replace(ws.learnt(pruned.meta), digest=weights_digest(network, pruned.meta)))
 
 
 def _write_pruned(ws: Workspace, stage: Stage, cut: Cut, title: str) -> Checkpoint:
@@ -70,33 +71,37 @@ def _write_pruned(ws: Workspace, stage: Stage, cut: Cut, title: str) -> Checkpoi
     save_plan(plan, stage.plan)
     write_json(stage.masks, plan.masks())
     write_json(stage.meta, network_facts(ws, dense, pruned))
-    before, after = dense.meta.arguments["widths"], meta.arguments["widths"]
-    unet_schematic(
-        stage.schematic,
-        before,
-        after,
-        title=f"pruned-{title}: widths before and after pruning",
-        phantom=meta.phantom,
-    )
+    if "widths" in dense.meta.arguments:  # the picture is of our own U-Net
+        before, after = dense.meta.arguments["widths"], meta.arguments["widths"]
+        heading = f"pruned-{title}: widths before and after pruning"
+        unet_schematic(stage.schematic, before, after, title=heading, phantom=meta.phantom)
     return Checkpoint(pruned.network, meta)
 
 
 def network_facts(ws: Workspace, dense: Checkpoint, pruned: Checkpoint) -> dict[str, object]:
     """meta.json: widths in the thesis's names and per convolution, and what pruning saved."""
-    widths = pruned.meta.arguments["widths"]
-    size = ws.config.data.size
+    widths = widths_of(pruned.network, pruned.meta.arguments)
+    size = ws.rules.size
     counts = {"parameters": count_parameters(pruned.network), "macs": count_macs(pruned.network, size=size)}
     dense_counts = {"parameters": count_parameters(dense.network), "macs": count_macs(dense.network, size=size)}
     return {
         "in_channels": pruned.meta.arguments["in_channels"],
         "out_channels": pruned.meta.arguments["out_channels"],
-        "enc_features": [w[-1] for name, w in widths.items() if name.startswith("encoders.")],
-        "dec_features": [w[-1] for name, w in widths.items() if name.startswith("decoders.")],
-        "bottleneck_out": widths["bottleneck"][-1],
+        **_thesis_names(widths),
         "widths": widths,
         **counts,
-        "dense": {"widths": dense.meta.arguments["widths"], **dense_counts},
+        "dense": {"widths": widths_of(dense.network, dense.meta.arguments), **dense_counts},
         "image_size": list(size),
         "plan": pruned.meta.plan,
         "source": dense.meta.digest,
+    }
+
+
+def _thesis_names(widths: dict[str, list[int]]) -> dict[str, object]:
+    if "bottleneck" not in widths:
+        return {}
+    return {
+        "enc_features": [w[-1] for name, w in widths.items() if name.startswith("encoders.")],
+        "dec_features": [w[-1] for name, w in widths.items() if name.startswith("decoders.")],
+        "bottleneck_out": widths["bottleneck"][-1],
     }

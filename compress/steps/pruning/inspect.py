@@ -9,6 +9,7 @@ import numpy as np
 
 from compress.config import Ratios
 from compress.files import write_json
+from compress.models.build import widths_of
 from compress.models.checkpoint import Checkpoint
 from compress.models.cost import LayerCost, count_parameters, layer_costs
 from compress.prune.plan import PruningPlan
@@ -39,7 +40,7 @@ def inspect_network(ws: Workspace, checkpoint: Checkpoint, *, ratios: Ratios, na
     files = ws.run.inspect(name)
     network, phantom = checkpoint.network, checkpoint.meta.phantom
     plan = rank(ws, checkpoint, ws.config.pruning.but(ratios=ratios))
-    filters, costs = filter_statistics(network), layer_costs(network, size=ws.config.data.size)
+    filters, costs = filter_statistics(network), layer_costs(network, size=ws.rules.size)
     volumes = ws.prepared(ws.cases_of(ws.split.val)[:_VOLUMES])
     activations = activation_statistics(network, np.concatenate([volume.images for volume in volumes]))
     kept = {group: np.isin(np.arange(g.width), g.kept) for group, g in plan.groups.items()}
@@ -53,7 +54,8 @@ def inspect_network(ws: Workspace, checkpoint: Checkpoint, *, ratios: Ratios, na
     activation_distributions(files.activations, activations, title=f"{name}: activations", phantom=phantom)
     rows = [{"name": c.name, "width": c.width, "parameters": c.parameters, "macs": c.macs} for c in costs]
     layer_summary(files.layers, rows, title=f"{name}: cost per layer", phantom=phantom)
-    unet_schematic(files.schematic, checkpoint.meta.arguments["widths"], None, title=name)
+    if "widths" in checkpoint.meta.arguments:  # the picture is of our own U-Net
+        unet_schematic(files.schematic, checkpoint.meta.arguments["widths"], None, title=name)
     result = Inspection(files.root, filters, costs, plan, count_parameters(network), sum(c.macs for c in costs))
     write_json(files.masks, plan.masks())
     write_json(files.statistics, _document(ws, checkpoint, result, activations))
@@ -68,10 +70,10 @@ def _document(ws: Workspace, checkpoint: Checkpoint, found: Inspection, activati
     return {
         "network": checkpoint.meta.digest,
         "phantom": checkpoint.meta.phantom,
-        "image_size": list(ws.config.data.size),
+        "image_size": list(ws.rules.size),
         "parameters": found.parameters,
         "macs": found.macs,
-        "widths": checkpoint.meta.arguments["widths"],
+        "widths": widths_of(checkpoint.network, checkpoint.meta.arguments),
         "layers": [vars(c) for c in found.costs],
         "filters": filters,
         "activations": activations,

@@ -110,6 +110,7 @@ class _Pruning:
     def targets(self) -> list[PruningPlan]:
         """What each round shall leave of the dense network, once nothing of an earlier pruning is in the way."""
         wanted, rounds = self.wanted, self.wanted.rounds
+        _explain_method(self.ws, wanted)
         whole = rank(self.ws, self.dense, wanted)
         _guard_unfinished(self.stage, whole, self.policy, any_channels=rounds > 1)
         save_config(self.ws.config.model_copy(update={"pruning": wanted}), self.stage.config)
@@ -166,6 +167,17 @@ def drop_rounds(stage: Stage, *, first: int) -> None:
     while stage.round(first).root.is_dir():
         shutil.rmtree(stage.round(first).root)
         first += 1
+
+
+def _explain_method(ws: Workspace, wanted: Pruning) -> None:
+    """Of an imported network: why it is ranked by this criterion, or that another is better."""
+    if ws.brought is None or not str(ws.brought.arguments.get("settings", {}).get("norm_op")).startswith("Instance"):
+        return
+    why = "InstanceNorm divides the scale of a filter away, so the norm of its weights says little"
+    if wanted.method == "bn-scale":
+        ws.progress.note(f"Ranked by bn-scale, the norms' own scales: {why}.")
+    elif wanted.method in ("l1", "l2"):
+        ws.progress.warn(f"Ranked by {wanted.method}: {why}. --method bn-scale suits this network.")
 
 
 def _note_earlier_name(ws: Workspace, wanted: Pruning, stage: Stage) -> None:

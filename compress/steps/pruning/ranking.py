@@ -14,6 +14,7 @@ from compress.models.checkpoint import Checkpoint
 from compress.prune import ranking
 from compress.prune.criteria import needs_gradients
 from compress.prune.plan import PruningPlan
+from compress.steps.pruning.compatible import with_one_width_per_stage
 from compress.steps.pruning.request import seed_of
 from compress.steps.workspace import Workspace
 from compress.train.losses import build_loss
@@ -29,21 +30,24 @@ def rank(ws: Workspace, source: Checkpoint, wanted: Pruning) -> PruningPlan:
     `compress.prune.ranking.rank` raises.
     """
     ratios, seed = wanted.ratios, seed_of(ws, wanted)
-    return ranking.rank(
-        source.network,
-        torch.zeros(1, source.meta.arguments["in_channels"], *ws.config.data.size),
-        ratio=ratios.default,
-        ratios=dict(ratios.block_ratios),
-        criterion=wanted.method,
-        scope=wanted.scope,
-        floor=wanted.floor,
-        align=ws.config.bench.provider if ratios.align == "auto" else ratios.align,
-        data=_batches(ws, seed) if needs_gradients(wanted.method) else None,
-        loss=build_loss(ws.config.train.parameters.loss_function),
-        seed=seed,
-        source=source.meta.digest,
-        follow=architecture_of(source.meta.architecture).followers(source.meta.arguments),
-    )
+    architecture = architecture_of(source.meta.architecture)
+    with architecture.followed(source.network):
+        plan = ranking.rank(
+            source.network,
+            torch.zeros(1, source.meta.arguments["in_channels"], *ws.rules.size),
+            ratio=ratios.default,
+            ratios=dict(ratios.block_ratios),
+            criterion=wanted.method,
+            scope=wanted.scope,
+            floor=wanted.floor,
+            align=ws.config.bench.provider if ratios.align == "auto" else ratios.align,
+            data=_batches(ws, seed) if needs_gradients(wanted.method) else None,
+            loss=build_loss(ws.config.train.parameters.loss_function),
+            seed=seed,
+            source=source.meta.digest,
+            follow=architecture.followers(source.meta.arguments),
+        )
+    return with_one_width_per_stage(plan, source.meta) if wanted.keep_nnunet_compatible else plan
 
 
 def _batches(ws: Workspace, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

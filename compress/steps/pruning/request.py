@@ -8,7 +8,7 @@ from compress.config import Pruning
 from compress.models.checkpoint import Checkpoint
 from compress.prune.plan import PruningPlan
 from compress.prune.shapes import Shapes
-from compress.steps.training.dense import dense_checkpoint
+from compress.steps.training.dense import teacher_checkpoint
 from compress.steps.training.request import Recovery
 from compress.steps.workspace import Workspace
 
@@ -31,7 +31,7 @@ def epochs_of(ws: Workspace, wanted: Pruning, share: float = 1.0) -> int:
 
 def macs_share(ws: Workspace, dense: Checkpoint, plan: PruningPlan) -> float:
     """The multiply-adds that the plan leaves, as a share of the dense network's."""
-    example = torch.zeros(1, dense.meta.arguments["in_channels"], *ws.config.data.size)
+    example = torch.zeros(1, dense.meta.arguments["in_channels"], *ws.rules.size)
     shapes = Shapes(dense.network, example, plan.channel_groups)
     return shapes.macs({name: len(group.kept) for name, group in plan.groups.items()}) / shapes.macs({})
 
@@ -43,5 +43,5 @@ def seed_of(ws: Workspace, wanted: Pruning) -> int:
 
 def recovery_of(ws: Workspace, wanted: Pruning) -> Recovery:
     """How the network is retrained; the teacher is the dense network."""
-    teacher = dense_checkpoint(ws) if wanted.distill else None
+    teacher = teacher_checkpoint(ws) if wanted.distill else None
     return Recovery(wanted.schedule, wanted.distill, wanted.distill_temperature, teacher, wanted.average)

@@ -16,6 +16,8 @@ from compress.bench.latency import LatencySamples, time_files
 from compress.choices import calibration_methods
 from compress.config import Bench, Quantization
 from compress.data.cache import prepare_all
+from compress.data.nnunet.tiles import mirrored
+from compress.data.prepared import with_channels
 from compress.errors import ConfigError, GateError, ModelFileError
 from compress.evaluate.summary import EvaluationReport
 from compress.export.quantize import ACTIVATIONS, WEIGHTS, convolutions, quantize_fp16
@@ -131,7 +133,7 @@ def calibration_images(ws: Workspace, card: ModelCard, slices: int) -> np.ndarra
     prepared = prepare_all(cases, card.preprocessing, cache=cache_dir(ws.config), progress=ws.progress)
     every = np.concatenate([volume.images for volume in prepared])
     chosen = np.linspace(0, len(every) - 1, min(slices, len(every))).round().astype(int)
-    return np.ascontiguousarray(every[chosen, None])
+    return np.ascontiguousarray(with_channels(every[chosen]))
 
 
 def _source(ws: Workspace, job: _Job) -> Segmenter:
@@ -161,6 +163,7 @@ def _refuse_foreign(target: Path, source: ModelFile) -> None:
 
 
 def _scored(ws: Workspace, card: ModelCard, run: Run, name: str) -> EvaluationReport:
+    run = mirrored(run, card.mirrored)
     return score_cohort(ws, run, ws.evaluation, card.preprocessing, name=f"Dice of {name}", pieces=card.pieces)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from compress.data.cache import prepare
-from compress.data.preprocess import Preprocessing
+from compress.data.rules import rules_from_json
 from compress.data.volume import Case
 from compress.evaluate.summary import EvaluationReport
 from compress.models.checkpoint import Checkpoint, load
@@ -84,7 +84,7 @@ def _masks(
 
 def _mask(ws: Workspace, case: Case, checkpoint: Checkpoint) -> np.ndarray:
     run = torch_run(checkpoint.network, resolve_device(ws.config.experiment.device))
-    rules = Preprocessing.from_json(checkpoint.meta.preprocessing)
+    rules = rules_from_json(checkpoint.meta.preprocessing)
     return predict_mask(
         run, prepare(case, rules, cache=cache_dir(ws.config)), batch_size=ws.config.evaluation.batch_size
     )

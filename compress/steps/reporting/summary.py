@@ -42,7 +42,7 @@ def summarise(ws: Workspace, name: str, stage: Stage) -> dict[str, Any]:
         "name": name,
         "phantom": meta.phantom,
         "parameters": count_parameters(network),
-        "macs": count_macs(network, size=ws.config.data.size),
+        "macs": count_macs(network, size=ws.rules.size),
         "dice": final.mean_dice if final else None,
         "structure_dice": final.structure_dice if final else None,
         "dice_after_pruning": raw.mean_dice if raw else None,

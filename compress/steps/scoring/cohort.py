@@ -12,7 +12,9 @@ from torch import nn
 from compress.data.cache import prepare
 from compress.data.dataset import spread
 from compress.data.layouts import read_volume
-from compress.data.preprocess import Prepared, Preprocessing
+from compress.data.prepared import Prepared
+from compress.data.preprocess import Geometry
+from compress.data.rules import Rules
 from compress.data.volume import Volume
 from compress.evaluate.metrics import SurfaceDistance
 from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate, score_volume
@@ -35,11 +37,11 @@ class Prediction:
 def torch_run(network: nn.Module, device: torch.device) -> Run:
     """A network as a function from images to logits, in full precision."""
     placed = network.to(device=device, memory_format=torch.channels_last).eval()  # pyright: ignore
-    return lambda images: predict_slices(placed, images[:, 0], device=device, batch_size=len(images))
+    return lambda images: predict_slices(placed, images, device=device, batch_size=len(images))
 
 
 def score_cohort(
-    ws: Workspace, run: Run, cohort: Cohort, rules: Preprocessing, *, name: str, pieces: Shares = KEEP_ALL
+    ws: Workspace, run: Run, cohort: Cohort, rules: Rules, *, name: str, pieces: Shares = KEEP_ALL
 ) -> EvaluationReport:
     """Predict and score every case of the cohort; `name` is what progress says."""
     return evaluate(scored.score for scored in predictions(ws, run, cohort, rules, name=name, pieces=pieces))
@@ -49,7 +51,7 @@ def predictions(
     ws: Workspace,
     run: Run,
     cohort: Cohort,
-    rules: Preprocessing,
+    rules: Rules,
     *,
     name: str,
     surface: SurfaceDistance | None = None,
@@ -62,20 +64,24 @@ def predictions(
     """
     with ws.progress.task(name, len(cohort.cases)) as task:
         for case in cohort.cases:
-            volume, prepared = _thinned(ws, read_volume(case), prepare(case, rules, cache=cache_dir(ws.config)))
-            mask = predict_mask(run, prepared, batch_size=ws.config.evaluation.batch_size, pieces=pieces)
+            prepared = prepare(case, rules, cache=cache_dir(ws.config))
+            volume, mask = _predicted(ws, run, read_volume(case), prepared, pieces)
             score = score_volume(mask, volume, labels=ws.labels, surface=surface)
             yield Prediction(volume, mask, score)
             task.advance(info=f"{case.name} {score.mean_dice:.3f}")
 
 
-def _thinned(ws: Workspace, volume: Volume, prepared: Prepared) -> tuple[Volume, Prepared]:
-    wanted = ws.config.evaluation.num_slices_per_volume
+def _predicted(
+    ws: Workspace, run: Run, volume: Volume, prepared: Prepared, pieces: Shares
+) -> tuple[Volume, np.ndarray]:
+    """The volume and its mask, of as many slices as are to be scored."""
+    wanted, batch = ws.config.evaluation.num_slices_per_volume, ws.config.evaluation.batch_size
     if wanted is None:
-        return volume, prepared
+        return volume, predict_mask(run, prepared, batch_size=batch, pieces=pieces)
     index = spread(len(volume.image), wanted)
     assert volume.mask is not None and prepared.mask is not None
-    return (
-        replace(volume, image=volume.image[index], mask=volume.mask[index]),
-        replace(prepared, images=prepared.images[index], mask=prepared.mask[index]),
-    )
+    thin = replace(volume, image=volume.image[index], mask=volume.mask[index])
+    if not isinstance(prepared.geometry, Geometry):  # tiles, whose place is known of the whole volume alone
+        return thin, predict_mask(run, prepared, batch_size=batch, pieces=pieces)[index]
+    prepared = replace(prepared, images=prepared.images[index], mask=prepared.mask[index])
+    return thin, predict_mask(run, prepared, batch_size=batch, pieces=pieces)

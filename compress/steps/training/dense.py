@@ -9,6 +9,7 @@ from compress.config.schema import Cycle as AddedCycle
 from compress.errors import ConfigError
 from compress.evaluate.summary import EvaluationReport
 from compress.models.checkpoint import Checkpoint, Meta, load, read_meta
+from compress.models.folds import first_fold, mean_of_folds
 from compress.models.unet import UNet, dense_widths, initialise
 from compress.steps.scoring.checkpoint import evaluate_checkpoint
 from compress.steps.training.network import train_stage
@@ -27,6 +28,11 @@ def train_dense(ws: Workspace, *, policy: Policy, extend: AddedCycle | None = No
     anew. Raises `ConfigError` for a `train.start` that does not fit and for a run that has not finished and cannot be
     extended, and what `train_stage` raises.
     """
+    if ws.brought is not None:
+        raise ConfigError(
+            f"{ws.run.baseline.root} holds a network that was imported.",
+            cure="Choose another experiment.experiment_name to train one from scratch.",
+        )
     if policy.force:
         ws.forget_cycles()
     ws = _with_cycles(ws, [*ws.cycles, *([extend] if extend else [])])
@@ -85,12 +91,22 @@ def new_network(ws: Workspace, widths: dict[str, list[int]], *, seed: int) -> tu
 
 
 def dense_checkpoint(ws: Workspace) -> Checkpoint:
-    """The trained dense network. Raises `CheckpointError` when `train` has not finished yet."""
-    return load(ws.run.baseline.final)
+    """The trained dense network, of several folds the first: what pruning begins with.
+
+    Raises `CheckpointError` when `train` has not finished yet.
+    """
+    return first_fold(load(ws.run.baseline.final))
+
+
+def teacher_checkpoint(ws: Workspace) -> Checkpoint:
+    """The dense network, of several folds the mean of all: what a pruned one learns from."""
+    return mean_of_folds(load(ws.run.baseline.final))
 
 
 def check_shape(ws: Workspace) -> None:
     """Raise `ConfigError` when the configuration's features are not the trained network's."""
+    if ws.brought is not None:  # its shape is its own, not the configuration's
+        return
     final = ws.run.baseline.final
     _refuse_other_widths(final, read_meta(final), dense_widths(ws.config.train.model.features))
 

@@ -32,7 +32,7 @@ def place(tiny_phantom: Path, tmp_path: Path) -> Place:
 def quick(sealed_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another network of the same shape is there at once, for tests in which nobody compares it."""
     content = sealed_path.read_bytes()
-    monkeypatch.setattr(exporting, "export_onnx", lambda network, path, **_: path.write_bytes(content) and path)
+    monkeypatch.setattr(exporting, "export_checkpoint", lambda _, path: path.write_bytes(content) and path)
 
 
 def names(stage: Stage) -> list[str]:
@@ -102,7 +102,7 @@ def test_an_intact_export_is_kept_and_a_damaged_report_made_again(
     monkeypatch.setattr(exporting, "measure_parity", counted)
     assert export_stage(ws, stage) == first and calls == [], "an intact pair is left as it is"
     content = stage.onnx.read_bytes()
-    monkeypatch.setattr(exporting, "export_onnx", lambda network, path, **_: path.write_bytes(content) and path)
+    monkeypatch.setattr(exporting, "export_checkpoint", lambda _, path: path.write_bytes(content) and path)
     document = json.loads(intact)
     headless = {key: value for key, value in document.items() if key != "report"}
     reports = ({**document, "report": report} for report in (3, {"schema": document["report"]["schema"]}))

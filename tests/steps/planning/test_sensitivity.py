@@ -10,7 +10,8 @@ import pytest
 from pictures import is_drawn
 from workspace_kit import tiny_workspace
 
-from compress.data.preprocess import Geometry, Prepared
+from compress.data.prepared import Prepared
+from compress.data.preprocess import Geometry
 from compress.errors import CheckpointError, DataError
 from compress.steps.planning import sensitivity as step
 from compress.steps.planning.sensitivity import held_in, measure_sensitivity

@@ -1,0 +1,124 @@
+"""A stranger's folder or zip archive, read file by file: nothing is unpacked, and nothing outside of it is opened."""
+
+from __future__ import annotations
+
+import io
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from compress.errors import CheckpointError, InputError
+from compress.files import MAX_DOCUMENT, parse_json
+
+MAX_WEIGHTS = 2**32
+"""Bytes of a checkpoint; nnU-Net's largest, with its optimiser, has a fifth of it."""
+_RATIO = 200
+"""Weights hardly pack; what inflates to more than this many times its size is a bomb. JSON reaches about 30."""
+_HARMLESS = 2**20
+"""Bytes that may inflate from anything."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Its files by their paths within it, such as "fold_0/checkpoint_final.pth"."""
+
+    path: Path
+    names: tuple[str, ...]
+    archive: zipfile.ZipFile | None = None
+
+    def read(self, name: str, *, limit: int) -> bytes:
+        """One file's bytes. Raises `InputError` when it is missing, larger than `limit` or leads out of the folder."""
+        if name not in self.names:
+            raise InputError(f"{self.path} has no {name}.")
+        try:
+            with self._open(name, limit) as stream:
+                content = stream.read(limit + 1)
+        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as fault:
+            raise InputError(f"{name} in {self.path} cannot be read: {fault}.") from None
+        if len(content) > limit:
+            raise InputError(f"{name} in {self.path} is larger than {limit} bytes.")
+        return content
+
+    def json(self, name: str) -> dict[str, Any]:
+        """One JSON object; raises `InputError` as `read` does and for anything else."""
+        try:
+            found = parse_json(self.read(name, limit=MAX_DOCUMENT).decode())
+        except (UnicodeDecodeError, ValueError, RecursionError) as fault:
+            raise InputError(f"{name} in {self.path} is not JSON: {fault}.") from None
+        if not isinstance(found, dict):
+            raise InputError(f"{name} in {self.path} holds no JSON object.")
+        return found
+
+    def _open(self, name: str, limit: int) -> Any:
+        if self.archive is not None:
+            _refuse_bomb(self.archive.getinfo(name), self.path, limit)
+            return self.archive.open(name)
+        file = self.path / name
+        if not file.resolve().is_relative_to(self.path.resolve()):
+            raise ValueError("it is a link that leads out of the folder")
+        if not file.is_file():
+            raise ValueError("it is no regular file")
+        return file.open("rb")
+
+
+@contextmanager
+def open_source(path: Path) -> Iterator[Source]:
+    """A folder or a zip archive. Raises `InputError` for anything else, and for an archive that leaves its folder."""
+    if path.is_dir():
+        yield Source(path, tuple(_files_in(path)))
+        return
+    if not path.is_file():
+        raise InputError(f"There is nothing at {path}.", cure="Give a results folder of nnU-Net, or its zip.")
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError) as fault:
+        raise InputError(
+            f"{path} is neither a folder nor a zip archive: {fault}.",
+            cure="Give a results folder of nnU-Net, or what nnUNetv2_export_model_to_zip wrote.",
+        ) from None
+    with archive:
+        for entry in archive.infolist():
+            _refuse_escape(entry, path)
+        yield Source(path, tuple(e.filename for e in archive.infolist() if not e.is_dir()), archive)
+
+
+def refuse_inflating(content: bytes, name: str) -> None:
+    """torch's files are zip archives that hold tensors as they are: `CheckpointError` for packed ones."""
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as inner:
+            size = sum(entry.file_size for entry in inner.infolist())
+    except (zipfile.BadZipFile, ValueError) as fault:
+        raise CheckpointError(f"{name} is damaged: {fault}.") from None
+    if size > len(content) + _HARMLESS:
+        raise CheckpointError(f"{name} would inflate from {len(content)} to {size} bytes; torch writes no such file.")
+
+
+def _files_in(folder: Path) -> Iterator[str]:
+    """Four levels deep: a dataset's folder, a model's, a fold's and the file."""
+    for depth in range(1, 5):
+        for file in sorted(folder.glob("/".join(["*"] * depth))):
+            if not file.is_dir():
+                yield file.relative_to(folder).as_posix()
+
+
+def _refuse_escape(entry: zipfile.ZipInfo, path: Path) -> None:
+    name = PurePosixPath(entry.filename.replace("\\", "/"))
+    link = stat.S_ISLNK(entry.external_attr >> 16)
+    if name.is_absolute() or ".." in name.parts or ":" in (name.parts or ("",))[0] or link:
+        what = "is a link" if link else "leads out of the archive's folder"
+        raise InputError(f"{path}: its entry {entry.filename[:80]!r} {what}.", cure="Do not use it.")
+
+
+def _refuse_bomb(entry: zipfile.ZipInfo, path: Path, limit: int) -> None:
+    if entry.file_size > limit or entry.file_size > max(_HARMLESS, _RATIO * entry.compress_size):
+        raise InputError(
+            f"{path}: its entry {entry.filename[:80]!r} would inflate from {entry.compress_size} to "
+            f"{entry.file_size} bytes.",
+            cure="Do not use it.",
+        )

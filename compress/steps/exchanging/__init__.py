@@ -1,0 +1,1 @@
+"""Networks that others trained, into a run folder and out of it."""
