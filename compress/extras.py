@@ -18,6 +18,8 @@ _EXTRAS = {
     "highdicom": "dicom",
     "dynamic_network_architectures": "nnunet",
     "model_signing": "signing",
+    "prometheus_client": "service",
+    "ray": "scale",
     "tensorboard": "tracking",
     "wandb": "tracking",
 }
