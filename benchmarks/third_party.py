@@ -1,6 +1,7 @@
-"""Other people's networks at half their channels: this engine beside Torch-Pruning with its defaults.
+"""Other people's networks at half their channels: this engine beside Torch-Pruning and NVIDIA's Model Optimizer.
 
     pip install --no-deps torch-pruning==1.6.1 dynamic-network-architectures
+    pip install --no-deps nvidia-modelopt==0.47.0 torchprofile==0.0.4 pulp omegaconf; pip install huggingface_hub
     python benchmarks/third_party.py --out table.md
 
 Every network of tests/prune/zoo.py is pruned, run, reloaded into a freshly built network, exported to ONNX
@@ -10,6 +11,8 @@ and compared there, and trained for one step. Nothing is timed, so a busy machin
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import sys
 import tempfile
@@ -29,7 +32,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "prune
 import zoo  # pyright: ignore[reportMissingImports] (it lies in a folder of the tests)
 
 RATIO, DIVISOR, TOLERANCE = 0.5, 16, 1e-4
-PACKAGES = ("torch", "torch-pruning", "monai", "dynamic-network-architectures", "onnxruntime-gpu", "onnxruntime")
+MARGIN = 5
+"""Percent of the parameters that FastNAS may leave beyond the share of half of all channels: it searches."""
+PACKAGES = (
+    "torch",
+    "torch-pruning",
+    "nvidia-modelopt",
+    "monai",
+    "dynamic-network-architectures",
+    "onnxruntime-gpu",
+    "onnxruntime",
+)
 CHECKS = ("runs", "reloads", "ONNX", "trains")
 Reload = Callable[[Path], tuple[nn.Module, str]]
 """Folder to write in -> the network read back, and by what means."""
@@ -100,7 +113,48 @@ def torch_pruning(entry: zoo.Entry) -> tuple[nn.Module, Reload]:
     return model, reload
 
 
-TOOLS = {"ours": ours, "Torch-Pruning": torch_pruning}
+def model_optimizer(entry: zoo.Entry) -> tuple[nn.Module, Reload]:
+    """FastNAS, the only structured pruning of NVIDIA's Model Optimizer for networks of convolutions.
+
+    Each layer may keep half of its channels or all, to the channel; its search looks for the widths, with a score that
+    prefers none.
+    """
+    import modelopt.torch.opt as mto
+    import modelopt.torch.prune as mtp
+
+    model = entry.build().eval()
+    wanted = {
+        "channels_ratio": (RATIO, 1.0),
+        "channel_divisor": 1,
+        "features_ratio": (RATIO, 1.0),
+        "feature_divisor": 1,
+    }
+    known = mtp.fastnas.FastNASConfig().model_dump()
+    rules = {
+        kind: {"*": {key: wanted.get(key, value) for key, value in rule["*"].items()}} for kind, rule in known.items()
+    }
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        small, _ = mtp.prune(
+            model,
+            mode=[("fastnas", rules)],
+            constraints={"params": f"{100 * RATIO**2 + MARGIN:g}%"},
+            dummy_input=zoo.image(entry),
+            config={
+                "data_loader": [zoo.image(entry, batch=2)],
+                "collect_func": lambda batch: batch,
+                "score_func": lambda _: 0.0,
+                "checkpoint": str(Path(folder) / "search.pth"),
+            },
+        )
+
+    def reload(folder: Path) -> tuple[nn.Module, str]:
+        mto.save(small, folder / "small.pth")
+        return mto.restore(entry.build().eval(), folder / "small.pth"), "pickle"
+
+    return small, reload
+
+
+TOOLS = {"ours": ours, "Torch-Pruning": torch_pruning, "Model Optimizer": model_optimizer}
 
 
 def output_layers(entry: zoo.Entry, model: nn.Module) -> list[nn.Module]:

@@ -26,12 +26,16 @@ def plan(
         str | None, typer.Option("--align", help="Channels that widths are multiples of, or none.")
     ] = None,
     slices: SlicesOption = 128,
+    depth: Annotated[
+        bool, typer.Option("--depth/--no-depth", help="Whether convolutions and the level of full resolution may go.")
+    ] = True,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write ratios.yaml as well.")] = None,
 ) -> None:
     """Choose every convolution's width for a budget, and write the ratios that `cardiocompress prune` then applies.
 
-    Weighs how much Dice each block loses (see `cardiocompress sensitivity`) against what narrowing it saves. Latency
-    is predicted from layers measured on the provider; then the pruned network is exported and really measured.
+    Weighs how much Dice each block loses (see `cardiocompress sensitivity`) against what narrowing it saves. Beside
+    widths it weighs depth: double convolutions that become single ones, and the network without full resolution.
+    Latency is predicted from layers measured on the provider; then the pruned network is exported and really measured.
     """
     from cli.options import open_workspace
     from compress.errors import ConfigError
@@ -41,10 +45,11 @@ def plan(
     if align not in (None, "none") and not (align.isdigit() and int(align) > 0):
         raise ConfigError(f"--align is '{align}'; a positive whole number or none is needed.")
     ws = open_workspace(config, overrides)
-    from compress.steps.planning.plan import BudgetRequest, plan_budget
+    from compress.steps.planning.plan import plan_budget
+    from compress.steps.planning.request import BudgetRequest
 
     chosen = provider or ws.config.bench.provider
-    found = plan_budget(ws, BudgetRequest(wanted, chosen, align, slices, out))
+    found = plan_budget(ws, BudgetRequest(wanted, chosen, align, slices, depth, out))
     _show(found, chosen)
 
 
@@ -53,6 +58,10 @@ def _show(found: BudgetPlan, provider: str) -> None:
 
     rows = [[w.name, str(w.before), str(w.after), f"{w.ratio:.3f}", w.reason] for w in found.widths]
     table(f"Widths for {found.target.text}", ["convolution", "before", "after", "removed", "why"], rows)
+    if found.moves:
+        what = f"Depth, weighed for {found.target.text}{' (phantom)' if found.phantom else ''}"
+        lines = [[m.name, f"{m.dice_lost:.3f}", "yes" if m.chosen else "no", m.reason] for m in found.moves]
+        table(what, ["single, or gone", "Dice lost alone", "taken", "why"], lines)
     dense, share = found.dense_cost, found.predicted
     word = "Predicted" if found.timing else "Counted"
     say(f"{word}: {_amount(found.target, share * dense)}, {share:.4f}x of dense ({_amount(found.target, dense)}).")

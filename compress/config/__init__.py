@@ -17,7 +17,9 @@ from compress.config.schema import (
     Scope,
     block_names,
     check_align,
+    double_blocks,
     ratio_names,
+    top_level,
 )
 
 __all__ = [
@@ -37,5 +39,7 @@ __all__ = [
     "Scope",
     "block_names",
     "check_align",
+    "double_blocks",
     "ratio_names",
+    "top_level",
 ]

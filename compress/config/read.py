@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from compress.config.schema import Config, Network, Ratios, block_names, ratio_names
+from compress.config.schema import Config, Network, Ratios, block_names, double_blocks, ratio_names, top_level
 from compress.errors import ConfigError, PlanError
 from compress.files import write_text
 from compress.outside import is_there, read_bytes
@@ -107,8 +107,26 @@ def _unknown_blocks(document: Mapping[str, Any]) -> list[str]:
 def _block_faults(ratios: Any, *, levels: int, at: str) -> list[str]:
     """One line per name in `block_ratios` that a U-Net with `levels` encoders does not have."""
     known, named = ratio_names(levels), _dig(ratios, "block_ratios")
-    unknown = [n for n in named if isinstance(n, str) and n not in known] if isinstance(named, Mapping) else []
-    return [f"{at}block_ratios.{name}: unknown block.{_block_hint(name, levels)}" for name in unknown]
+    names = [n for n in named if isinstance(n, str)] if isinstance(named, Mapping) else []
+    unknown = [n for n in names if n not in known]
+    faults = [f"{at}block_ratios.{name}: unknown block.{_block_hint(name, levels)}" for name in unknown]
+    return faults + _depth_faults(ratios, names, levels=levels, at=at)
+
+
+def _depth_faults(ratios: Any, named: Sequence[str], *, levels: int, at: str) -> list[str]:
+    """One line per name of a part that is not there to be pruned or made single."""
+    listed, doubles = _dig(ratios, "single"), double_blocks(levels)
+    single = [n for n in listed if isinstance(n, str)] if isinstance(listed, list | tuple) else []
+    top = top_level(levels) if _dig(ratios, "space_to_depth") is True else ()
+    wrong = [n for n in single if n not in doubles]
+    faults = [f"{at}single: {name} is no double convolution.{_hint(name, doubles)}" for name in wrong]
+    faults += [f"{at}single: {name} is gone with space_to_depth" for name in single if name in top]
+    for name in named:
+        if name in top or name.rpartition(".")[0] in top:
+            faults.append(f"{at}block_ratios.{name}: gone with space_to_depth")
+        elif name in [f"{block}.conv1" for block in single]:
+            faults.append(f"{at}block_ratios.{name}: gone, its block is in single")
+    return faults
 
 
 def _dig(value: Any, *keys: str) -> Any:

@@ -210,6 +210,15 @@ class Ratios(Section):
     """a block (encoders.0) or a convolution inside it (encoders.0.conv1)"""
     align: Annotated[Align, BeforeValidator(check_align)] = "auto"
     """widths as multiples: auto (what bench.provider computes fastest) | none | 8 | 16"""
+    single: tuple[str, ...] = ()
+    """double convolutions that become single ones, such as decoders.9"""
+    space_to_depth: bool = False
+    """the level of full resolution goes: squares of 2x2 pixels become channels, and pixels again at the end"""
+
+    @property
+    def depth(self) -> bool:
+        """Whether a part of the network goes as a whole."""
+        return bool(self.single) or self.space_to_depth
 
 
 class Pruning(Section):
@@ -435,8 +444,17 @@ def block_names(levels: int) -> list[str]:
     return [*encoders, "bottleneck", *(f"decoders.{i}" for i in range(2 * levels))]
 
 
+def double_blocks(levels: int) -> list[str]:
+    """Those of them that are double convolutions."""
+    return [n for n in block_names(levels) if not n.startswith("decoders.") or int(n.split(".")[1]) % 2]
+
+
 def ratio_names(levels: int) -> list[str]:
     """Every name that `block_ratios` may hold: the blocks, and the convolutions inside the double ones."""
-    blocks = block_names(levels)
-    doubles = [n for n in blocks if not n.startswith("decoders.") or int(n.split(".")[1]) % 2]
-    return [*blocks, *(f"{name}.conv{index}" for name in doubles for index in (1, 2))]
+    doubles = double_blocks(levels)
+    return [*block_names(levels), *(f"{name}.conv{index}" for name in doubles for index in (1, 2))]
+
+
+def top_level(levels: int) -> tuple[str, str, str]:
+    """The blocks that compute at full resolution."""
+    return "encoders.0", f"decoders.{2 * levels - 2}", f"decoders.{2 * levels - 1}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from torch import nn
 
 from compress.models import nnunet
 from compress.models.shape import shape_of, take_on
-from compress.models.unet import UNet, followers, narrowed_widths
+from compress.models.unet import UNet, followers, narrowed_widths, restructured_widths
 from compress.registry import pick
 
 SHAPE = "shape"
@@ -33,6 +33,18 @@ class Architecture:
     """Arguments -> {block: the block whose pruning ratio it takes unless it is listed itself}."""
     followed: Callable[[nn.Module], AbstractContextManager[Any]] = nullcontext
     """Inside, the network's code runs through all that pruning must see."""
+    restructure: Callable[[Mapping[str, Any], Sequence[str], bool], tuple[dict[str, Any], dict[str, str]]] | None = None
+    """(arguments, blocks that become single, whether the level of full resolution goes) -> the arguments of the
+    network of less depth, and its convolutions that must be fitted -> the norm that follows each, in order.
+
+    None: no such move is known for the class."""
+
+
+def _restructured_unet(
+    arguments: Mapping[str, Any], single: Sequence[str], space_to_depth: bool
+) -> tuple[dict[str, Any], dict[str, str]]:
+    widths, new = restructured_widths(arguments["widths"], single=single, space_to_depth=space_to_depth)
+    return {**arguments, "widths": widths}, new
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -40,6 +52,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         make=UNet,
         narrow=lambda arguments, kept: {**arguments, "widths": narrowed_widths(arguments["widths"], kept)},
         followers=lambda arguments: followers(arguments["widths"]),
+        restructure=_restructured_unet,
     ),
     "nnunet": Architecture(
         make=nnunet.nnunet_network,

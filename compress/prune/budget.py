@@ -77,8 +77,9 @@ def allocate(
 ) -> dict[str, int]:
     """Units that every group keeps so that `cost` is at most `target` with little summed damage.
 
-    choices: allowed counts per group, ascending, the last being the full width; damage: a value for
-    each of them, made monotone by a running maximum. From the full widths, the step with the largest
+    choices: allowed counts per group, ascending, the last being the full width; 0 where the group can go as a whole,
+    which is another network and no narrower one. damage: a value for each of them, made monotone by a running maximum
+    over the counts above 0. From the full widths, the step with the largest
     cost saved per damage added is taken until the target holds (HALP, arXiv:2110.10811, weighs latency
     against importance in the same way but solves a knapsack; NetAdapt, arXiv:1804.03230, descends
     greedily too). Then groups are widened again, alone or in exchange for another, while it still holds.
@@ -132,10 +133,12 @@ class _Search:
         """Narrow groups until the target holds or nothing is left; the smallest cost on the way."""
         smallest = self.cost
         while self.cost > self.target:
-            steps = [(g, p) for g, at in enumerate(self.at) for p in range(max(0, at - _REACH), at)]
-            if not steps:
+            priced = [(g, p, self.price({g: p})) for g, p in self._narrower()]
+            # There is no way back from 0, so it must save something.
+            priced = [step for step in priced if self.choices[step[0]][step[1]] or step[2] < self.cost]
+            if not priced:
                 break
-            group, position, cost = max(((g, p, self.price({g: p})) for g, p in steps), key=self._worth)
+            group, position, cost = max(priced, key=self._worth)
             self.move({group: position}, cost)
             smallest = min(smallest, cost)
         return smallest
@@ -157,11 +160,7 @@ class _Search:
 
     def _widen(self) -> None:
         while True:
-            steps = [
-                (g, p, self.price({g: p}))
-                for g, at in enumerate(self.at)
-                for p in range(at + 1, min(at + _REACH, len(self.choices[g]) - 1) + 1)
-            ]
+            steps = [(g, p, self.price({g: p})) for g, p in self._wider() if self.harm(g, p) < 0]
             fitting = [step for step in steps if step[2] <= self.target]
             if not fitting:
                 return
@@ -183,15 +182,32 @@ class _Search:
         return True
 
     def _pairs(self) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-        downs = [(g, p) for g, at in enumerate(self.at) for p in range(max(0, at - _REACH), at)]
-        tops = [len(c) - 1 for c in self.choices]
-        ups = [(g, p) for g, at in enumerate(self.at) for p in range(at + 1, min(at + _REACH, tops[g]) + 1)]
-        return [(down, up) for down in downs for up in ups if down[0] != up[0]]
+        return [(down, up) for down in self._narrower() for up in self._wider() if down[0] != up[0]]
+
+    def _narrower(self) -> list[tuple[int, int]]:
+        """Positions that each group may go down to: some steps, or as a whole."""
+        return [
+            (g, p) for g, at in enumerate(self.at) for p in range(at) if p >= at - _REACH or self.choices[g][p] == 0
+        ]
+
+    def _wider(self) -> list[tuple[int, int]]:
+        """Positions that each group may go up to: some steps, and any for one that had gone."""
+        return [
+            (g, p)
+            for g, at in enumerate(self.at)
+            for p in range(at + 1, len(self.choices[g]))
+            if p <= at + _REACH or self.choices[g][at] == 0
+        ]
 
 
 def _monotone(counts: Sequence[int], table: Mapping[int, float]) -> list[float]:
-    """Damage per position: never less for fewer units, and a little more for each unit that leaves."""
+    """Damage per position: never less for fewer units, and a little more for each unit that leaves.
+
+    Without any unit it is what it is: another network, which may do more than one of few units.
+    """
     raw = np.array([table[c] for c in counts], float)
-    worst = np.maximum.accumulate(raw[::-1])[::-1]
-    shares = 1 - np.asarray(counts, float) / counts[-1]
+    some = np.asarray(counts) > 0
+    worst = raw.copy()
+    worst[some] = np.maximum.accumulate(raw[some][::-1])[::-1]
+    shares = 1 - np.asarray(counts, float) / max(counts[-1], 1)
     return list(worst + TIE * shares**2)

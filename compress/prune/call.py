@@ -81,6 +81,8 @@ class Call:
 
     def give_up(self, why: str) -> Any:
         """Freeze every channel that arrives; the results are unknown."""
+        if self.belongs_to(nn.MultiheadAttention):
+            why = "nn.MultiheadAttention takes the size of its heads from the width of its stream"
         for value in self.flat():
             for ids in self._followed(value):
                 self.entries.freeze(entries_of(ids), f"{why} (in {self.where})")

@@ -23,6 +23,10 @@ from compress.prune.patches import add_to_weights, is_matrix, patches_at, weight
 from compress.prune.plan import PruningPlan
 from compress.prune.stepwise import arriving_at
 
+Images = np.ndarray | Sequence[torch.Tensor]
+Target = Callable[[torch.Tensor], torch.Tensor]
+"""Outputs of a dense module (N, channels, ...) -> those that another one should have."""
+
 BATCH = 8
 """Images in memory at a time."""
 _RIDGE = 1e-4
@@ -48,7 +52,7 @@ class _Sample:
     places: torch.Tensor
     """(1 + dimensions, P): image and position."""
     wanted: torch.Tensor
-    """(P, outputs that stayed)."""
+    """(P, outputs)."""
 
 
 @torch.no_grad()
@@ -56,7 +60,7 @@ def compensate(
     dense: nn.Module,
     pruned: nn.Module,
     kept_outputs: Mapping[str, Sequence[int]],
-    images: np.ndarray | Sequence[torch.Tensor],
+    images: Images,
     *,
     positions: int = 20_000,
     seed: int,
@@ -69,28 +73,62 @@ def compensate(
     image. Both networks are in evaluation mode afterwards.
     `PlanError` when `kept_outputs` does not fit.
     """
-    dense.eval()
     pruned.eval()
-    inputs = (torch.from_numpy(images)[:, None],) if isinstance(images, np.ndarray) else images
-    batches = list(zip(*(each.split(BATCH) for each in inputs), strict=True))
-    names = _shrunken(dense, pruned, tuple(each[:1] for each in batches[0]))
+    inputs = inputs_from(images)
+    names = _shrunken(dense, pruned, tuple(each[:1] for each in inputs))
     kept = {name: _kept(dense, pruned, name, kept_outputs) for name in names}
-    rngs = {name: np.random.default_rng([seed, index]) for index, name in enumerate(names)}
-    samples: dict[str, list[_Sample]] = {name: [] for name in names}
+    return fit_layers(dense, pruned, {name: _Stayed(kept[name]) for name in names}, inputs, positions, seed)
+
+
+@torch.no_grad()
+def fit_layers(
+    dense: nn.Module,
+    small: nn.Module,
+    targets: Mapping[str, Target],
+    inputs: Sequence[torch.Tensor],
+    positions: int = 20_000,
+    seed: int = 0,
+) -> tuple[Repair, ...]:
+    """Fit convolutions of `small`, in place, to what the modules of the same names put out in `dense`.
+
+    targets: name -> what to make of these outputs, in order of execution in `small`. inputs: a tensor (N, C, ...) for
+    each input of the networks. Both are in evaluation mode afterwards.
+    """
+    dense.eval()
+    small.eval()
+    batches = list(zip(*(each.split(BATCH) for each in inputs), strict=True))
+    rngs = {name: np.random.default_rng([seed, index]) for index, name in enumerate(targets)}
+    samples: dict[str, list[_Sample]] = {name: [] for name in targets}
 
     def draw(name: str, outputs: torch.Tensor) -> None:
-        share = -(-positions * len(outputs) // len(inputs[0]))
-        image, *spots = places = _draw(rngs[name], outputs, share)
-        samples[name].append(_Sample(places, outputs[(image, slice(None), *spots)][:, kept[name]]))
+        wanted = targets[name](outputs)
+        share = -(-positions * len(wanted) // len(inputs[0]))
+        image, *spots = places = _draw(rngs[name], wanted, share)
+        samples[name].append(_Sample(places, wanted[(image, slice(None), *spots)]))
 
-    with _sampled(dense, draw, names):
+    with _sampled(dense, draw, list(targets)):
         for batch in batches:
             dense(*batch)
-    with arriving_at(pruned, names, batches) as steps:
+    with arriving_at(small, list(targets), batches) as steps:
         return tuple(
-            _repair(name, pruned.get_submodule(name), arriving, samples.pop(name))
-            for name, arriving in zip(names, steps, strict=True)
+            _repair(name, small.get_submodule(name), arriving, samples.pop(name))
+            for name, arriving in zip(targets, steps, strict=True)
         )
+
+
+@dataclass(frozen=True)
+class _Stayed:
+    """The outputs that a plan keeps."""
+
+    channels: torch.Tensor
+
+    def __call__(self, outputs: torch.Tensor) -> torch.Tensor:
+        return outputs[:, self.channels]
+
+
+def inputs_from(images: Images) -> Sequence[torch.Tensor]:
+    """A tensor for each input of a network."""
+    return (torch.from_numpy(images)[:, None],) if isinstance(images, np.ndarray) else images
 
 
 def kept_outputs(plan: PruningPlan) -> dict[str, list[int]]:

@@ -67,8 +67,8 @@ def rebuild_checkpoint(source: Checkpoint, plan: PruningPlan) -> Checkpoint:
         arguments = narrow(before, {g.name: len(plan.kept[g.name]) * g.per_unit for g in groups})
     network = build(architecture, arguments)
     network.load_state_dict(sliced(source.network.state_dict(), groups, plan.kept))
-    meta = replace(source.meta, arguments=arguments, stage="pruned", parent=source.meta.digest, plan=_summary(plan))
-    return Checkpoint(network.eval(), meta)
+    meta = replace(source.meta, arguments=arguments, stage="pruned", parent=source.meta.digest)
+    return Checkpoint(network.eval(), replace(meta, plan={**_depth(source), **_summary(plan)}))
 
 
 def check_fits(network: nn.Module, plan: PruningPlan) -> None:
@@ -87,6 +87,11 @@ def _mismatch(member: Member, tensors: Mapping[str, torch.Tensor]) -> str:
     have = shape[member.dim] if member.dim < len(shape) else 0
     expected = f"the plan expects {member.size}"
     return "" if have == member.size else f"{member.tensor} has {have} entries along dimension {member.dim}, {expected}"
+
+
+def _depth(source: Checkpoint) -> dict[str, Any]:
+    """Which parts `source` has lost as a whole."""
+    return {name: value for name, value in (source.meta.plan or {}).items() if name in ("single", "space_to_depth")}
 
 
 def _summary(plan: PruningPlan) -> dict[str, Any]:

@@ -58,8 +58,9 @@ def unet_schematic(
 
     `before` and `after` map block names to the output widths of their convolutions: `encoders.0..n-1` and
     `bottleneck` two each, `decoders.0..2n-1` one where even (transposed convolution) and two where odd (double
-    convolution), `decoders.1` at the level of the last encoder. With `after` None only `before` is shown. Two to six
-    encoder levels look good. Returns `path`; raises `PlanError` for blocks that are missing or do not match.
+    convolution), `decoders.1` at the level of the last encoder. A width of 0 is a convolution that is gone. With
+    `after` None only `before` is shown. Two to six encoder levels look good. Returns `path`; raises `PlanError` for
+    blocks that are missing or do not match.
     """
     levels = _levels(before)
     if after is not None:
@@ -107,12 +108,12 @@ def _check_match(before: Widths, after: Widths) -> None:
     if wrong:
         raise PlanError(
             f"Blocks do not match before and after: {', '.join(wrong)}.",
-            cure="Compare one architecture, pruned and unpruned: the same blocks, widths from 1 to those before.",
+            cure="Compare one architecture, pruned and unpruned: the same blocks, widths from 0 to those before.",
         )
 
 
 def _narrower(after: Sequence[int], before: Sequence[int]) -> bool:
-    return all(1 <= new <= old for new, old in zip(after, before, strict=True))
+    return all(0 <= new <= old for new, old in zip(after, before, strict=True))
 
 
 def _layout(levels: int) -> Iterator[_Box]:
@@ -139,8 +140,7 @@ def _draw_box(axes: Axes, box: _Box, before: Sequence[int], after: Sequence[int]
     left = box.x - box.width / 2
     for index, full in enumerate(before):
         corner = (left + index * bar, box.y)
-        # A sliver stays visible of the narrowest layers; the number below the box is exact.
-        share = 1.0 if after is None else max(after[index] / full, 0.08)
+        share = _share(full, full if after is None else after[index])
         axes.add_patch(Rectangle(corner, bar, box.height, facecolor="white", edgecolor="none", zorder=3))
         axes.add_patch(Rectangle(corner, bar * share, box.height, facecolor=colour, edgecolor="none", zorder=3))
         axes.add_patch(Rectangle(corner, bar, box.height, fill=False, edgecolor=INK, linewidth=0.8, zorder=4))
@@ -149,6 +149,11 @@ def _draw_box(axes: Axes, box: _Box, before: Sequence[int], after: Sequence[int]
     for row, (text, ink, size) in enumerate(lines):
         weight = "bold" if row == 2 else "normal"
         axes.text(box.x, box.y - 0.05 - 0.175 * row, text, ha="center", va="top", color=ink, size=size, weight=weight)
+
+
+def _share(full: int, left: int) -> float:
+    """Of a bar that is filled. A sliver stays visible of the narrowest layers; the number below the box is exact."""
+    return max(left / full, 0.08) if left else 0.0
 
 
 def _join(widths: Sequence[int]) -> str:

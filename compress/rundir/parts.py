@@ -21,10 +21,15 @@ class Planning(Folder):
 
     sensitivity = At("sensitivity.json", "Dice against ratio, each block pruned alone")
     sensitivity_plot = At("sensitivity.png", "the same, drawn")
+    depth = At("depth.json", "Dice after each move of depth alone, right after its fit")
 
     def latency(self, provider: str) -> Path:
         """The fitted latency model."""
         return self.root / f"latency-{provider}.json"
+
+    def folded_latency(self, provider: str) -> Path:
+        """The same of the network without the level of full resolution."""
+        return self.root / f"latency-{provider}-folded.json"
 
     def target(self, name: str) -> TargetFiles:
         """`name` is the target as typed, such as latency=0.1x."""

@@ -66,6 +66,10 @@ class RunDir(Folder):
         """The network that the demo damages; its file's name is what reports and pages call it."""
         return Stage(self.root / "damaged", "rv-removed-on-purpose.safetensors")
 
+    def restructured(self, key: str) -> Path:
+        """The dense network with less depth; `key` says which moves made it of which weights."""
+        return self.root / "restructured" / f"{key}.safetensors"
+
     @property
     def planning(self) -> Planning:
         return Planning(self.root / "planning")

@@ -127,6 +127,11 @@ def _attention(m: Middle, h: torch.Tensor) -> torch.Tensor:
     return (torch.softmax(flat @ flat.transpose(1, 2), -1) @ flat).view(h.shape)
 
 
+def _heads(m: Middle, h: torch.Tensor) -> torch.Tensor:
+    tokens = h.flatten(2).transpose(1, 2)
+    return m.heads(tokens, tokens, tokens, need_weights=False)[0].transpose(1, 2).view(h.shape)
+
+
 def _on_two_widths(m: Middle, h: torch.Tensor) -> torch.Tensor:
     return m.norm(m.side(m.norm(h)))
 
@@ -184,6 +189,13 @@ def test_what_cannot_be_followed_is_left_whole_with_the_reason(name: str):
     assert "first" not in {g.name for g in found.groups}
     assert re.search(reason, whole["first"].reason), whole["first"].reason
     assert (whole["first"].channels, whole["last"].reason) == (4, "they leave the network")
+
+
+def test_heads_of_torchs_own_attention_stay():
+    found = found_in(Net(_heads, heads=nn.MultiheadAttention(4, 2, batch_first=True)))
+    (whole,) = (w for w in found.whole if w.name == "middle.heads")
+    assert "nn.MultiheadAttention takes the size of its heads from the width of its stream" in whole.reason
+    assert whole.channels == 12, "queries, keys and values"
 
 
 def test_what_is_left_whole_stands_in_the_plan():

@@ -149,12 +149,17 @@ def _scorer(ws: Workspace, dense: Checkpoint, base: PruningPlan, slices: int) ->
 
     With none narrowed too: only then do losses speak of pruning alone.
     """
+    score = scorer(ws, slices)
+    return lambda kept: score(rebuild_checkpoint(dense, narrowed(base, kept)).network)
+
+
+def scorer(ws: Workspace, slices: int) -> Callable[[nn.Module], float]:
+    """Dice of a network on this many training slices, after measuring its BatchNorm again, in place."""
     volumes = ws.prepared(ws.cases_of(ws.split.train))
     held, images = held_in(volumes, slices), np.concatenate([v.images for v in volumes])
     batch, seed = ws.config.train.batch_size, ws.config.experiment.seed
 
-    def score(kept: Kept) -> float:
-        network = rebuild_checkpoint(dense, narrowed(base, kept)).network
+    def score(network: nn.Module) -> float:
         recalibrate(network, images, batch_size=batch, batches=-(-slices // batch), seed=seed)
         return _dice(ws, network, held)
 

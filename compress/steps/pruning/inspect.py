@@ -16,6 +16,7 @@ from compress.prune.plan import PruningPlan
 from compress.prune.statistics import FilterStatistics, activation_statistics, filter_statistics
 from compress.report.plots import activation_distributions, filter_histograms, layer_summary
 from compress.report.schematic import unet_schematic
+from compress.steps.pruning.depth import described
 from compress.steps.pruning.ranking import rank
 from compress.steps.workspace import Workspace
 
@@ -39,6 +40,8 @@ def inspect_network(ws: Workspace, checkpoint: Checkpoint, *, ratios: Ratios, na
     """Measure a network and write statistics.json, masks.json and pictures under inspect/<name>."""
     files = ws.run.inspect(name)
     network, phantom = checkpoint.network, checkpoint.meta.phantom
+    if ratios.depth:
+        ws.progress.note(f"Shown is the network as it is, with {described(ratios)}, which `prune` removes.")
     plan = rank(ws, checkpoint, ws.config.pruning.but(ratios=ratios))
     filters, costs = filter_statistics(network), layer_costs(network, size=ws.rules.size)
     volumes = ws.prepared(ws.cases_of(ws.split.val)[:_VOLUMES])

@@ -12,8 +12,10 @@ from compress.errors import ConfigError
 from compress.evaluate.summary import EvaluationReport
 from compress.models.checkpoint import Checkpoint, load, save
 from compress.prune.plan import PruningPlan, load_plan
+from compress.prune.rebuild import rebuild_checkpoint
 from compress.rundir import Stage
 from compress.steps.pruning.cut import realise
+from compress.steps.pruning.depth import restructured
 from compress.steps.pruning.ranking import rank
 from compress.steps.pruning.request import epochs_of, macs_share, recovery_of, seed_of
 from compress.steps.pruning.rounds import Cut, epochs_per_round, first_cut, ratios_after, ratios_between, with_kept
@@ -51,7 +53,8 @@ def prune_and_retrain(ws: Workspace, wanted: Pruning, *, policy: Policy = REPLAC
     check_shape(ws)
     stage = ws.run.pruned(wanted.folder)
     _note_earlier_name(ws, wanted, stage)
-    return _Pruning(ws, wanted, policy, dense_checkpoint(ws), stage).run()
+    dense = restructured(ws, dense_checkpoint(ws), wanted.ratios)
+    return _Pruning(ws, wanted, policy, dense, stage).run()
 
 
 def finetune(ws: Workspace, stage: Stage, *, policy: Policy) -> tuple[Checkpoint, EvaluationReport]:
@@ -63,8 +66,7 @@ def finetune(ws: Workspace, stage: Stage, *, policy: Policy) -> tuple[Checkpoint
     wanted = ws.config.pruning
     start = _retrainable(load(stage.start))
     ws.describe("pruning")
-    share = macs_share(ws, dense_checkpoint(ws), load_plan(stage.plan))
-    chosen = epochs_of(ws, wanted, share) or ws.config.train.parameters.num_epochs
+    chosen = epochs_of(ws, wanted, macs_share(ws, start)) or ws.config.train.parameters.num_epochs
     recovery = recovery_of(ws, wanted)
     title = f"Retraining {stage.root.name}"
     final = train_stage(ws, Training(stage, start, chosen, title, policy, recovery=recovery))
@@ -89,6 +91,7 @@ class _Pruning:
     wanted: Pruning
     policy: Policy
     dense: Checkpoint
+    """Without the depth that the ratios remove."""
     stage: Stage
 
     @property
@@ -98,7 +101,7 @@ class _Pruning:
     def run(self) -> PruneResult:
         """Cut and retrain round by round; all rounds but the last leave their files in `rounds/<i>`."""
         targets, wanted = self.targets(), self.wanted
-        share = macs_share(self.ws, self.dense, targets[-1])
+        share = macs_share(self.ws, rebuild_checkpoint(self.dense, targets[-1]))
         first, *budgets = epochs_per_round(epochs_of(self.ws, wanted, share), wanted.rounds)
         done = self.round(1, first_cut(self.dense, targets[0]), first, NO_EFFORT)
         for number, (target, epochs) in enumerate(zip(targets[1:], budgets, strict=True), start=2):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-
 from compress.config import Pruning
 from compress.models.checkpoint import Checkpoint
-from compress.prune.plan import PruningPlan
-from compress.prune.shapes import Shapes
-from compress.steps.training.dense import teacher_checkpoint
+from compress.models.cost import count_macs
+from compress.steps.training.dense import dense_checkpoint, teacher_checkpoint
 from compress.steps.training.request import Recovery
 from compress.steps.workspace import Workspace
 
@@ -29,11 +26,10 @@ def epochs_of(ws: Workspace, wanted: Pruning, share: float = 1.0) -> int:
     return train.parameters.num_epochs if wanted.finetune_epochs is None else wanted.finetune_epochs
 
 
-def macs_share(ws: Workspace, dense: Checkpoint, plan: PruningPlan) -> float:
-    """The multiply-adds that the plan leaves, as a share of the dense network's."""
-    example = torch.zeros(1, dense.meta.arguments["in_channels"], *ws.rules.size)
-    shapes = Shapes(dense.network, example, plan.channel_groups)
-    return shapes.macs({name: len(group.kept) for name, group in plan.groups.items()}) / shapes.macs({})
+def macs_share(ws: Workspace, smaller: Checkpoint) -> float:
+    """The multiply-adds of a smaller network, as a share of the dense network's."""
+    dense = dense_checkpoint(ws)
+    return count_macs(smaller.network, size=ws.rules.size) / count_macs(dense.network, size=ws.rules.size)
 
 
 def seed_of(ws: Workspace, wanted: Pruning) -> int:

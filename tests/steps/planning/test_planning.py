@@ -16,16 +16,20 @@ from compress.models.cost import count_macs, count_parameters
 from compress.prune.plan import load_plan
 from compress.prune.rebuild import rebuild_checkpoint
 from compress.prune.target import parse_target
+from compress.steps.planning import costs, search
 from compress.steps.planning import plan as budgeting
 from compress.steps.planning.latency import Timing
-from compress.steps.planning.plan import BudgetRequest, damage_tables, plan_budget
+from compress.steps.planning.plan import plan_budget
+from compress.steps.planning.request import BudgetRequest
+from compress.steps.planning.search import damage_tables
 from compress.steps.planning.sensitivity import BlockScore, Sensitivity, whole_plan
+from compress.steps.pruning.depth import restructured
 from compress.steps.pruning.ranking import rank
 from compress.steps.training.dense import dense_checkpoint
 
 
 def _request(text: str, **chosen) -> BudgetRequest:
-    return BudgetRequest(parse_target(text), **{"align": "none", "slices": 6, **chosen})
+    return BudgetRequest(parse_target(text), **{"align": "none", "slices": 6, "depth": False, **chosen})
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +103,7 @@ def test_latency_is_predicted_measured_and_compared(ws, monkeypatch):
         timed.append(sum(sum(w) for w in pruned.meta.arguments["widths"].values()))
         return Timing(2e-3, 1e-3, Interval(0.5, 0.4, 0.6), ("busy",))
 
-    monkeypatch.setattr(budgeting, "latency_model", lambda *_, **__: SimpleNamespace(predict=predict))
+    monkeypatch.setattr(costs, "latency_model", lambda *_, **__: SimpleNamespace(predict=predict))
     monkeypatch.setattr(budgeting, "time_pruned", time_pruned)
     found = plan_budget(ws, _request("latency=0.97x", align=2))
     assert found.dense_cost == pytest.approx(1e-3 + 1e-6 * (5 * 8 + 2 * 16 + 4))
@@ -110,6 +114,86 @@ def test_latency_is_predicted_measured_and_compared(ws, monkeypatch):
     table = json.loads(ws.run.planning.target("latency=0.97x").widths.read_text())
     assert table["measured"]["share"] == {"median": 0.5, "low": 0.4, "high": 0.6}
     assert table["prediction_error"] == pytest.approx(found.error)
+
+
+def _losing(monkeypatch, losses: dict[str, float], otherwise: float = 0.5) -> None:
+    """Narrower widths lose half of their share in Dice, moves of depth what is said."""
+    real = budgeting.measure_sensitivity
+
+    def sensitivity(*args, **kwargs):
+        found = real(*args, **kwargs)
+        return replace(found, dense_dice=0.8, rows=tuple(replace(r, dice=0.8 - r.ratio / 2) for r in found.rows))
+
+    monkeypatch.setattr(budgeting, "measure_sensitivity", sensitivity)
+
+    def measured(ws, dense, moves, *, slices, dense_dice):
+        return {move: losses.get(move, otherwise) for move in moves}
+
+    monkeypatch.setattr(search, "measure_depth", measured)
+
+
+@pytest.mark.parametrize("text", ["macs=0.6x", "params=0.6x"])
+def test_depth_that_costs_nothing_is_taken_and_counted_right(ws, monkeypatch, tmp_path, text):
+    _losing(monkeypatch, {"encoders.0": 0.0, "decoders.1": 0.0})
+    found = plan_budget(ws, _request(text, depth=True, out=tmp_path / "ratios.yaml"))
+    ratios = load_ratios(tmp_path / "ratios.yaml", levels=1)
+    assert ratios.single and {m.name for m in found.moves if m.chosen} == set(ratios.single)
+    assert {m.name for m in found.moves} == {"encoders.0", "bottleneck", "decoders.1", "space_to_depth"}
+    assert all(m.reason for m in found.moves)
+    dense = dense_checkpoint(ws)
+    small = rebuild_checkpoint(restructured(ws, dense, ratios), found.plan).network
+    counted = {"macs": lambda n: count_macs(n, size=(32, 32)), "params": count_parameters}[found.target.quantity]
+    assert counted(small) / counted(dense.network) == pytest.approx(found.predicted) and found.predicted <= 0.6
+    gone = [w for w in found.widths if w.after == 0]
+    assert {w.name for w in gone} == {f"{block}.conv1" for block in ratios.single}
+    table = json.loads(ws.run.planning.target(text).widths.read_text())
+    assert [m["name"] for m in table["depth"] if m["chosen"]] == [m.name for m in found.moves if m.chosen]
+
+
+def test_without_full_resolution_where_that_loses_least(ws, monkeypatch, tmp_path):
+    _losing(monkeypatch, {"space_to_depth": 0.0})
+    found = plan_budget(ws, _request("macs=0.2x", depth=True, out=tmp_path / "ratios.yaml"))
+    ratios = load_ratios(tmp_path / "ratios.yaml", levels=1)
+    assert ratios.space_to_depth and not ratios.single
+    dense = dense_checkpoint(ws)
+    small = rebuild_checkpoint(restructured(ws, dense, ratios), found.plan).network
+    share = count_macs(small, size=(32, 32)) / count_macs(dense.network, size=(32, 32))
+    assert share == pytest.approx(found.predicted) and share <= 0.2
+    assert {m.name for m in found.moves if m.chosen} == {"space_to_depth"}
+    assert "with the level" in found.moves[-1].reason
+
+
+def test_depth_is_measured_once_and_left_where_it_loses(ws):
+    found = plan_budget(ws, _request("macs=0.5x", depth=True))
+    stored = ws.run.planning.depth.read_bytes()
+    again = plan_budget(ws, _request("macs=0.5x", depth=True))
+    assert ws.run.planning.depth.read_bytes() == stored and again.moves == found.moves
+    losses = {m.name: m.dice_lost for m in found.moves}
+    assert len(losses) == 4 and all(0 <= loss <= 1 for loss in losses.values())
+    for move in found.moves:
+        assert move.chosen or any(word in move.reason for word in ("Dice", "cannot be reached", "gone with"))
+
+
+def test_a_single_convolution_is_predicted_as_the_first_of_its_block(ws, monkeypatch):
+    """The layer that reads the block's input takes the width of the block's output."""
+    _losing(monkeypatch, {"decoders.1": 0.0})
+    priced = []
+
+    def each(layers):
+        priced.append({layer.name: (layer.inputs, layer.outputs) for layer in layers})
+        return [layer.inputs * layer.outputs * 1e-6 for layer in layers]
+
+    model = SimpleNamespace(predict=lambda layers: 1e-3 + sum(each(layers)), seconds_per_layer=each, overhead=1e-3)
+    monkeypatch.setattr(costs, "latency_model", lambda *_, **__: model)
+    timing = Timing(2e-3, 1e-3, Interval(0.5, 0.4, 0.6), ())
+    monkeypatch.setattr(budgeting, "time_pruned", lambda *_, **__: timing)
+    found = plan_budget(ws, _request("latency=0.9x", align=2, depth=True))
+    assert [m.name for m in found.moves if m.chosen] == ["decoders.1"]
+    kept = {w.name: w.after for w in found.widths}
+    inputs = kept["encoders.0.conv2"] + kept["decoders.0"]
+    assert any(row["decoders.1.conv1"] == (inputs, kept["decoders.1.conv2"]) for row in priced)
+    whole = 1e-3 + 1e-6 * (8 + 64 + 8 * 16 + 256 + 16 * 8 + 16 * 8 + 64 + 32)
+    assert found.dense_cost == pytest.approx(whole)
 
 
 @pytest.mark.parametrize(
