@@ -62,18 +62,20 @@ class Worker:
     def do(self, job: Job, task: Task | None = None) -> Outcome:
         """Segment one study and write its results; nothing of it is written when an image cannot be segmented.
 
-        Whatever fails of a study is its own line, memory included: only what would fail for every other one is raised.
+        Whatever fails of a study is its own line, memory included. What cannot be written is raised: it would fail for
+        every other study.
         """
         began = time.perf_counter()
-        document, told = None, ""
+        document, images, told = None, None, ""
         try:
-            document = self._write(job, [self._segment(source, task or Task()) for source in job.sources])
-        except DataError as fault:
-            told = str(fault)
+            images = [self._segment(source, task or Task()) for source in job.sources]
+            document = self._write(job, images)
         except MemoryError:
             told = "There is not enough memory to segment it."
-        except (CardioCompressError, OSError):  # the model or the disk
-            raise
+        except (CardioCompressError, OSError) as fault:
+            if images is not None:
+                raise
+            told = str(fault)
         except Exception as fault:
             told = f"It cannot be segmented ({' '.join(f'{type(fault).__name__}: {fault}'.split())[:_TOLD]})."
         problem = None if document is not None else Problem(job.sources[0].path, told, job.study)
@@ -103,7 +105,7 @@ class Worker:
             concerns |= dict.fromkeys(found.concerns)
             where = f" frame {number + 1} of {file.frames}" if file.is_cine else ""
             task.advance(0, info=source.study + where)
-        return Segmented(source, file, _digest(source), labels, tuple(concerns))
+        return Segmented(source, file, file.digest or _digest(source), labels, tuple(concerns))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from nifti_kit import raw_file
 
 from compress.data.frames import ImageFile
 from compress.errors import EnvironmentFault
-from compress.inference import predict as module
+from compress.inference import work as module
 from compress.inference.predict import PredictRequest, predict
 from compress.runtime.segmenter import Segmenter
 
