@@ -48,15 +48,9 @@ def demo(
 
 def gate_settings(gate: Gate) -> str:
     """Where a gate is laxer or stricter than the default one, setting by setting."""
-    from compress.config import Gate as Default
+    from compress.evaluate.again import departures
 
-    def flat(section: object, prefix: str = "") -> dict[str, object]:
-        if not isinstance(section, dict):
-            return {prefix.rstrip("."): section}
-        return {name: value for key, inner in section.items() for name, value in flat(inner, f"{prefix}{key}.").items()}
-
-    usual, here = flat(Default().model_dump()), flat(gate.model_dump())
-    changed = [f"gate.{name} {here[name]} instead of {usual[name]}" for name in usual if here[name] != usual[name]]
+    changed = departures(gate)
     return f"The gate's settings: {'; '.join(changed)}." if changed else "The gate's settings are all at their default."
 
 

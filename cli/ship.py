@@ -39,6 +39,9 @@ def ship(
     web: Annotated[
         bool, typer.Option("--web", help="Add segment.html, which segments in a browser, offline (about 5 MiB).")
     ] = False,
+    signer: Annotated[
+        str, typer.Option("--signer", help="The name of who signs, for whoever verifies: a hospital's, a person's.")
+    ] = "",
     ungated: Annotated[
         bool, typer.Option("--ungated", help="Ship without an accepted verdict; every document says NOT GATED.")
     ] = False,
@@ -49,8 +52,9 @@ def ship(
 ) -> None:
     """Write one folder that goes to a hospital: model, model card, licence note, evidence, example, digests.
 
-    Only a model that `gate` accepted is shipped (exit code 4 otherwise), and only with evidence that speaks of this
-    very file. `cardiocompress verify FOLDER` checks the bundle wherever it went.
+    Only a model that `gate` accepted is shipped (exit code 4 otherwise): its verdict is judged again from the scores
+    beside it, and only evidence that speaks of this very file goes along. `cardiocompress verify FOLDER`
+    checks the bundle wherever it went.
     """
     from compress.bundle.ship import ShipRequest
     from compress.bundle.ship import ship as write
@@ -59,7 +63,7 @@ def ship(
     chosen = _config_of(config, overrides)
     run = RunDir.of(chosen) if chosen else None
     request = ShipRequest(
-        candidate, baseline, verdict, tuple(evidence or ()), out, run, sign_key, web, ungated, restart, threads
+        candidate, baseline, verdict, tuple(evidence or ()), out, run, sign_key, web, ungated, restart, threads, signer
     )
     show_shipped(write(request))
     if chosen and run and run.report_html.is_file():
@@ -79,12 +83,16 @@ def show_shipped(shipped: Shipped) -> None:
         warn("PHANTOM: the model was trained on generated images.")
     if shipped.not_gated:
         warn(f"NOT GATED: {shipped.not_gated}.")
+    if manifest.rules and manifest.gated:
+        warn(f"GATED BY OTHER RULES than the default ones: {'; '.join(manifest.rules)}.")
     if shipped.evidence and not manifest.phantom:
         warn("evidence/ may name patients and show their images: read it before you publish the bundle.")
     size = sum(entry.size for entry in manifest.files) / 2**20
     signed = ", signed" if manifest.signed else ""
     say(f"{len(manifest.files)} files, {size:.2f} MiB{signed}: {shipped.folder}")
     say(f"Evidence: {', '.join(shipped.evidence) or 'none'}")
+    if shipped.key:
+        say(f"SHA-256 of the public key: {shipped.key}")
 
 
 def _config_of(config: Path | None, overrides: list[str] | None) -> Config | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,18 +23,26 @@ def verify(
     public_key: Annotated[
         Path | None, typer.Option("--public-key", help="A bundle's signature must be by this key (PEM).")
     ] = None,
+    not_before: Annotated[
+        datetime | None,
+        typer.Option("--not-before", formats=["%Y-%m-%d"], help="Refuse a bundle of an earlier day, or of none."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Run the self-test inside an exported model: does this machine compute what was computed at export?
 
     Says "bit-equal", "within tolerance" or "broken" (exit code 4), with the provider and all versions. For a bundle's
-    folder first its files, its signature and its claims: whatever changed since it was shipped is exit code 4.
+    folder first its files, its signature and its claims: what is not as its own list says is exit code 4. Only
+    --public-key tells who wrote that list.
     """
     from compress.errors import ConfigError, GateError
 
     if os.path.isdir(model):  # noqa: PTH112 (Path.is_dir raises for a name that is too long)
-        _verify_bundle(model, provider, threads, public_key, as_json=as_json)
+        day = None if not_before is None else not_before.date()
+        _verify_bundle(model, provider, threads, public_key, day, as_json=as_json)
         return
+    if not_before is not None:
+        raise ConfigError(f"{model} is a file; only a bundle's folder has a day.", cure="Name the folder.")
     if public_key is not None:
         raise ConfigError(f"{model} is a file; only a bundle's folder carries a signature.", cure="Name the folder.")
     from compress.runtime.verify import verify as run
@@ -50,11 +59,19 @@ def verify(
         )
 
 
-def _verify_bundle(folder: Path, provider: str, threads: int | None, public_key: Path | None, *, as_json: bool) -> None:
+def _verify_bundle(
+    folder: Path,
+    provider: str,
+    threads: int | None,
+    public_key: Path | None,
+    not_before: date | None,
+    *,
+    as_json: bool,
+) -> None:
     from compress.bundle.verify import verify_bundle
     from compress.errors import GateError
 
-    found = verify_bundle(folder, public_key=public_key, provider=provider, threads=threads)
+    found = verify_bundle(folder, public_key=public_key, not_before=not_before, provider=provider, threads=threads)
     if as_json:
         _print_json(found)
     elif found.ok:
@@ -76,7 +93,11 @@ def _show_bundle(found: BundleVerification) -> None:
         warn("PHANTOM: the model was trained on generated images.")
     if not found.gated:
         warn("NOT GATED: no acceptance gate accepted this model.")
-    say(f"files: {found.files} as they were shipped")
+    if found.rules and found.gated:
+        warn(f"GATED BY OTHER RULES than the default ones: {'; '.join(found.rules)}.")
+    said = f", by its own word of {found.date}" if found.date and not found.key else f", of {found.date}"
+    say(f"bundle: written by cardiocompress {found.version}{said if found.date else ''}")
+    say(f"files: {found.files}, {found.word}")
     say(f"signature: {found.signature}")
     for name, verification in found.models.items():
         _show(verification, name)

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import re
-import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,10 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.errors import EnvironmentFault, InputError
-
-MAX_DOCUMENT = 2**26
-"""Bytes of a JSON document; the largest that this program writes has a hundredth of it."""
-
+from compress.outside import MAX_DOCUMENT, is_there, read_bytes
 
 _UMASK = os.umask(0o077)
 os.umask(_UMASK)
@@ -106,7 +102,12 @@ def write_text(target: Path, text: str) -> Path:
 
 def write_json(target: Path, value: Any) -> Path:
     """Write `value` as indented JSON (keys in the given order, NaN refused) atomically."""
-    return write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    return write_text(target, json_text(value).decode())
+
+
+def json_text(value: Any) -> bytes:
+    """The bytes that `write_json` writes."""
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
 
 
 def check_writable(target: Path) -> None:
@@ -119,48 +120,62 @@ class _OnlyTrying(Exception):
     """Lets `atomic_path` take back what it began."""
 
 
-def check_regular(path: Path, *, most: int, what: str = "") -> None:
-    """Raise `InputError` for what must not be opened: pipes, devices, folders, and files of more than `most` bytes.
-
-    what: how the message calls it, such as "the key"; nothing: the path alone.
-    """
-    name = f"{what} {path}".lstrip()
-    try:
-        found = path.stat()
-    except (OSError, ValueError) as fault:
-        raise InputError(f"Cannot read {name}: {getattr(fault, 'strerror', None) or fault}.") from None
-    if not stat.S_ISREG(found.st_mode) or found.st_size > most:
-        name = name[0].upper() + name[1:] if what else name
-        raise InputError(f"{name} is no regular file of at most {most} bytes.", cure="Check the path.")
-
-
-def read_json(source: Path) -> Any:
-    """Parse a JSON file by `parse_json`.
+def read_json(source: Path, *, named: bool = False) -> Any:
+    """Parse a JSON file by `parse_json`; `named` as for `compress.outside.opened`.
 
     Raises `InputError`, which names the file, when it is missing or damaged, no regular file, or larger than
     `MAX_DOCUMENT`.
     """
-    path = Path(source)
-    if os.path.lexists(path):
-        check_regular(path, most=MAX_DOCUMENT)
+    if not is_there(path := Path(source)):
+        raise InputError(f"No such file: {source}.")
+    content = read_bytes(path, most=MAX_DOCUMENT, named=named)
     try:
-        return parse_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"No such file: {source}.") from None
-    except (OSError, ValueError, RecursionError) as fault:
+        return parse_json(content.decode("utf-8"))
+    except (ValueError, RecursionError) as fault:
         raise InputError(f"{source} is not readable JSON: {fault}.") from fault
+
+
+MAX_DEPTH = 100
+"""Objects and lists inside each other; documents of this program have a tenth of it."""
+
+_MAX_DIGITS = 40
 
 
 def parse_json(text: str | bytes) -> Any:
     """The value that a JSON text says; `ValueError` or `RecursionError` where readers would differ about it.
 
-    That is a key that stands twice in one object, and a number that is none or too large for a float.
+    That is a key that stands twice in one object, a number that is none, too large for a float or of more than 40
+    digits, and more than `MAX_DEPTH` levels.
     """
-    return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_refuse_doubles)
+    found = json.loads(
+        text,
+        parse_constant=_refuse_constant,
+        parse_float=_finite,
+        parse_int=_whole,
+        object_pairs_hook=_refuse_doubles,
+    )
+    _check_depth(found)
+    return found
+
+
+def _check_depth(value: Any) -> None:
+    level, depth = [value], 0
+    while level:
+        below = [each for each in level if isinstance(each, dict | list)]
+        level = [v for each in below for v in (each.values() if isinstance(each, dict) else each)]
+        depth += 1
+        if depth > MAX_DEPTH and below:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a number")
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"{text[:20]}... has {len(text)} digits")
+    return int(text)
 
 
 def _finite(text: str) -> float:

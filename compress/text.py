@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 from urllib.parse import quote
 
 MISSING = "-"
@@ -98,6 +99,23 @@ def si(value: float, spec: str = ".3g") -> str:
             break
         text = f"{value / 1000**power:{spec}}{suffix}"
     return text
+
+
+_FOLDERS = re.compile(r"""(?<![\w:/.\\])(?:[A-Za-z]:[\\/]|[\\/])(?:[^\s/\\'",;<>|]+[/\\])+""")
+
+
+def without_folders(value: Any) -> Any:
+    """Plain JSON in which an absolute path is the name of its file: whose machine it was is nobody's business."""
+    return every_text(value, lambda text: _FOLDERS.sub("", text))
+
+
+def every_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Plain JSON with `change` applied to every text, keys included."""
+    if isinstance(value, dict):
+        return {change(key): every_text(found, change) for key, found in value.items()}
+    if isinstance(value, list):
+        return [every_text(found, change) for found in value]
+    return change(value) if isinstance(value, str) else value
 
 
 def short(digest: object) -> str:

@@ -11,9 +11,7 @@ import pytest
 from compress.config.read import from_document
 from compress.errors import ConfigError, EnvironmentFault, InputError
 from compress.files import (
-    MAX_DOCUMENT,
     atomic_path,
-    check_regular,
     check_writable,
     digest_bytes,
     digest_file,
@@ -23,6 +21,7 @@ from compress.files import (
     write_json,
     write_text,
 )
+from compress.outside import MAX_DOCUMENT, check_regular, leads_out, opened, read_bytes
 from compress.registry import nearest, pick
 from compress.rundir import RunDir, Stage, as_checkpoint_name, cache_dir, external_evaluation, phantom_dir
 
@@ -97,6 +96,43 @@ def test_only_regular_files_of_a_size_are_opened(tmp_path: Path):
             check_regular(path, most=4)
     with pytest.raises(InputError, match=r"Cannot read .*absent"):
         check_regular(tmp_path / "absent", most=4)
+
+
+def test_a_link_is_followed_only_where_somebody_named_it(tmp_path: Path):
+    write_text(tmp_path / "secret", "1234")
+    (tmp_path / "link").symlink_to("secret")
+    assert read_bytes(tmp_path / "link", most=4, named=True) == b"1234"
+    with pytest.raises(InputError, match="link is a link; nobody named it"):
+        read_bytes(tmp_path / "link", most=4)
+
+
+def test_what_grows_while_it_is_read_is_never_more_than_allowed(tmp_path: Path):
+    path = write_text(tmp_path / "grows", "1234")
+    with opened(path, most=4) as stream:
+        path.write_text("123456")
+        assert stream.read() == b"123456", "whoever takes the stream bounds it; read_bytes does"
+    with pytest.raises(InputError, match="at most"):
+        read_bytes(Path("/proc/self/maps"), most=4)  # of no size, and never empty
+
+
+def test_what_leads_out_of_a_folder(tmp_path: Path):
+    (tmp_path / "data" / "sub").mkdir(parents=True)
+    (tmp_path / "data" / "in").symlink_to("sub/file")
+    (tmp_path / "data" / "out").symlink_to("../home")
+    (tmp_path / "data" / "folder").symlink_to("/etc")
+    (tmp_path / "named").symlink_to("data")
+    for name, out in {"in": False, "sub/x": False, "out": True, "folder/passwd": True}.items():
+        assert leads_out(tmp_path / "data" / name, tmp_path / "data") is out, name
+        assert leads_out(tmp_path / "named" / name, tmp_path / "named") is out, name
+
+
+@pytest.mark.parametrize("text", ["[" * 101 + "]" * 101, "[" * 10**6, "1" * 41, "[-" + "1" * 5000 + "]"])
+def test_depth_and_length_of_numbers_are_bounded(text: str, tmp_path: Path):
+    with pytest.raises((ValueError, RecursionError)):
+        parse_json(text)
+    with pytest.raises(InputError, match="not readable JSON"):
+        read_json(write_text(tmp_path / "a.json", text))
+    assert parse_json("[" * 100 + "]" * 100) and parse_json("1" * 40)
 
 
 def test_trying_to_write_leaves_nothing(tmp_path: Path):

@@ -10,12 +10,13 @@ import numpy as np
 from compress.data.phantom import PhantomPatient, make_patient, write_image
 from compress.errors import DataError
 from compress.runtime.card import ModelCard
+from compress.runtime.modelfile import ModelFile
 from compress.runtime.segmenter import Segmenter
 from compress.runtime.stack import fewest_slices
 
 
-def write_example(model: Path, path: Path) -> Path:
-    """Write the image for a model, after the model has segmented it; returns `path`.
+def example_bytes(model: ModelFile, scrap: Path) -> bytes:
+    """The image file for a model, after the model has segmented it; written into the folder `scrap` meanwhile.
 
     Raises `DataError` when every such image raises concerns with this model, and what `Segmenter` raises.
     """
@@ -27,8 +28,8 @@ def write_example(model: Path, path: Path) -> Path:
         raise DataError(
             f"No example can be made for this model: {fault.message}", cure="Check the training range in its card."
         ) from None
-    write_image(path, image, spacing_mm)
-    return path
+    write_image(path := scrap / "example.nii.gz", image, spacing_mm)
+    return path.read_bytes()
 
 
 def example_image(card: ModelCard) -> tuple[np.ndarray, tuple[float, float, float]]:

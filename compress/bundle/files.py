@@ -52,7 +52,7 @@ def extra_files(folder: Path, manifest: Manifest) -> list[str]:
     """Paths below `folder` that do not belong to the bundle, links and devices included; the first few."""
     belong = _belonging(manifest)
     found = []
-    for path in _paths_below(folder):
+    for path in paths_below(folder):
         if path not in belong:
             found.append(path)
         if len(found) > MAX_FILES:
@@ -101,7 +101,7 @@ def _kind_fault(folder: Path, name: str) -> str:
     return "" if stat.S_ISREG(mode) else "is no regular file"
 
 
-def _paths_below(folder: Path) -> Iterator[str]:
+def paths_below(folder: Path) -> Iterator[str]:
     """All but folders, relative to `folder`, with "/"; links to folders are not followed."""
     waiting = [(folder, "")]
     while waiting:

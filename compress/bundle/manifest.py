@@ -10,11 +10,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from compress.bundle.contents import BASELINE, MANIFEST, MODEL, OWN
-from compress.errors import ModelFileError
+from compress.errors import ConfigError, ModelFileError
 from compress.files import digest_bytes, parse_json
 
 SCHEMA = 1
@@ -28,6 +29,7 @@ MAX_TOTAL = 2**33
 """The largest size of all files: digests of more would take minutes, and a sparse file costs its forger
 nothing."""
 MAX_MANIFEST = 2**20
+_MAX_SIGNER = 100
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,99}"
 _PATH = re.compile(rf"{_PART}(/{_PART}){{0,3}}", re.ASCII)
@@ -62,6 +64,12 @@ class Manifest:
     """Model file -> SHA-256 of its graph, weights included."""
     files: tuple[Entry, ...]
     """Sorted by path."""
+    date: str = ""
+    """The day on which it was written, such as "2026-11-27"; "": an earlier version did not say."""
+    signer: str = ""
+    """The name that the signer gives; "" when none was given."""
+    rules: tuple[str, ...] = ()
+    """Where the gate judged by other settings than the default ones."""
 
     def dumps(self) -> str:
         """The text of manifest.json, equal for equal manifests."""
@@ -72,6 +80,9 @@ class Manifest:
             "phantom": self.phantom,
             "signed": self.signed,
             "cardiocompress": self.version,
+            "date": self.date,
+            "signer": self.signer,
+            "rules": list(self.rules),
             "models": self.models,
             "files": [asdict(entry) for entry in self.files],
         }
@@ -88,7 +99,7 @@ class Manifest:
         try:
             document = parse_json(text)
             found = _read(document)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as fault:
             reason = f"no key {fault}" if isinstance(fault, KeyError) else str(fault)
             raise ModelFileError(f"{path} is no manifest of a bundle: {reason[:200]}.", cure=_CURE) from None
         return found
@@ -112,7 +123,39 @@ def _read(document: Mapping[str, Any]) -> Manifest:
     said = [document[key] for key in ("gated", "phantom", "signed")]
     if not all(isinstance(value, bool) for value in said):
         raise ValueError("gated, phantom and signed must be true or false")
-    return Manifest(*said, version=str(document["cardiocompress"])[:40], models=models, files=files)
+    return Manifest(
+        *said,
+        version=str(document["cardiocompress"])[:40],
+        models=models,
+        files=files,
+        date=_day(document.get("date", "")),
+        signer=check_signer(document.get("signer", "")),
+        rules=_rules(document.get("rules", [])),
+    )
+
+
+def _day(text: Any) -> str:
+    if text == "":
+        return text
+    if not isinstance(text, str) or date.fromisoformat(text).isoformat() != text:
+        raise ValueError(f"the date {str(text)[:40]!r}")
+    return text
+
+
+def check_signer(name: Any) -> str:
+    """The name of a signer; `ConfigError` for one that is no line of at most 100 characters that can be seen."""
+    if not isinstance(name, str) or len(name) > _MAX_SIGNER or not name.isprintable():
+        raise ConfigError(
+            f"The signer's name {str(name)[:_MAX_SIGNER]!r} is no line of at most {_MAX_SIGNER} characters.",
+            cure="Shorten it.",
+        )
+    return name
+
+
+def _rules(found: Any) -> tuple[str, ...]:
+    if not isinstance(found, list) or len(found) > MAX_FILES or not all(isinstance(each, str) for each in found):
+        raise ValueError("its rules are no list of texts")
+    return tuple(found)
 
 
 def _entry(path: str, size: int, sha256: str) -> Entry:

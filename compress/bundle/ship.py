@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from compress import __version__
-from compress.bundle.contents import BASELINE, EXAMPLE_IMAGE, MANIFEST, MODEL, PAGE, SUMS
+from compress.bundle.contents import BASELINE, EVIDENCE, EXAMPLE_IMAGE, MANIFEST, MODEL, PAGE, SIGNATURE, SUMS
 from compress.bundle.documents import documents
 from compress.bundle.evidence import Evidence, find_verdict, gather
-from compress.bundle.example import write_example
+from compress.bundle.example import example_bytes
 from compress.bundle.files import extra_files, read_manifest
-from compress.bundle.manifest import Entry, Manifest
+from compress.bundle.manifest import Manifest, check_signer
 from compress.bundle.shipment import Shipment
-from compress.bundle.signature import signer
+from compress.bundle.signature import Signer, signer
 from compress.bundle.web.page import segment_page
-from compress.errors import ConfigError, GateError, InputError, ModelFileError
-from compress.files import digest_bytes, digest_file, writing
-from compress.lock import locked
+from compress.bundle.writing import Writing, private, put_in_place
+from compress.errors import ConfigError, GateError, ModelFileError
+from compress.files import writing
 from compress.rundir import RunDir, bundle_dir
 from compress.runtime.card import read_card
 from compress.runtime.modelfile import ModelFile, read_model_file, refuse_control_flow
 from compress.runtime.verify import verify
-
-_MODES = {True: 0o755, False: 0o644}
-_EARLIER = ".earlier"
 
 
 @dataclass(frozen=True)
@@ -51,6 +46,8 @@ class ShipRequest:
     restart: bool = False
     """Replace an earlier bundle."""
     threads: int | None = None
+    signer: str = ""
+    """The name that the signer gives; it stands in the manifest, which the signature covers."""
 
 
 @dataclass(frozen=True)
@@ -62,22 +59,28 @@ class Shipped:
     not_gated: str
     """Why the model is not gated; "" when an acceptance gate accepted it."""
     evidence: tuple[str, ...]
+    key: str = ""
+    """The fingerprint of the key that signed it; "" without a signature."""
 
 
 def ship(request: ShipRequest) -> Shipped:
-    """Write the bundle. Equal inputs give equal bytes, but for a signature.
+    """Write the bundle. Equal inputs on one day give equal bytes, but for a signature.
+
+    The day is that of the environment variable SOURCE_DATE_EPOCH where it is set. Modes are as the umask has them.
 
     Raises `GateError` without an accepted verdict (unless `ungated`), and for a file that was altered after its
     export or whose self-test is broken here; `ModelFileError` for a file that is not one of ours; `ConfigError` when
     the folder is there; `InputError` and `DataError` for keys and evidence that do not fit; `EnvironmentFault` when
-    the folder cannot be written or a package is missing. Whatever is raised, nothing is left.
+    the folder cannot be written or a package is missing. Whatever is raised, nothing of the bundle is left.
     """
     with writing(out := request.out or bundle_dir(request.candidate)):
         _check_place(out, restart=request.restart)
+        if request.signer and request.sign_key is None:
+            raise ConfigError("A signer's name means nothing without a signature.", cure="Pass --sign-key as well.")
         sign = None if request.sign_key is None else signer(request.sign_key)
         file, baseline = _sound(request.candidate), request.baseline and _sound(request.baseline)
         evidence = _evidence_of(request, file, baseline)
-        shipment = _describe(file, baseline, evidence, signed=sign is not None, web=request.web)
+        shipment = _describe(request, file, baseline, evidence)
         if shipment.not_gated and not request.ungated:
             raise GateError(
                 f"{file.path} is not shipped: {shipment.not_gated}.",
@@ -85,13 +88,10 @@ def ship(request: ShipRequest) -> Shipped:
             )
         for each in filter(None, (file, baseline)):
             _prove(each, threads=request.threads)
-        with _hidden(out) as folder:
-            manifest = _fill(folder, shipment, evidence)
-            if sign is not None:
-                sign(folder)
-            _fix_modes(folder)
-            _swap(folder, out)
-    return Shipped(out, manifest, shipment.not_gated, tuple(evidence.files))
+        with private(out) as folder:
+            manifest = _fill(folder, shipment, evidence, sign)
+            put_in_place(folder, out, restart=request.restart)
+    return Shipped(out, manifest, shipment.not_gated, tuple(evidence.files), sign.fingerprint if sign else "")
 
 
 def _sound(path: Path) -> ModelFile:
@@ -103,9 +103,7 @@ def _sound(path: Path) -> ModelFile:
 
 def _prove(file: ModelFile, *, threads: int | None) -> None:
     """Raise `GateError` unless the file is as it was exported and its self-test holds here."""
-    found = verify(file.path, threads=threads)
-    if found.model != file.sha256:
-        raise InputError(f"{file.path} changed while it was read.", cure="Ship it again.")
+    found = verify(file, threads=threads)
     if not found.ok:
         raise GateError(f"{file.path} is broken here: {'; '.join(found.reasons)}.", cure="Copy or export it again.")
 
@@ -113,10 +111,17 @@ def _prove(file: ModelFile, *, threads: int | None) -> None:
 def _evidence_of(request: ShipRequest, file: ModelFile, baseline: ModelFile | None) -> Evidence:
     verdicts, benchmarks = ([], []) if request.run is None else (request.run.verdicts(), request.run.benchmarks())
     verdict = request.verdict or find_verdict(verdicts, file, baseline)
-    return gather(file, baseline=baseline, verdict=verdict, given=request.evidence, benchmarks=benchmarks)
+    return gather(
+        file,
+        baseline=baseline,
+        verdict=verdict,
+        named=request.verdict is not None,
+        given=request.evidence,
+        benchmarks=benchmarks,
+    )
 
 
-def _describe(file: ModelFile, baseline: ModelFile | None, evidence: Evidence, *, signed: bool, web: bool) -> Shipment:
+def _describe(request: ShipRequest, file: ModelFile, baseline: ModelFile | None, evidence: Evidence) -> Shipment:
     card = read_card(file.metadata, file.path)
     return Shipment(
         file=file,
@@ -128,9 +133,20 @@ def _describe(file: ModelFile, baseline: ModelFile | None, evidence: Evidence, *
         scores=evidence.candidate,
         quantization=evidence.quantization,
         evidence=tuple(evidence.files),
-        signed=signed,
-        web=web,
+        signed=request.sign_key is not None,
+        web=request.web,
+        signer=check_signer(request.signer),
+        rules=evidence.rules,
+        date=_today().isoformat(),
     )
+
+
+def _today() -> date:
+    """The day in UTC; that of SOURCE_DATE_EPOCH, where somebody wants equal bytes on another day."""
+    told = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not told.isdecimal() or len(told) > 11:
+        return datetime.now(UTC).date()
+    return datetime.fromtimestamp(int(told), UTC).date()
 
 
 def _why_not_gated(evidence: Evidence, *, phantom: bool) -> str:
@@ -160,80 +176,38 @@ def _check_place(out: Path, *, restart: bool) -> None:
         )
 
 
-@contextmanager
-def _hidden(out: Path) -> Iterator[Path]:
-    """An empty folder of the same name inside a hidden one beside `out`, for this process alone; gone at the end.
-
-    What a killed process left there is removed first.
-    """
-    scrap = out.with_name(f".{out.name}.partial")
-    made = [parent for parent in out.parents if not parent.exists()]
-    with ExitStack() as undo:
-        for parent in (*reversed(made), scrap):
-            undo.callback(_remove_empty, parent)
-        undo.enter_context(locked(scrap))
-        for name in (out.name, _EARLIER):
-            shutil.rmtree(scrap / name, ignore_errors=True)
-            undo.callback(shutil.rmtree, scrap / name, ignore_errors=True)
-        (scrap / out.name).mkdir()
-        yield scrap / out.name
-
-
-def _remove_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:  # the bundle is in it
-        return
-
-
-def _fill(folder: Path, shipment: Shipment, evidence: Evidence) -> Manifest:
-    """Write every file; the manifest and SHA256SUMS last."""
+def _fill(folder: Path, shipment: Shipment, evidence: Evidence, sign: Signer | None) -> Manifest:
+    """Write every file, the manifest and SHA256SUMS last of them; then sign what was written, and nothing else."""
+    written = Writing(folder)
     models = {MODEL: shipment.file} | ({} if shipment.baseline is None else {BASELINE: shipment.baseline})
     for name, file in models.items():
-        shutil.copyfile(file.path, folder / name)
-        if digest_file(folder / name) != file.sha256:
-            raise InputError(f"{file.path} changed while it was copied.", cure="Ship it again.")
-    for name, source in evidence.files.items():
-        (folder / "evidence").mkdir(exist_ok=True)
-        (folder / "evidence" / name).write_bytes(source.read_bytes())
-    write_example(folder / MODEL, folder / EXAMPLE_IMAGE)
-    pages = {PAGE: segment_page(shipment, (folder / MODEL).read_bytes())} if shipment.web else {}
+        written.add(name, file.content)
+    for name, content in evidence.files.items():
+        written.add(f"{EVIDENCE}{name}", content)
+    written.add(EXAMPLE_IMAGE, example_bytes(shipment.file, folder.parent))
+    pages = {PAGE: segment_page(shipment, shipment.file.content)} if shipment.web else {}
     for name, text in (documents(shipment) | pages).items():
-        (folder / name).write_bytes(text.encode())
-    manifest = _manifest_of(folder, shipment, models)
+        written.add(name, text.encode())
+    manifest = _manifest_of(written, shipment, models)
     content = manifest.dumps().encode()
-    (folder / MANIFEST).write_bytes(content)
-    (folder / SUMS).write_bytes(manifest.sums(content).encode())
+    written.add(MANIFEST, content)
+    written.add(SUMS, manifest.sums(content).encode())
+    written.check_nothing_else()
+    if sign is not None:
+        sign(folder, {path: entry.sha256 for path, entry in written.entries.items()})
+        written.check_nothing_else(signature=SIGNATURE)
     return manifest
 
 
-def _manifest_of(folder: Path, shipment: Shipment, models: dict[str, ModelFile]) -> Manifest:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    contents = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+def _manifest_of(written: Writing, shipment: Shipment, models: dict[str, ModelFile]) -> Manifest:
     return Manifest(
         gated=not shipment.not_gated,
         phantom=shipment.phantom,
         signed=shipment.signed,
         version=shipment.version,
+        date=shipment.date,
+        signer=shipment.signer,
+        rules=shipment.rules,
         models={name: file.graph_sha256 for name, file in models.items()},
-        files=tuple(Entry(name, len(content), digest_bytes(content)) for name, content in sorted(contents.items())),
+        files=tuple(entry for _, entry in sorted(written.entries.items())),
     )
-
-
-def _fix_modes(folder: Path) -> None:
-    """The same modes whatever the umask."""
-    for path in (folder, *folder.rglob("*")):
-        path.chmod(_MODES[path.is_dir()])
-
-
-def _swap(folder: Path, out: Path) -> None:
-    """Give the finished folder its name; an earlier bundle goes only when this succeeds."""
-    earlier = folder.with_name(_EARLIER)
-    try:
-        if out.is_dir():
-            out.rename(earlier)
-        folder.rename(out)
-    except BaseException:
-        if earlier.is_dir() and not out.is_dir():
-            earlier.rename(out)
-        raise

@@ -34,6 +34,12 @@ class Shipment:
     signed: bool = False
     web: bool = False
     """Whether the bundle has a page that segments in a browser."""
+    signer: str = ""
+    """The name that the signer gives."""
+    rules: tuple[str, ...] = ()
+    """Where the gate judged by other settings than the default ones."""
+    date: str = UNKNOWN
+    """The day on which it is written."""
 
     @property
     def phantom(self) -> bool:
@@ -76,7 +82,7 @@ class Shipment:
 
 
 def banners(shipment: Shipment) -> list[str]:
-    """What every document says first, as text; empty for a gated model of real images."""
+    """What every document says first, as text; empty for a model of real images, gated by the default rules."""
     found = []
     if shipment.phantom:
         found.append(
@@ -85,6 +91,8 @@ def banners(shipment: Shipment) -> list[str]:
         )
     if shipment.not_gated:
         found.append(f"NOT GATED: {shipment.not_gated}.")
+    if shipment.rules and not shipment.not_gated:
+        found.append(f"GATED BY OTHER RULES than the default ones: {'; '.join(shipment.rules)}.")
     return found
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from compress.bundle.contents import SIGNATURE
 from compress.errors import EnvironmentFault, InputError
 from compress.extras import install_command
-from compress.files import check_regular
+from compress.files import digest_bytes
+from compress.outside import read_bytes
 
 MAX_KEY = 2**16
 """Bytes of a key file; a device named as key must not be read for ever."""
@@ -24,43 +27,92 @@ _MAKE = "openssl ecparam -name prime256v1 -genkey -noout -out key.pem"
 _DERIVE = "openssl ec -in key.pem -pubout -out public.pem"
 
 
-def signer(private_key: Path) -> Callable[[Path], None]:
-    """A function that writes model.sig into a folder, over all its other files.
+@dataclass(frozen=True)
+class Signer:
+    """Writes model.sig into a folder, over files whose digests are known."""
+
+    fingerprint: str
+    """Of the public key that belongs to the private one; see `fingerprint_of`."""
+    config: Any
+    hashing: Any
+
+    def __call__(self, folder: Path, digests: Mapping[str, str]) -> None:
+        """Sign. Raises `InputError` when the folder holds anything but files of these SHA-256, by their paths."""
+        self.config.set_hashing_config(_Expecting(self.hashing, digests)).sign(folder, folder / SIGNATURE)
+
+
+@dataclass(frozen=True)
+class _Expecting:
+    """What hashes a folder for `model-signing`, and refuses every file that is not as it was written."""
+
+    hashing: Any
+    digests: Mapping[str, str]
+
+    def hash(self, folder: Path, **words: Any) -> Any:
+        found = self.hashing.hash(folder, **words)
+        there = {each.identifier: each.digest.digest_hex for each in found.resource_descriptors()}
+        if odd := sorted(dict(there.items() ^ self.digests.items())):
+            raise InputError(
+                f"{folder} changed while it was written ({odd[0]}); it is not signed.",
+                cure="Name an --out in a folder that nobody else may write to.",
+            )
+        return found
+
+
+def signer(private_key: Path) -> Signer:
+    """What signs with a private key.
 
     The key is a PEM file on the curve P-256, P-384 or P-521, without a password. Raises `InputError` for anything
     else, and `EnvironmentFault` where `model-signing` is not installed.
     """
-    check_regular(private_key, most=MAX_KEY, what="the key")
+    content = read_bytes(private_key, most=MAX_KEY, what="the key", named=True)
     package = _package()
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     with _as_key_fault(f"{private_key} is no private key for signing", f"Make one with: {_MAKE}"):
         config = package.signing.Config().use_elliptic_key_signer(private_key=private_key)
+        fingerprint = fingerprint_of(load_pem_private_key(content, None).public_key())
     covered = package.hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
-
-    def sign(folder: Path) -> None:
-        config.set_hashing_config(covered).sign(folder, folder / SIGNATURE)
-
-    return sign
+    return Signer(fingerprint, config, covered)
 
 
-def verifier(public_key: Path) -> Callable[[Path], str]:
-    """A function that checks model.sig in a folder and says what is wrong; "" for a good signature.
+@dataclass(frozen=True)
+class Verifier:
+    """Checks model.sig in a folder."""
 
-    Raises as `signer` does, for a file that is no public key.
-    """
-    check_regular(public_key, most=MAX_KEY, what="the key")
-    package = _package()
-    with _as_key_fault(f"{public_key} is no public key for signatures", f"Derive it with: {_DERIVE}"):
-        config = package.verifying.Config().use_elliptic_key_verifier(public_key=public_key)
+    fingerprint: str
+    """Of the public key; see `fingerprint_of`."""
+    config: Any
 
-    def check(folder: Path) -> str:
+    def __call__(self, folder: Path) -> str:
+        """What is wrong; "" for a good signature."""
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # it prints warnings about old formats
-                config.verify(folder, folder / SIGNATURE)
+                self.config.verify(folder, folder / SIGNATURE)
         except Exception as fault:  # a forged signature raises whatever its parsers raise
             return f"{SIGNATURE} is not a signature of this folder by this key ({_reason(fault)})"
         return ""
 
-    return check
+
+def verifier(public_key: Path) -> Verifier:
+    """What checks signatures by a key.
+
+    Raises as `signer` does, for a file that is no public key.
+    """
+    content = read_bytes(public_key, most=MAX_KEY, what="the key", named=True)
+    package = _package()
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    with _as_key_fault(f"{public_key} is no public key for signatures", f"Derive it with: {_DERIVE}"):
+        config = package.verifying.Config().use_elliptic_key_verifier(public_key=public_key)
+        return Verifier(fingerprint_of(load_pem_public_key(content)), config)
+
+
+def fingerprint_of(public_key: Any) -> str:
+    """SHA-256 of a public key in DER, as `openssl pkey -pubin -in public.pem -outform der | sha256sum` gives it."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return digest_bytes(public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def _package() -> ModuleType:
@@ -68,9 +120,10 @@ def _package() -> ModuleType:
         import model_signing.hashing  # pyright: ignore[reportMissingImports]
         import model_signing.signing  # pyright: ignore[reportMissingImports]
         import model_signing.verifying  # pyright: ignore[reportMissingImports]
-    except ModuleNotFoundError as fault:
+    except ImportError as fault:
+        told = f"{fault.name} is not installed" if isinstance(fault, ModuleNotFoundError) else _reason(fault)
         raise EnvironmentFault(
-            f"Signatures need the package 'model-signing' ({fault.name} is not installed).",
+            f"Signatures need the package 'model-signing' ({told}).",
             cure=f"Try: {install_command('signing')}.",
         ) from None
     return model_signing

@@ -13,14 +13,15 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from compress.config.schema import Config, Network, Ratios, block_names, ratio_names
-from compress.errors import ConfigError, InputError, PlanError
-from compress.files import check_regular, write_text
+from compress.errors import ConfigError, PlanError
+from compress.files import write_text
+from compress.outside import is_there, read_bytes
 from compress.registry import nearest
 
 DEFAULT_FILE = "cardiocompress.yaml"
 MAX_YAML = 2**20
 """Bytes of a configuration."""
-_UNREADABLE = (OSError, yaml.YAMLError, ValueError, RecursionError)
+_UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
 """What reading YAML can raise: impossible dates and endless numbers are no YAMLError."""
 
 
@@ -119,14 +120,12 @@ def _dig(value: Any, *keys: str) -> Any:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping; `ConfigError` for a missing file, broken YAML or another shape."""
+    if not is_there(Path(path)):
+        raise ConfigError(f"No such file: {path}.", cure="`cardiocompress init` writes one.")
     try:
-        if Path(path).exists():
-            check_regular(Path(path), most=MAX_YAML, what="the configuration")
-        document = _parse(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"No such file: {path}.", cure="`cardiocompress init` writes one.") from None
-    except InputError as fault:
-        raise ConfigError(fault.message) from None
+        document = _parse(read_bytes(Path(path), most=MAX_YAML, what="the configuration", fault=ConfigError))
+    except ConfigError:
+        raise
     except _UNREADABLE as fault:
         reason = " ".join(str(fault).split())[:300]
         raise ConfigError(f"{path} cannot be read as YAML: {reason or type(fault).__name__}") from None

@@ -12,7 +12,7 @@ from compress.data.images import FrameOf
 from compress.data.scan import Scan, nifti_named, unusable
 from compress.data.volume import PHASES, Case
 from compress.errors import DataError, InputError
-from compress.files import check_regular
+from compress.outside import read_text
 
 LOOKS_LIKE = "M&Ms: CODE/CODE_sa.nii.gz with CODE_sa_gt.nii.gz, and the table (.csv) with ED and ES in a folder above"
 IMAGES_LOOK_LIKE = "M&Ms CODE/CODE_sa.nii.gz, with the table of ED and ES in a folder above"
@@ -80,9 +80,8 @@ def _read_table(folder: Path) -> dict[str, dict[str, str]]:
     for place in (here, *list(here.parents)[:_ABOVE]):
         for path in sorted(place.glob("*.csv")):
             try:
-                check_regular(path, most=MAX_TABLE)
-                rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-            except (InputError, OSError, UnicodeDecodeError, csv.Error) as fault:
+                rows = list(csv.DictReader(read_text(path, most=MAX_TABLE).splitlines()))
+            except (InputError, csv.Error) as fault:
                 raise DataError(f"{path} cannot be read as the table of ED and ES: {fault}") from fault
             if rows and {_CODE, *PHASES} <= set(rows[0]):
                 return {str(row[_CODE]).strip(): {k: v or "" for k, v in row.items() if k} for row in rows}

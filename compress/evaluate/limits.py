@@ -21,6 +21,18 @@ _NAMED = 5
 """A row names at most this many volumes."""
 
 
+FIELD_OF_LIMIT = {
+    "worst structure": "structure_dice",
+    "worst disease group": "group_dice",
+    "worst patient": "patient_dice",
+    "worst patient's volume": "patient_volume_ml",
+    "worst patient's EF": "patient_ef_points",
+    "worst patient's mass": "patient_mass_g",
+    "structures no longer found": "lost_structures",
+}
+"""Name of a `LimitCheck` -> the field of `GateLimits` that holds its limit."""
+
+
 def check_limits(baseline: EvaluationReport, candidate: EvaluationReport, limits: GateLimits) -> list[LimitCheck]:
     """Every limit, in table order. Raises `DataError` when the reports are not of the same volumes."""
     patients = volume_pairs(baseline, candidate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from compress import records
 from compress.data.volume import Volume, check_spacing
 from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES, Agreement, PhaseVolumes, clinical_agreement
-from compress.evaluate.metrics import StructureScore, SurfaceDistance, check_masks, score_structure
+from compress.evaluate.metrics import METRICS, StructureScore, SurfaceDistance, check_masks, score_structure
 from compress.text import MISSING, Markdown, dash, markdown_table, plain, span, spread
 
 MEAN = "mean"
@@ -193,6 +194,13 @@ class EvaluationReport:
     def from_json(value: Mapping[str, Any]) -> EvaluationReport:
         """The report that `to_json` wrote; `DataError` when it is not one."""
         stored = records.from_json(EvaluationReport, value, what="an evaluation report", cure="Evaluate again.")
+        for volume in stored.volumes:
+            for name, score in volume.structures.items():
+                if not _possible(score):
+                    raise DataError(
+                        f"Not an evaluation report: {volume.name}'s {name} has scores that no masks give.",
+                        cure="Evaluate again.",
+                    )
         return evaluate(stored.volumes)
 
     def to_markdown(self, *, clinical: bool = True) -> Markdown:
@@ -206,6 +214,17 @@ class EvaluationReport:
         parts = [plain(first), _overlap_markdown(self.table()), markdown_table(["group", "mean Dice"], groups)]
         parts += [_clinical_markdown(self.clinical())] if clinical else []
         return Markdown("\n\n".join(parts) + "\n")
+
+
+def _possible(score: StructureScore) -> bool:
+    """Whether every metric is there and every value lies where the metrics end."""
+    shares = [*score.overlap.values(), score.slice_dice]
+    sizes = [score.prediction_ml, score.reference_ml, score.hd95_mm or 0.0]
+    return (
+        score.overlap.keys() == METRICS.keys()
+        and all(0.0 <= value <= 1.0 for value in shares)
+        and all(0.0 <= value < math.inf for value in sizes)
+    )
 
 
 def _volume_values(volume: VolumeScore, structure: str) -> dict[str, float | None]:

@@ -13,7 +13,7 @@ from compress.errors import DataError
 from compress.files import digest_bytes
 from compress.runtime.card import read_card
 from compress.runtime.golden import Computed, changes, read_golden, thin
-from compress.runtime.modelfile import read_model_file, refuse_control_flow
+from compress.runtime.modelfile import ModelFile, read_model_file, refuse_control_flow
 from compress.runtime.predict import predict_mask
 from compress.runtime.providers import find_provider
 from compress.runtime.segmenter import Segmenter
@@ -54,14 +54,15 @@ class Verification:
         return {**asdict(self), "ok": self.ok}
 
 
-def verify(path: Path, *, provider: str = "cpu", threads: int | None = None) -> Verification:
-    """Run the file's self-test on this machine.
+def verify(model: Path | ModelFile, *, provider: str = "cpu", threads: int | None = None) -> Verification:
+    """Run the file's self-test on this machine; `model` is a path, or what `read_model_file` found at it.
 
     Raises `ModelFileError` for a file without one, `ProviderError` when the provider is not truly there.
     A self-test that fails is no error: its verdict is "broken". So is that of a file that was altered, of which nothing
     runs: whoever altered it may have asked for all memory.
     """
-    file, row = read_model_file(path), find_provider(provider)
+    row = find_provider(provider)
+    file = model if isinstance(model, ModelFile) else read_model_file(model)
     refuse_control_flow(file)
     card = read_card(file.metadata, file.path)
     golden = read_golden(file, card)

@@ -93,7 +93,10 @@ def test_the_hub_s_own_reader_takes_the_head(shipment: Shipment) -> None:
 
 def test_figures_are_those_of_the_evidence(shipment: Shipment) -> None:
     text = body_of(document("README.md", shipment))
-    assert "| Dice RV |  | 2 | 0 | 0.9100 | 0.9050 | -0.0050 | -0.0090 to -0.0010 | -0.0100 | yes |" in text
+    assert shipment.verdict is not None and shipment.scores is not None
+    lost = shipment.verdict.endpoints[0].difference
+    assert f"| Dice RV |  | 10 | 0 | 1.0000 | {1 + (lost or 0):.4f} | {lost:.4f} |" in text
+    assert f"| RV | {shipment.scores.structure_dice['RV']:.4f} |" in text
     assert "0.9112 before, 0.9101 after; 2.31 (2.25 to 2.36) times as fast" in text and "is an improvement" in text
     assert "criterion l1" in text and "layers kept in float: head" in text
     assert shipment.file.sha256 in text and shipment.file.graph_sha256 in text and "cardiocompress 9.9.9" in text

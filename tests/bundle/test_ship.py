@@ -63,15 +63,23 @@ def test_a_gated_bundle_holds_everything_and_verifies_after_a_move(request_: Shi
     assert {each.verdict for each in found.models.values()} == {"bit-equal"}
 
 
-def test_equal_inputs_give_equal_bytes_and_modes(request_: ShipRequest, tmp_path: Path) -> None:
+def test_equal_inputs_give_equal_bytes_and_modes_are_the_users(request_: ShipRequest, tmp_path: Path) -> None:
     first = contents(ship(request_).folder)
     before = os.umask(0o077)
     try:
         second = contents(ship(replace(request_, out=tmp_path / "deep" / "again")).folder)
     finally:
         os.umask(before)
-    assert first == second
-    assert {mode & 0o777 for mode, _ in first.values()} == {0o644}
+    assert {name: content for name, (_, content) in first.items()} == {n: content for n, (_, content) in second.items()}
+    assert {mode & 0o777 for mode, _ in first.values()} == {0o666 & ~before}
+    assert {mode & 0o777 for mode, _ in second.values()} == {0o600}, "evidence shows patients"
+    assert (tmp_path / "deep" / "again").stat().st_mode & 0o777 == 0o700
+
+
+def test_another_day_can_be_told(request_: ShipRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    assert ship(request_).manifest.date == "1970-01-02"
+    assert "1970-01-02" in (request_.out / "README.md").read_text() if request_.out else False
 
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="sha256sum is not installed")
@@ -213,7 +221,7 @@ def test_only_a_bundle_is_replaced_and_only_on_demand(request_: ShipRequest) -> 
     refuse(again, ConfigError, "is not replaced")
 
 
-@pytest.mark.parametrize("step", ["documents", "write_example", "Manifest", "chmod", "rename"])
+@pytest.mark.parametrize("step", ["documents", "example_bytes", "Manifest", "mkdir", "rename"])
 @pytest.mark.parametrize("earlier", [False, True])
 def test_interrupted_anywhere_it_leaves_what_was_there(step, earlier, request_, tmp_path, monkeypatch) -> None:
     if earlier:
@@ -235,7 +243,7 @@ def test_an_earlier_bundle_stays_when_the_new_one_cannot_be_named(request_, tmp_
     before, rename = contents(tmp_path), Path.rename
 
     def fail(path: Path, target: Path) -> Path:
-        if path.name == "bundle" and path.parent.name == ".bundle.partial":
+        if path.name == "bundle" and path.parent.name.startswith(".bundle."):
             raise OSError(28, "No space left on device")
         return rename(path, target)
 
@@ -243,14 +251,6 @@ def test_an_earlier_bundle_stays_when_the_new_one_cannot_be_named(request_, tmp_
     with pytest.raises(CardioCompressError, match="No space left"):
         ship(replace(request_, restart=True))
     assert contents(tmp_path) == before
-
-
-def test_what_a_killed_process_left_is_cleared(request_: ShipRequest, tmp_path: Path) -> None:
-    left = tmp_path / ".bundle.partial" / "bundle"
-    left.mkdir(parents=True)
-    (left / "model.onnx").write_bytes(b"half")
-    ship(request_)
-    assert not left.parent.exists()
 
 
 def test_a_key_that_is_none_leaves_nothing(request_: ShipRequest, tmp_path: Path) -> None:

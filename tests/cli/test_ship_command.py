@@ -32,7 +32,7 @@ def test_a_bundle_is_shipped_beside_its_model_and_verified_elsewhere(place: Plac
     moved = shutil.move(place.root / "model-bundle", place.root / "hospital")
     found = command("verify", moved, "--threads", 1)
     assert found.code == 0, found.err
-    assert "as they were shipped" in found.out and "signature: none" in found.out
+    assert "consistent with its own list; nobody vouches for it" in found.out and "signature: none" in found.out
     assert "bit-equal: model.onnx" in found.out and "bit-equal: baseline.onnx" in found.out
 
 
@@ -66,6 +66,14 @@ def test_a_changed_file_is_exit_code_four_and_named(place: Place, command) -> No
     assert told.code == 4
     document = json.loads(told.out)
     assert document["ok"] is False and "LICENSE-NOTE.md" in document["reasons"][0] and document["models"] == {}
+
+
+def test_an_old_bundle_is_refused_on_request(place: Place, command) -> None:
+    assert command("ship", place.model, "--ungated").code == 0
+    assert command("verify", place.root / "model-bundle", "--not-before", "2026-01-01").code == 0
+    late = command("verify", place.root / "model-bundle", "--not-before", "2999-01-01")
+    assert late.code == 4 and "not of 2999-01-01 or later" in late.err
+    assert command("verify", place.model, "--not-before", "2026-01-01").code == 2
 
 
 def test_a_bundle_is_verified_where_only_the_runtime_extra_is(place: Place, command) -> None:
