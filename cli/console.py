@@ -19,8 +19,8 @@ from compress.progress import Progress, Task
 _WIDE = 140
 """Columns where the output is a file or a pipe: tables then need not be squeezed into 80."""
 
-console = Console(width=None if sys.stdout.isatty() else _WIDE)
-errors = Console(stderr=True, width=None if sys.stderr.isatty() else _WIDE)
+console = Console(emoji=False, width=None if sys.stdout.isatty() else _WIDE)
+errors = Console(emoji=False, stderr=True, width=None if sys.stderr.isatty() else _WIDE)
 
 
 class _BarTask(Task):
@@ -52,8 +52,8 @@ class RichProgress(Progress):
 
 
 def _safe(text: str) -> str:
-    """Text of a file or a model, without markup and without what would steer the terminal; lines stay lines."""
-    return "\n".join(escape(printable(line)) for line in text.split("\n"))
+    """Text of a file or a model as one line, without markup and without what would steer the terminal."""
+    return escape(printable(text))
 
 
 def say(text: str) -> None:

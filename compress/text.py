@@ -28,6 +28,15 @@ def plain(value: object) -> Markdown:
     return Markdown(_BEGINS_A_BLOCK.sub(r"\1\\\2", _inline(value)))
 
 
+def cell(value: object) -> str:
+    """`value` as one line of a CSV file that no spreadsheet computes, whatever it takes for a separator."""
+    return _FORMULA.sub(r"\1'\2", one_line(value))
+
+
+_FORMULA = re.compile(r"((?:^|[;,|\t])\s*['\"]*)([=+\-@\uff1d\uff0b\uff0d\uff20])")
+"""What a spreadsheet takes for a formula at the start of a cell; full-width signs count in East Asian settings."""
+
+
 def code(value: object) -> Markdown:
     """`value` in type that tells its characters apart; signs that could end it are replaced by ones that look alike."""
     return Markdown(f"`{one_line(value).translate(_LOOK_ALIKE) or MISSING}`")
@@ -101,12 +110,15 @@ def si(value: float, spec: str = ".3g") -> str:
     return text
 
 
-_FOLDERS = re.compile(r"""(?<![\w:/.\\])(?:[A-Za-z]:[\\/]|[\\/])(?:[^\s/\\'",;<>|]+[/\\])+""")
+def without_folders(text: str) -> str:
+    """`text` with every absolute path cut down to its last part: a document tells nobody's folders.
+
+    A folder with a space in its name is none that could be told from words: keys that are paths are left out before.
+    """
+    return _FOLDERS.sub("…/", text)
 
 
-def without_folders(value: Any) -> Any:
-    """Plain JSON in which an absolute path is the name of its file: whose machine it was is nobody's business."""
-    return every_text(value, lambda text: _FOLDERS.sub("", text))
+_FOLDERS = re.compile(r"(?<![^\s'\"(=\[,:])(?:[A-Za-z]:[\\/]|~?/|\\\\)(?:[^\s/\\'\"]+[\\/])*(?=[^\s/\\'\"])")
 
 
 def every_text(value: Any, change: Callable[[str], str]) -> Any:

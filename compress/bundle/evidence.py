@@ -126,10 +126,10 @@ def _found(file: ModelFile, benchmarks: Sequence[Path]) -> dict[str, bytes]:
     found = {}
     parity = parity_beside(file.path)
     if is_there(parity) and _speaks_of(document := read_json(parity), file):
-        found[parity.name] = json_text(without_folders(document))
+        found[parity.name] = json_text(every_text(document, without_folders))
     for path in benchmarks:
         if _speaks_of(document := read_json(path), file):
-            report = BenchReport.from_json(_short_names(without_folders(document)))
+            report = BenchReport.from_json(_short_names(every_text(document, without_folders)))
             found[path.name] = json_text(report.to_json())
             found[path.with_suffix(".md").name] = bench_markdown(report).encode()
     return found

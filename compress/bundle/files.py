@@ -10,8 +10,9 @@ from pathlib import Path
 
 from compress.bundle.contents import MANIFEST, SIGNATURE, SUMS
 from compress.bundle.manifest import MAX_FILES, MAX_MANIFEST, Entry, Manifest
-from compress.errors import ModelFileError
+from compress.errors import InputError, ModelFileError
 from compress.files import digest_bytes, digest_file
+from compress.outside import read_bytes
 
 _CURE = "Ask for the bundle again."
 
@@ -131,9 +132,8 @@ def _manifest_bytes(folder: Path) -> bytes:
 def _small(path: Path) -> bytes | None:
     """The content of a regular file of the manifest's kind of size; None for anything else."""
     try:
-        found = path.lstat()
-        return path.read_bytes() if stat.S_ISREG(found.st_mode) and found.st_size <= MAX_MANIFEST else None
-    except OSError:
+        return read_bytes(path, most=MAX_MANIFEST)
+    except InputError:
         return None
 
 

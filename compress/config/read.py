@@ -41,7 +41,7 @@ def load_config(path: Path | None, overrides: Sequence[str] = (), options: Mappi
 
 def load_whole(path: Path) -> Config:
     """A configuration that `save_config` wrote. Raises `ConfigError` also where a section is missing: it was cut."""
-    document = read_yaml(path)
+    document = read_yaml(path, named=False)
     if missing := sorted(Config.model_fields.keys() - document.keys()):
         raise ConfigError(f"{path} has no section {missing[0]}.")
     return validate(document, source=str(path))
@@ -118,12 +118,14 @@ def _dig(value: Any, *keys: str) -> Any:
     return value
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, *, named: bool = True) -> dict[str, Any]:
     """A YAML mapping; `ConfigError` for a missing file, broken YAML or another shape."""
     if not is_there(Path(path)):
         raise ConfigError(f"No such file: {path}.", cure="`cardiocompress init` writes one.")
     try:
-        document = _parse(read_bytes(Path(path), most=MAX_YAML, what="the configuration", fault=ConfigError))
+        document = _parse(
+            read_bytes(Path(path), most=MAX_YAML, what="the configuration", named=named, fault=ConfigError)
+        )
     except ConfigError:
         raise
     except _UNREADABLE as fault:
@@ -154,7 +156,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _parse(text: str) -> Any:
+def _parse(text: str | bytes) -> Any:
     return yaml.load(text, _Loader)
 
 

@@ -128,7 +128,7 @@ class Parameters(Section):
     workers: Annotated[int, Field(ge=0)] = 0
     """data-loading processes"""
     loggers: list[Literal["tensorboard", "wandb"]] = []
-    """tensorboard, wandb"""
+    """tensorboard, wandb (it is sent the configuration without its paths, and each epoch's numbers)"""
 
 
 class TrainPaths(Section):
@@ -409,6 +409,20 @@ class Config(Section):
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types, every default filled in."""
         return self.model_dump(mode="json")
+
+    def without_paths(self) -> dict[str, Any]:
+        """The same without the keys that name folders and files: they can name a user, a study or a patient."""
+        return _without(self.to_json(), PATH_KEYS)
+
+
+PATH_KEYS = ("train_dir", "label_dir", "eval_dir", "save_root", "cache_dir", "checkpoint")
+"""The keys of a configuration that hold paths."""
+
+
+def _without(value: Any, keys: tuple[str, ...]) -> Any:
+    if isinstance(value, dict):
+        return {key: _without(found, keys) for key, found in value.items() if key not in keys}
+    return value
 
 
 def block_names(levels: int) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from compress.data.scan import Scan, nifti_stem, refuse_both
 from compress.data.volume import NIFTI_ENDINGS, PHASES, Case
 from compress.errors import DataError
+from compress.outside import is_there, read_text
 
 LOOKS_LIKE = "ACDC: patientNNN/ folders (or training/ with them), each with Info.cfg and patientNNN_frameXX.nii.gz"
 IMAGES_LOOK_LIKE = "ACDC patientNNN/ folders with Info.cfg and patientNNN_frameXX.nii.gz"
@@ -78,19 +79,9 @@ def read_info(path: Path) -> dict[str, str]:
 
     Raises `DataError` when it is missing or damaged.
     """
-    try:
-        # reading a pipe or a device may never end
-        if path.exists() and (not path.is_file() or path.stat().st_size > MAX_INFO):
-            raise DataError(
-                f"{path} is no regular file of at most {MAX_INFO} bytes.", cure="Restore it from the ACDC archive."
-            )
-        lines = path.read_text(encoding="utf-8-sig").splitlines()  # some editors write a byte-order mark
-    except FileNotFoundError:
-        raise DataError(
-            f"{path} is missing.", cure="It names the ED and ES frames: restore it from the ACDC archive."
-        ) from None
-    except (OSError, UnicodeDecodeError) as fault:
-        raise DataError(f"{path} cannot be read: {fault}.") from fault
+    if not is_there(path):
+        raise DataError(f"{path} is missing.", cure="It names the ED and ES frames: restore it from the ACDC archive.")
+    lines = read_text(path, most=MAX_INFO, fault=DataError).splitlines()
     info = {key.strip(): value.strip() for key, colon, value in (line.partition(":") for line in lines) if colon}
     for phase in PHASES:
         if not re.fullmatch(r"[0-9]{1,4}", info.get(phase, "")):

@@ -17,8 +17,11 @@ from compress.data.images import digests_of
 from compress.data.layouts import read_volume
 from compress.data.preprocess import Geometry, Prepared, Preprocessing
 from compress.data.volume import Case
+from compress.errors import InputError
 from compress.files import atomic_path, digest_json
+from compress.outside import opened
 from compress.progress import SILENT, Progress
+from compress.vouch import holds, seal
 
 _VERSION = 1
 """Raise when `Preprocessing.forward` changes what it computes."""
@@ -36,7 +39,8 @@ def _prepare_at(stored: Path, case: Case, rules: Preprocessing) -> Prepared:
     prepared = rules.forward(read_volume(case))
     with atomic_path(stored) as temporary, temporary.open("wb") as stream:
         sizes = np.array([prepared.geometry.native, prepared.geometry.resampled])
-        np.savez_compressed(stream, images=prepared.images, mask=prepared.mask, sizes=sizes)  # pyright: ignore
+        own = seal(stored.name, prepared.images, prepared.mask, sizes)
+        np.savez_compressed(stream, images=prepared.images, mask=prepared.mask, sizes=sizes, seal=own)  # pyright: ignore
     return prepared
 
 
@@ -62,10 +66,13 @@ def _stored(case: Case, rules: Preprocessing, cache: Path) -> Path:
 
 
 def _load(stored: Path, rules: Preprocessing) -> Prepared | None:
-    """None for a damaged file: it is computed again and replaced."""
+    """None for a file that is damaged, or that this user did not write: it is computed again and replaced."""
     try:
-        with stored.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
+        with opened(stored, most=None) as stream, np.load(stream, allow_pickle=False) as data:
             native, resampled = (tuple(int(n) for n in row) for row in data["sizes"])
-            return Prepared(data["images"], data["mask"], Geometry(native, resampled, rules.size))  # pyright: ignore
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile, DeflateError):
+            images, mask = data["images"], data["mask"]
+            geometry = Geometry(native, resampled, rules.size)  # pyright: ignore[reportArgumentType]
+            own = holds(data["seal"], stored.name, images, mask, data["sizes"])
+            return Prepared(images, mask, geometry) if own else None
+    except (InputError, OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile, DeflateError):
         return None

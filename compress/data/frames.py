@@ -28,8 +28,9 @@ from compress.errors import DataError
 MAX_FRAMES = 1000
 """A cine has 20 to 50 frames, real-time imaging some hundreds; a header with more is taken for damaged."""
 
-MAX_CINE_VOXELS = 2**31
-"""The most voxels over all frames. One frame is limited by `compress.data.nifti.MAX_VOXELS`."""
+MAX_CINE_VOXELS = 2**29
+"""The most voxels over all frames: their labels are half a gigabyte. One frame is limited by
+`compress.data.nifti.MAX_VOXELS`."""
 
 LABEL_ROUNDING = 1e-3
 """What is this near to a whole number is one: 10000 times a header's scaling of 0.0001 is 0.99999997. Interpolated

@@ -13,7 +13,7 @@ from compress.data import acdc, mnms, nnunet_raw, ukbb
 from compress.data.dicom import layout as dicom
 from compress.data.frames import NiftiArray
 from compress.data.images import read_case_image, read_case_mask
-from compress.data.scan import Scan, nifti_stem
+from compress.data.scan import Scan, nifti_stem, stays_inside
 from compress.data.volume import ACDC_LABELS, Case, Volume
 from compress.errors import DataError
 
@@ -113,6 +113,7 @@ def scan_cases(image_dir: Path, *, label_dir: Path | None = None, require_masks:
     layout = LAYOUTS[detect_layout(image_dir)]
     labels = Path(label_dir) if label_dir is not None else None
     found = layout.scan(Path(image_dir), labels, require_masks)
+    found = stays_inside(found, Path(image_dir), labels)
     return Scan(found.sorted_cases(), found.problems)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +22,12 @@ from nibabel.nifti1 import data_type_codes
 from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import apply_read_scaling
 
+from compress import outside
 from compress.errors import DataError
 
-MAX_VOXELS = 2**28
-"""A header that asks for more than this (1 GiB as float32) is taken for damaged."""
+MAX_VOXELS = 2**26
+"""A header that asks for more than this (256 MiB as float32) is taken for damaged; a large short-axis stack has 2^23.
+Zeros are packed a thousand times smaller, so it is the header alone that bounds what half a megabyte costs."""
 
 GZIP_MAX_RATIO = 1032
 """Deflate cannot compress better than this, so a smaller file cannot hold what its header promises."""
@@ -40,23 +43,27 @@ Stream = gzip.GzipFile | io.BufferedReader
 @contextmanager
 def opened(path: Path) -> Iterator[Stream]:
     """The bytes of a file, unpacked when they are gzip; whatever goes wrong inside becomes a one-line `DataError`."""
+    if not outside.is_there(path):
+        raise DataError(f"No such file: {path}.")
     try:
         with _open(path) as stream:
             yield stream
-    except FileNotFoundError:
-        raise DataError(f"No such file: {path}.") from None
     except _UNREADABLE as fault:
         reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
         raise DataError(f"{path} cannot be read: {reason}.", cure=_COPY_AGAIN) from fault
 
 
-def _open(path: Path) -> Stream:
-    """Open by content, not by name: a .nii.gz that was unpacked in place keeps working."""
-    with path.open("rb") as stream:
-        magic = stream.read(2)
-    if not magic:
-        raise DataError(f"{path} is empty (0 bytes).", cure=_COPY_AGAIN)
-    return gzip.open(path, "rb") if magic == b"\x1f\x8b" else path.open("rb")
+@contextmanager
+def _open(path: Path) -> Iterator[Stream]:
+    """Open by content, not by name: a .nii.gz that was unpacked in place keeps working. Links are followed: data sets
+    are laid out so, and what leads out of a data set is refused where its files are found."""
+    with outside.opened(path, most=None, named=True, fault=DataError) as raw:
+        magic = raw.read(2)
+        if not magic:
+            raise DataError(f"{path} is empty (0 bytes).", cure=_COPY_AGAIN)
+        raw.seek(0)
+        with gzip.GzipFile(fileobj=raw) if magic == b"\x1f\x8b" else io.BufferedReader(raw) as stream:  # pyright: ignore
+            yield stream
 
 
 def read_header(stream: Stream, path: Path) -> Header:
@@ -112,30 +119,41 @@ def check_size(stream: Stream, header: Header, shape: tuple[int, ...], path: Pat
     if offset < len(header.binaryblock):
         raise DataError(f"{path} says that its voxels start at byte {offset}, inside the header: it looks damaged.")
     needed = offset + math.prod(shape) * header.get_data_dtype().itemsize
-    most = path.stat().st_size * (GZIP_MAX_RATIO if isinstance(stream, gzip.GzipFile) else 1)
+    most = _size_of(stream) * (GZIP_MAX_RATIO if isinstance(stream, gzip.GzipFile) else 1)
     if most < needed:
         raise DataError(f"{path} is truncated: too small for shape {_claimed_shape(header)}.", cure=_COPY_AGAIN)
 
 
+def _size_of(stream: Stream) -> int:
+    """Bytes of the file that is open, packed or not."""
+    return os.fstat(stream.fileno()).st_size
+
+
 def read_frame(stream: Stream, header: Header, shape: tuple[int, ...], *, last: bool) -> np.ndarray:
-    """The next frame (Z, Y, X), scaled as the header says; shape is (X, Y, Z, ...). EOFError when it is cut short."""
+    """The next frame (Z, Y, X) as float32, scaled as the header says; shape is (X, Y, Z, ...).
+
+    Slice by slice: a scaling computes in float64. EOFError when it is cut short.
+    """
     dtype = header.get_data_dtype()
-    needed = math.prod(shape[:3]) * dtype.itemsize
-    content = stream.read(needed)
-    if len(content) < needed:
-        raise EOFError(f"it is truncated, {needed - len(content)} bytes are missing")
+    needed = math.prod(shape[:2]) * dtype.itemsize
+    slope, inter = header.get_slope_inter()
+    frame = np.empty(shape[2::-1], np.float32)
+    for number, plane in enumerate(frame):
+        content = stream.read(needed)
+        if len(content) < needed:
+            missing = needed * (len(frame) - number) - len(content)
+            raise EOFError(f"it is truncated, {missing} bytes are missing")
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by the callers
+            plane[:] = apply_read_scaling(np.frombuffer(content, dtype).reshape(shape[1::-1]), slope, inter)
     if last:
         stream.read(1)  # at its end, gzip compares the checksum
-    array = np.frombuffer(content, dtype).reshape(shape[2::-1])
-    slope, inter = header.get_slope_inter()
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by the callers
-        return np.asarray(apply_read_scaling(array, slope, inter))
+    return frame
 
 
 def finite_float32(array: np.ndarray, where: str) -> np.ndarray:
-    """A copy as float32; `DataError`, beginning with `where`, for NaN, infinity and what overflows."""
+    """The array as float32; `DataError`, beginning with `where`, for NaN, infinity and what overflows."""
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows float32 becomes infinite, refused below
-        array = array.astype(np.float32)
+        array = array.astype(np.float32, copy=False)
     if not np.isfinite(array).all():
         count = int(array.size - np.isfinite(array).sum())
         raise DataError(f"{where} holds {count} NaN or infinite voxels.", cure="Export the image again.")

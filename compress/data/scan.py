@@ -9,6 +9,7 @@ from pathlib import Path
 
 from compress.data.volume import NIFTI_ENDINGS, Case
 from compress.errors import DataError
+from compress.outside import leads_out
 
 _NIFTI = re.compile(r"(?P<stem>.+)\.nii(\.gz)?", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -59,6 +60,24 @@ def unusable(path: Path) -> DataError | None:
     if _UNPRINTABLE.search(path.name):
         return DataError(f"{str(path)!r} has a name with control characters, or not in UTF-8.", cure="Rename it.")
     return None if path.is_file() else DataError(f"{path} is not a file that can be read.", cure="Remove it.")
+
+
+def stays_inside(found: Scan, folder: Path, label_dir: Path | None = None) -> Scan:
+    """The scan without cases whose files are links out of the folder that the user named; those become faults.
+
+    A data set may be laid out by links, but a stranger's must not lead to other files of the reader's.
+    """
+    kept = Scan(problems=found.problems, notes=found.notes)
+    roots = [root for root in (folder, label_dir) if root is not None]
+    for case in found.cases:
+        files = [path for path in (case.image_path, case.label_path) if path is not None]
+        out = [p for p in files if leads_out(p, next((r for r in roots if p.is_relative_to(r)), p.parent))]
+        if out:
+            fault = DataError(f"{out[0]} is a link that leads out of {folder}.", cure="Put the file itself there.")
+            kept.fault(out[0], fault, study=case.patient)
+        else:
+            kept.cases.append(case)
+    return kept
 
 
 def refuse_both(folder: Path, halves: Sequence[str]) -> None:

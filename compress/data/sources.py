@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from compress.data.dicom import layout as dicom
 from compress.data.images import image_of
 from compress.data.layouts import LAYOUTS, Layout, contents
 from compress.data.phantom_marker import is_phantom, is_phantom_image
-from compress.data.scan import Problem, Scan, nifti_names, nifti_stem, unusable
+from compress.data.scan import Problem, Scan, nifti_names, nifti_stem, stays_inside, unusable
 from compress.data.volume import PHASES, Case, Readable
 from compress.errors import DataError
 
@@ -108,7 +109,7 @@ def _stem(path: Path) -> str:
 def _in_folder(folder: Path) -> Sources:
     for kind, layout in {**LAYOUTS, "folder": _PLAIN}.items():
         if layout.holds_images(folder):
-            found, phantom = layout.find_images(folder), is_phantom(folder)
+            found, phantom = stays_inside(layout.find_images(folder), folder), is_phantom(folder)
             if not found.cases and not found.problems:
                 raise DataError(f"{folder} is in layout {kind}, but holds no images.", cure=_known())
             return _sources(kind, found, layout.mask_stem, phantom=phantom)
@@ -179,6 +180,11 @@ def _by_study(sources: list[Source]) -> dict[str, tuple[Source, ...]]:
 def _refuse_equal_outputs(sources: Iterable[Source]) -> None:
     owners: dict[str, Path] = {}
     for source in sources:
-        other = owners.setdefault(source.output, source.path)
+        # On a share that does not tell cases apart, the second mask would replace the first.
+        name = unicodedata.normalize("NFC", source.output).casefold()
+        other = owners.setdefault(name, source.path)
         if other != source.path:
-            raise DataError(f"{other} and {source.path} would both give {source.output}.", cure="Rename one of them.")
+            raise DataError(
+                f"{other} and {source.path} would both give {source.output}, where upper case is no other name.",
+                cure="Rename one of them.",
+            )

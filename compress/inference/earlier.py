@@ -22,6 +22,7 @@ from compress.evaluate.study import REPORT_SCHEMA
 from compress.files import digest_file, read_json, remove_partials
 from compress.inference.jobs import Job
 from compress.inference.study_table import HEADS, is_whole
+from compress.outside import opened
 from compress.text import short
 
 Earlier = Literal["refuse", "resume", "restart"]
@@ -109,9 +110,9 @@ def _is_our_mask(path: Path) -> bool:
 
 def _is_our_table(path: Path) -> bool:
     try:
-        with path.open("rb") as stream:
-            return stream.read(len(HEADS)).decode("utf-8", "replace") == HEADS
-    except OSError:
+        with opened(path, most=None) as stream:
+            return stream.read(len(HEADS[0])).decode("utf-8", "replace").startswith(HEADS)
+    except (InputError, OSError):
         return False
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from compress.data.label_file import write_labels
 from compress.data.scan import Problem
 from compress.data.sources import Source, find_sources
-from compress.errors import DataError
+from compress.errors import CardioCompressError, DataError
 from compress.files import digest_file, write_json
 from compress.inference.dicom_out import check_dicom, write_segmentations
 from compress.inference.earlier import Earlier, Extras, reports_in, settle
@@ -28,6 +28,9 @@ from compress.lock import locked
 from compress.progress import SILENT, Progress, Task
 from compress.runtime.concerns import Concern
 from compress.runtime.segmenter import Segmenter
+
+_TOLD = 200
+"""Characters of a fault that nobody foresaw."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +122,28 @@ def _do_all(
 
 
 def _do(job: Job, batch: _Batch, report: PredictReport, task: Task) -> None:
-    """Segment one study and write its results; nothing of it is written when an image cannot be segmented."""
+    """Segment one study and write its results; nothing of it is written when an image cannot be segmented.
+
+    Whatever fails of a study is its own line, memory included: only what would fail for every other one is raised.
+    """
     try:
-        images = [_segment(source, batch.segmenter, batch.force, task) for source in job.sources]
+        report.studies.append(_done(job, batch, task))
     except DataError as fault:
-        report.problems.append(Problem(job.sources[0].path, str(fault), job.study))
+        told = str(fault)
+    except MemoryError:
+        told = "There is not enough memory to segment it."
+    except (CardioCompressError, OSError):  # the model or the disk
+        raise
+    except Exception as fault:
+        told = f"It cannot be segmented ({' '.join(f'{type(fault).__name__}: {fault}'.split())[:_TOLD]})."
+    else:
         return
+    report.problems.append(Problem(job.sources[0].path, told, job.study))
+
+
+def _done(job: Job, batch: _Batch, task: Task) -> dict[str, Any]:
+    """The report of one study, which is written."""
+    images = [_segment(source, batch.segmenter, batch.force, task) for source in job.sources]
     with _all_or_nothing() as written:
         masks = []
         for image, path in zip(images, job.masks, strict=True):
@@ -136,7 +155,7 @@ def _do(job: Job, batch: _Batch, report: PredictReport, task: Task) -> None:
         if batch.dicom_seg:
             written += write_segmentations(job, images, document)
         write_json(job.report, document)
-    report.studies.append(document)
+    return document
 
 
 @contextmanager

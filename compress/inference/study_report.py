@@ -157,7 +157,7 @@ def _left_out(
     """Frames of a cine that ED and ES were chosen without: an LV of nothing would make an EF of 100%."""
     if not phases or len(images) != 1:
         return []
-    empty = [number for number, frame in enumerate(volumes[0]) if frame and not frame["LV"]]
+    empty = [number for number, frame in enumerate(volumes[0]) if frame.get("LV") == 0]
     odd = [number for number in _jumping(volumes[0]) if number not in empty]
     reasons = {"empty": empty, "jumping": odd}
     parts = [WORDS[why].format(frames=_frames(numbers)) for why, numbers in reasons.items() if numbers]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,16 @@ from compress.data.volume import PHASES, STRUCTURES
 from compress.evaluate.clinical import QUANTITIES
 from compress.evaluate.study import WORDS
 from compress.files import write_text
+from compress.text import cell, without_folders
 
 TABLE = "summary.csv"
-HEADS = "study,status,"
-"""How the file begins."""
+HEADS = ('"study","status",', "study,status,")
+"""How the file begins, and how earlier versions began it."""
 
 """Structures whose volume is told where a study is one image of unknown phase."""
+
+
+_PHANTOM = ("images", "model")
 
 
 def write_table(path: Path, studies: Sequence[dict[str, Any]], problems: Sequence[Problem]) -> Path:
@@ -26,13 +31,13 @@ def write_table(path: Path, studies: Sequence[dict[str, Any]], problems: Sequenc
     quantities = [f"{name} ({q.unit})" for name, q in QUANTITIES.items()]
     heads = ["study", "status", "ED", "ES", *quantities, *(f"{name} volume (ml)" for name in STRUCTURES)]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    # All in quotes: a reader that separates by ";" or tabs must not find cells inside a name.
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow([*heads, "flags", "phantom"])
     writer.writerows(_row(study) for study in studies)
     blank = [""] * (len(heads) - 2)
-    writer.writerows([_word(p.study or p.path.name), "failed", *blank, _word(p.message), ""] for p in problems)
-    # The name of a folder above may not be UTF-8.
-    return write_text(path, text.getvalue().encode("utf-8", "backslashreplace").decode())
+    writer.writerows([cell(p.study or p.path.name), "failed", *blank, cell(_local(p)), ""] for p in problems)
+    return write_text(path, text.getvalue())
 
 
 def phases_of(study: dict[str, Any]) -> dict[str, str]:
@@ -76,9 +81,9 @@ def _row(study: dict[str, Any]) -> list[str]:
     values = {name: entry["value"] for name, entry in study["clinical"].items()}
     cells = ["" if values.get(name) is None else f"{values[name]:g}" for name in QUANTITIES]
     flags = [*(WORDS["forced"].format(concern=concern) for concern in concerns_of(study)), *flags_of(study)]
-    phases = [_word(phases_of(study).get(name, "")) for name in PHASES]
-    row = [_word(study["study"]), "segmented", *phases, *cells, *_volumes(study)]
-    return [*row, _word(" ".join(flags)), " and ".join(kind for kind, yes in study["phantom"].items() if yes)]
+    phases = [cell(phases_of(study).get(name, "")) for name in PHASES]
+    row = [cell(study["study"]), "segmented", *phases, *cells, *_volumes(study)]
+    return [*row, cell(" ".join(flags)), " and ".join(kind for kind in _PHANTOM if study["phantom"].get(kind))]
 
 
 def _volumes(study: dict[str, Any]) -> list[str]:
@@ -88,6 +93,6 @@ def _volumes(study: dict[str, Any]) -> list[str]:
     return [f"{told[name][0]:g}" if name in told else "" for name in STRUCTURES]
 
 
-def _word(text: str) -> str:
-    """A spreadsheet would compute a text that begins like a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
+def _local(problem: Problem) -> str:
+    """What is wrong, without the folders that lead to the file: the table goes from hand to hand."""
+    return without_folders(problem.message.replace(f"{problem.path.parent}{os.sep}", ""))

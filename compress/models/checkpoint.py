@@ -7,6 +7,9 @@ no pickle, and no special case for pruned networks.
 from __future__ import annotations
 
 import json
+import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +20,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from compress.errors import CheckpointError, ConfigError, EnvironmentFault
-from compress.files import atomic_path, digest_bytes, digest_json
+from compress.files import atomic_path, digest_bytes, digest_json, parse_json
 from compress.models.build import build
+from compress.outside import check_regular
 
 SCHEMA = 1
 _KEY = "cardiocompress"
@@ -72,17 +76,54 @@ def save(path: Path, network: nn.Module, meta: Meta) -> Meta:
 
 
 def load(path: Path) -> Checkpoint:
-    """Rebuild the network that a checkpoint describes and fill it. Raises `CheckpointError`."""
-    tensors, document = load_tensors(path)
-    meta = _meta(document, path)
-    try:
-        network = build(meta.architecture, meta.arguments)
+    """Rebuild the network that a checkpoint describes and fill it. Raises `CheckpointError`.
+
+    No memory is taken for it before its shapes are known to be those of the stored weights.
+    """
+    with _opened(path) as stream:
+        meta = _meta(_document(stream, path), path)
+        network = _outline(meta, stream, path)
+        tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 not a dict
+    with _as_misfit(path):
+        network = network.to_empty(device="cpu")
         network.load_state_dict(tensors)
-    except (RuntimeError, TypeError, KeyError, AttributeError, ConfigError) as fault:
-        raise CheckpointError(f"{path}: the weights do not fit the network that it describes: {fault}") from fault
     if meta.digest and weights_digest(network, meta) != meta.digest:
         raise CheckpointError(f"{path} was altered after it was written: its digest does not match its weights.")
     return Checkpoint(network.eval(), meta)
+
+
+def untrained(path: Path) -> tuple[nn.Module, Meta]:
+    """The network that a checkpoint describes, without its weights, and the description; raises as `load` does."""
+    with _opened(path) as stream:
+        meta = _meta(_document(stream, path), path)
+        _outline(meta, stream, path)
+    return build(meta.architecture, meta.arguments), meta
+
+
+def _outline(meta: Meta, stream: Any, path: Path) -> nn.Module:
+    """The network without memory behind its tensors, once they have the shapes and types of the stored ones."""
+    with _as_misfit(path):
+        with torch.device("meta"):
+            network = build(meta.architecture, meta.arguments)
+        wanted = {name: (list(tensor.shape), tensor.dtype) for name, tensor in network.state_dict().items()}
+        parts = {name: stream.get_slice(name) for name in stream.keys()}  # noqa: SIM118 not a dict
+        stored = {name: (list(part.get_shape()), _DTYPES.get(part.get_dtype())) for name, part in parts.items()}
+        if odd := sorted(name for name in wanted.keys() | stored.keys() if wanted.get(name) != stored.get(name)):
+            raise ValueError(f"'{odd[0][:80]}' and {len(odd) - 1} more have other shapes, or are not there")
+    return network
+
+
+_DTYPES = {"F32": torch.float32, "I64": torch.int64}
+"""Those of the networks here, as safetensors calls them."""
+
+
+@contextmanager
+def _as_misfit(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, TypeError, KeyError, AttributeError, ValueError, OverflowError, ConfigError) as fault:
+        told = " ".join(str(fault).split())[:500]
+        raise CheckpointError(f"{path}: the weights do not fit the network that it describes: {told}") from fault
 
 
 def read_meta(path: Path) -> Meta:
@@ -112,6 +153,7 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 def _opened(path: Path) -> Any:
     if not Path(path).is_file():
         raise CheckpointError(f"No checkpoint at {path}.", cure="Run the step that writes it first.")
+    check_regular(Path(path), most=None, named=True)
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as fault:
@@ -123,8 +165,8 @@ def _document(stream: Any, path: Path) -> dict[str, Any]:
     if text is None:
         raise CheckpointError(f"{path} is a safetensors file, but not one that cardiocompress wrote.")
     try:
-        document = json.loads(text)
-    except json.JSONDecodeError as fault:
+        document = parse_json(text)
+    except (ValueError, RecursionError) as fault:
         raise CheckpointError(f"{path} has a damaged description: {fault}.") from fault
     if not isinstance(document, dict) or document.pop("schema", None) != SCHEMA:
         raise CheckpointError(f"{path} was written by another version (schema is not {SCHEMA}).")
@@ -134,6 +176,22 @@ def _document(stream: Any, path: Path) -> dict[str, Any]:
 def _meta(document: dict[str, Any], path: Path) -> Meta:
     known = {f.name for f in fields(Meta)}
     try:
-        return Meta(**{k: v for k, v in document.items() if k in known})
+        meta = Meta(**{k: v for k, v in document.items() if k in known})
     except TypeError as fault:
         raise CheckpointError(f"{path} lacks parts of its description: {fault}.") from fault
+    for name, kind in _KINDS.items():
+        if not isinstance(value := getattr(meta, name), kind) or (kind is int and isinstance(value, bool)):
+            raise CheckpointError(f"{path} has a damaged description: '{name}' is {reprlib.repr(value)}.")
+    if not all(isinstance(value, int) and not isinstance(value, bool) for value in meta.labels.values()):
+        raise CheckpointError(f"{path} has a damaged description: its labels are {reprlib.repr(meta.labels)}.")
+    return meta
+
+
+_KINDS = {
+    **dict.fromkeys(("labels", "preprocessing", "extra"), dict),
+    **dict.fromkeys(("architecture", "stage", "data_digest", "parent", "digest"), str),
+    "epoch": int,
+    "phantom": bool,
+    "plan": dict | None,
+}
+"""What the parts of a description are; the arguments are for the architecture to judge."""

@@ -17,6 +17,9 @@ from compress.errors import ConfigError
 
 Widths = Mapping[str, Sequence[int]]
 
+MAX_LEVELS = 12
+"""Encoders; more would halve every image to nothing."""
+
 
 class DoubleConv(nn.Module):
     """(conv 3x3, BatchNorm, ReLU) twice: (N, inputs, H, W) -> (N, outputs, H, W)."""
@@ -108,6 +111,8 @@ def depth_of(widths: Widths) -> int:
 
 def check_widths(widths: Widths) -> None:
     """Raise `ConfigError` unless `widths` names every block of one U-Net with positive widths."""
+    if len(widths) > len(block_names(MAX_LEVELS)):
+        raise ConfigError(f"Widths name {len(widths)} blocks; a U-Net has at most {MAX_LEVELS} encoders.")
     levels = depth_of(widths)
     if levels == 0 or set(widths) != set(block_names(levels)):
         raise ConfigError(f"Widths name the blocks {sorted(widths)}; a U-Net needs {block_names(max(levels, 1))}.")

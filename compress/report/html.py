@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compress.errors import DataError
+from compress.outside import MAX_DOCUMENT, read_bytes
 from compress.report.page_style import CSS
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -61,14 +62,6 @@ def escape(text: str) -> str:
         return html.escape(text, quote=True)
     seen = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
     return html.escape(seen, quote=True)
-
-
-def without_folders(text: str) -> str:
-    """`text` with every absolute path cut down to its last part: a page tells nobody's folders."""
-    return _FOLDERS.sub("…/", text)
-
-
-_FOLDERS = re.compile(r"(?<![^\s'\"(=\[,:])(?:[A-Za-z]:[\\/]|~?/|\\\\)(?:[^\s/\\'\"]+[\\/])*(?=[^\s/\\'\"])")
 
 
 def group(*children: Child) -> Markup:
@@ -129,7 +122,7 @@ def figure(path: Path, *, alt: str, caption: str) -> Markup:
 
     Raises `DataError` when the file is no PNG.
     """
-    content = Path(path).read_bytes()
+    content = read_bytes(Path(path), most=MAX_DOCUMENT, fault=DataError)
     if content[:8] != _PNG or len(content) < 24:
         raise DataError(f"{path} is not a PNG picture.", cure="Draw it again.")
     width, height = struct.unpack(">II", content[16:24])

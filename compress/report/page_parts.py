@@ -26,10 +26,9 @@ from compress.report.html import (
     page,
     section,
     table,
-    without_folders,
 )
 from compress.terms import BERNARD, NO_DEVICE
-from compress.text import MISSING, dash, span, spread
+from compress.text import MISSING, dash, span, spread, without_folders
 
 Part = tuple[str, str, list[Markup]]
 """Anchor, heading, content."""

@@ -5,6 +5,7 @@ Concerns are doubts that a person may overrule (`force`); what no network can us
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ MIN_PIXELS = 32
 MAX_LABELS = 8
 """An image has hundreds of grey levels; a label map of the heart has about four."""
 
+LARGE = 2**24
+"""Voxels; a large short-axis stack has half as many."""
 SAMPLE = 2**16
 """Pixels looked at when counting grey levels."""
 AXES = ("Z", "Y", "X")
@@ -102,11 +105,31 @@ def check_image(
     if affine is not None and (sizes := two_voxel_sizes(spacing_mm, affine)):
         concerns.append(Concern("two-voxel-sizes", WORDS["two-voxel-sizes"].format(sizes=sizes)))
     if concerns and not force:
-        message = f"{name}: {'; '.join(concern.message for concern in concerns)}."
-        cures = CURES if affine is not None else {**CURES, "swapped-axes": _ARRAY_CURE}
-        cure = "; ".join([*(cures[concern.kind] for concern in concerns), FORCE])
-        raise DataError(message, cure=cure[0].upper() + cure[1:])
+        raise _refusal(name, concerns, of_file=affine is not None)
     return concerns
+
+
+def check_size(
+    shape: Sequence[int], spacing_mm: Sequence[float], *, name: str, expected: TrainingRange | None, force: bool
+) -> None:
+    """Refuse a large image file (Z, Y, X) by its header alone, before it takes memory, as `check_image` would.
+
+    Raises `DataError`. Below `LARGE` voxels nothing is said: the whole list of concerns helps a person more.
+    """
+    if force or math.prod(shape) <= LARGE:
+        return
+    sides, spacing = list(shape), [float(size) for size in spacing_mm]
+    clues = _slice_axes(sides, spacing)
+    concerns = [*_swapped(sides, spacing, clues), *_far_spacing(spacing, expected), *_field_of_view(sides, spacing)]
+    if concerns:
+        raise _refusal(name, concerns, of_file=True)
+
+
+def _refusal(name: str, concerns: Sequence[Concern], *, of_file: bool) -> DataError:
+    message = f"{name}: {'; '.join(concern.message for concern in concerns)}."
+    cures = CURES if of_file else {**CURES, "swapped-axes": _ARRAY_CURE}
+    cure = "; ".join([*(cures[concern.kind] for concern in concerns), FORCE])
+    return DataError(message, cure=cure[0].upper() + cure[1:])
 
 
 def find_concerns(image: np.ndarray, spacing_mm: Sequence[float], *, expected: TrainingRange | None) -> list[Concern]:

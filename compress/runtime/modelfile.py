@@ -8,6 +8,7 @@ from pathlib import Path
 
 from compress.errors import ModelFileError
 from compress.files import digest_bytes
+from compress.outside import read_bytes
 from compress.runtime.wire import Outline, WireError, read_outline
 
 MAX_BYTES = 2**31 - 1
@@ -121,7 +122,7 @@ def _read(path: Path) -> bytes:
             raise OSError(2, _what_instead(path))
         if path.stat().st_size > MAX_BYTES:
             raise OSError(27, f"{path.stat().st_size} bytes are more than protobuf allows")
-        content = path.read_bytes()
+        content = read_bytes(path, most=MAX_BYTES, what="the ONNX file", named=True, fault=ModelFileError)
     except (OSError, ValueError) as fault:
         reason = getattr(fault, "strerror", None) or fault
         raise ModelFileError(f"Cannot read the ONNX file {path}: {reason}.", cure="Check the path.") from None

@@ -14,7 +14,7 @@ from compress.data.preprocess import Prepared
 from compress.data.volume import Case, Volume, check_spacing
 from compress.errors import ConfigError, DataError, ModelFileError
 from compress.runtime.card import ModelCard, read_card
-from compress.runtime.concerns import Concern, check_image, holds_ventricle
+from compress.runtime.concerns import Concern, check_image, check_size, holds_ventricle
 from compress.runtime.golden import changes, read_golden
 from compress.runtime.modelfile import ModelFile, read_model_file, refuse_control_flow
 from compress.runtime.predict import predict_mask
@@ -141,6 +141,7 @@ class Segmenter:
     def segment_frames(self, image: str | Path | ImageFile, *, force: bool = False) -> Iterator[Segmentation]:
         """Segment a cine frame by frame (a 3D image: its one frame), with one frame in memory. Raises as `segment`."""
         file = image if isinstance(image, ImageFile) else open_image(Path(image))
+        check_size(file.shape, file.spacing, name=str(file.path), expected=self.card.range, force=force)
         for number, frame in enumerate(file.volumes(), start=1):
             name = f"Frame {number} of {file.path}" if file.is_cine else str(file.path)
             yield self._segment(frame, file.spacing, force=force, name=name, affine=file.affine)

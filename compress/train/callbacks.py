@@ -10,8 +10,9 @@ from typing import Any
 
 from compress.errors import EnvironmentFault
 from compress.extras import extra_of, install_command
-from compress.files import write_text
+from compress.files import parse_json, write_text
 from compress.models.checkpoint import Meta, save
+from compress.outside import MAX_DOCUMENT, is_there, read_bytes
 from compress.registry import pick
 from compress.train.loop import Callback, Record
 from compress.train.trainer import Trainer
@@ -59,16 +60,16 @@ class MetricsFile:
 
 def read_metrics(path: Path) -> list[Record]:
     """The records of a metrics file that can be read; empty when there is none."""
-    if not path.is_file():
+    if not is_there(path):
         return []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_bytes(path, most=MAX_DOCUMENT).decode("utf-8", "replace").splitlines()
     return [record for line in lines if (record := _record(line))]
 
 
 def _record(line: str) -> Record | None:
     try:
-        found = json.loads(line)
-    except ValueError:
+        found = parse_json(line)
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and "epoch" in found else None
 

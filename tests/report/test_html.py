@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from compress.errors import DataError
 from compress.report import html
-from compress.report.html import definitions, details, el, escape, figure, page, section, table, without_folders
+from compress.report.html import definitions, details, el, escape, figure, page, section, table
+from compress.text import without_folders
 
 HOSTILE = (
     "<script>alert(1)</script>",

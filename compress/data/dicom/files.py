@@ -9,6 +9,7 @@ from pathlib import Path
 
 from compress.data.scan import unusable
 from compress.errors import DataError
+from compress.outside import leads_out
 
 MAX_FILES = 200_000
 """Files below one folder; an examination has some hundreds to thousands."""
@@ -72,7 +73,9 @@ def files_below(folder: Path) -> Iterator[Path]:
             count += 1
             if count > MAX_FILES:
                 raise DataError(f"{folder} holds more than {MAX_FILES} files.", cure="Give one examination's folder.")
-            yield Path(place, name)
+            if leads_out(path := Path(place, name), folder):
+                raise DataError(f"{path} is a link that leads out of {folder}.", cure="Put the file itself there.")
+            yield path
 
 
 def holds_dicom(folder: Path) -> bool:

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 
 from compress import __version__
-from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate
+from compress.data.layouts import read_volume
+from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate, score_volume
 from compress.evaluate.surface import hd95
 from compress.files import atomic_path, digest_json
+from compress.outside import opened
 from compress.rundir import GateScores
 from compress.runtime.segmenter import Segmenter
 from compress.steps.reuse import Result
 from compress.steps.scoring.cohort import predictions
 from compress.steps.workspace import Cohort, Workspace
+from compress.vouch import holds, seal
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,16 @@ def score_file(ws: Workspace, model: Segmenter, cohort: Cohort, *, name: str) ->
     inputs = _inputs(model, cohort)
     folder = ws.run.gate_scores(digest_json(inputs)[:16])
     result = Result(folder.scores, inputs)
-    if (stored := result.stored(lambda document: _restore(document, folder, len(cohort.cases)))) is not None:
+    if (stored := result.stored(lambda document: _restore(document, folder, cohort, ws.labels))) is not None:
         ws.progress.note(f"{name}: scored before, see {result.path}.")
         return Scored(stored, folder)
     shutil.rmtree(folder.root, ignore_errors=True)  # what an interrupted gate left
     found: list[VolumeScore] = []
     rules, pieces = model.card.preprocessing, model.card.pieces
     for each in predictions(ws, model.run, cohort, rules, name=f"Scoring {name}", surface=hd95, pieces=pieces):
-        with atomic_path(folder.mask(len(found))) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, mask=each.mask)
+        path = folder.mask(len(found))
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, mask=each.mask, seal=seal(_context(path), each.mask))
         found.append(each.score)
     report = evaluate(found)
     result.store(report.to_json())
@@ -66,16 +70,27 @@ def _inputs(model: Segmenter, cohort: Cohort) -> dict[str, object]:
     }
 
 
-def _restore(document: dict[str, Any], folder: GateScores, volumes: int) -> EvaluationReport:
-    """The scores, when every mask is there as well."""
+def _restore(document: dict[str, Any], folder: GateScores, cohort: Cohort, labels: dict[str, int]) -> EvaluationReport:
+    """The scores, when the masks beside them give them again; `ValueError` where they do not."""
     report = EvaluationReport.from_json(document)
-    for index in range(volumes):
-        _read_mask(folder.mask(index))
-    if len(report.volumes) != volumes:
-        raise ValueError(f"scores of {len(report.volumes)} volumes")
-    return report
+    masks = (_read_mask(folder.mask(index)) for index in range(len(cohort.cases)))
+    volumes = map(read_volume, cohort.cases)
+    pairs = zip(masks, volumes, strict=True)
+    again = evaluate(score_volume(mask, volume, labels=labels, surface=hd95) for mask, volume in pairs)
+    if again != report:
+        raise ValueError("its masks give other scores")
+    return again
+
+
+def _context(path: Path) -> str:
+    """Which mask of which file and cohort it is: the folder's name is the digest of both."""
+    return f"{path.parent.name}/{path.name}"
 
 
 def _read_mask(path: Path) -> np.ndarray:
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:  # numpy leaves a damaged path open
-        return stored["mask"]
+    """The mask; `ValueError` for one that this user's gate did not write."""
+    with opened(path, most=None) as stream, np.load(stream, allow_pickle=False) as stored:
+        mask = stored["mask"]
+        if not holds(stored["seal"], _context(path), mask):
+            raise ValueError(f"{path} was written by somebody else")
+        return mask

@@ -9,13 +9,13 @@ import yaml
 from compress.errors import InputError
 from compress.files import digest_file, read_json
 from compress.models.checkpoint import read_meta
-from compress.report.html import Child, Markup, definitions, details, el, figure, heading_of, table, without_folders
+from compress.report.html import Child, Markup, definitions, details, el, figure, heading_of, table
 from compress.report.page_parts import digest, plain_facts, terms
 from compress.steps.exporting.parity import ParityDocument
 from compress.steps.reporting.facts import Network, RunFacts
 from compress.steps.reporting.pair_pictures import pair_picture
 from compress.steps.workspace import Workspace
-from compress.text import MISSING
+from compress.text import MISSING, without_folders
 
 DIFFERENCES = (
     "The slices on which the two networks differ most, of the patients that lost most Dice by pruning, and one of a "
@@ -69,7 +69,7 @@ def provenance(ws: Workspace, facts: RunFacts) -> list[Markup]:
         ("identical images", "; ".join(", ".join(patients) for patients in split.get("duplicates", ())) or "none"),
         ("labels", ", ".join(f"{name} {value}" for name, value in facts.data.get("labels", {}).items())),
     ]
-    configuration = without_folders(yaml.safe_dump(ws.config.model_dump(mode="json"), sort_keys=False))
+    configuration = without_folders(yaml.safe_dump(ws.config.without_paths(), sort_keys=False))
     return [
         definitions(data),
         _digest_table(facts),

@@ -7,12 +7,12 @@ from pathlib import Path
 from compress.bench.report import BenchReport, ModelBench
 from compress.bench.table import table as bench_table
 from compress.bundle.manifest import Manifest
-from compress.report.html import Markup, bullets, details, el, figure, heading_of, table, without_folders
+from compress.report.html import Markup, bullets, details, el, figure, heading_of, table
 from compress.report.page_parts import key_figures, plain_facts, verdict_banner
 from compress.report.tradeoff_plot import TradeoffPoint, tradeoff_plot
 from compress.steps.reporting.facts import Difference, RunFacts, dice_difference, dice_per_volume, paired_difference
 from compress.steps.reporting.summary import BENCH_NOTE, comparison_rows
-from compress.text import MISSING, interval, mib, phantom_mark, span
+from compress.text import MISSING, interval, mib, phantom_mark, span, without_folders
 
 Tile = tuple[str, str, str]
 

@@ -6,8 +6,7 @@ from typing import Any
 
 from compress.data.volume import STRUCTURES
 from compress.files import read_json
-from compress.models.build import build
-from compress.models.checkpoint import read_meta
+from compress.models.checkpoint import untrained
 from compress.models.cost import count_macs, count_parameters
 from compress.rundir import Stage
 from compress.steps.reuse import intact
@@ -36,8 +35,7 @@ BENCH_NOTE = (
 
 def summarise(ws: Workspace, name: str, stage: Stage) -> dict[str, Any]:
     """One network's row: size, cost, Dice before and after retraining, effort and digests."""
-    meta = read_meta(stage.final)
-    network = build(meta.architecture, meta.arguments)
+    network, meta = untrained(stage.final)
     record = intact(lambda: dict(read_json(stage.record))) or {}
     final, raw = scores_of(ws, stage, name=name), scores_after_pruning(ws, stage)
     return {

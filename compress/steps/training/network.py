@@ -185,7 +185,7 @@ def _answers(ws: Workspace, recipe: Recipe, teacher: Checkpoint, images: np.ndar
 def _loggers(config: Config, stage: Stage) -> list[Any]:
     title = f"{config.experiment.experiment_name}-{stage.root.name}"
     asked = config.train.parameters.loggers
-    return [build_logger(k, folder=stage.tensorboard, name=title, config=config.to_json()) for k in asked]
+    return [build_logger(k, folder=stage.tensorboard, name=title, config=config.without_paths()) for k in asked]
 
 
 def _guard(ws: Workspace, stage: Stage, policy: Policy, recipe: Recipe, continued: int) -> None:
