@@ -63,7 +63,7 @@ def read_text(
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise fault(f"{path} is no UTF-8 text: {error}.", cure="Save it as UTF-8.") from None
+        raise fault(f"{path} cannot be read: it is no UTF-8 text ({error}).", cure="Save it as UTF-8.") from None
 
 
 def check_regular(path: Path, *, most: int | None, what: str = "", named: bool = False) -> None:
@@ -109,8 +109,9 @@ def _check(found: os.stat_result, most: int | None, name: str, fault: type[Input
 
 
 def _not_regular(name: str, most: int | None, fault: type[InputError]) -> InputError:
-    size = "" if most is None else f" of at most {most} bytes"
-    return fault(f"{_capital(name)} is no regular file{size}.", cure="Check the path.")
+    if most is None:
+        return fault(f"{_capital(name)} cannot be read: it is no regular file.", cure="Check the path.")
+    return fault(f"{_capital(name)} is no regular file of at most {most} bytes.", cure="Check the path.")
 
 
 def _capital(name: str) -> str:

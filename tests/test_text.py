@@ -7,7 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from compress.text import Markdown, code, dash, interval, link, markdown_table, mib, one_line, plain, si, span, spread
+from compress.text import (
+    Markdown,
+    cell,
+    code,
+    dash,
+    interval,
+    link,
+    markdown_table,
+    mib,
+    one_line,
+    plain,
+    si,
+    span,
+    spread,
+)
 
 NASTY = (
     *("a_b", "__a__", "1. a", "- a", "+", "===", "# a", "a #", "`a`", "``", "|", "\\", "\\|", "&lt;", "<b>"),
@@ -90,3 +104,20 @@ def test_ordinary_names_and_figures_keep_their_bytes() -> None:
 )
 def test_figures_as_words(made: str, wanted: str) -> None:
     assert made == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("=1+1", "'=1+1"),
+        ("Meier;=1+1", "Meier;'=1+1"),
+        ("a,+1|@b", "a,'+1|'@b"),
+        ("\uff1d1+1", "'\uff1d1+1"),
+        (" -3", "'-3"),
+        ('"=1', "\"'=1"),
+        ("a\nb\x1b", "a b\\x1b"),
+        ("LV-EF 3-5", "LV-EF 3-5"),
+    ],
+)
+def test_no_cell_is_a_formula(text: str, shown: str) -> None:
+    assert cell(text) == shown

@@ -1,6 +1,7 @@
 """The evidence that goes into a bundle: the gate's verdict, and documents about the very file that is shipped.
 
-A document about another file is refused: a bundle must not borrow the figures of its float parent or of last week.
+A JSON document about another file is refused (a text or a picture cannot say which it is about): a bundle must not
+borrow the figures of its float parent or of last week.
 What was not named by the user is data alone: every page and table of a gate or benchmark is written anew from its
 JSON, and no link is followed.
 """

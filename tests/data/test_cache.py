@@ -90,3 +90,30 @@ def test_a_study_without_a_mask_is_refused(case: Case, tmp_path: Path):
     with pytest.raises(DataError):
         prepare(replace(case, label_path=None), RULES, cache=tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
+
+
+def test_what_another_user_put_there_is_computed_again(case: Case, tmp_path: Path):
+    """Whoever can write to a shared cache would otherwise choose what others train on."""
+    fresh = prepare(case, RULES, cache=tmp_path)
+    (stored,) = tmp_path.glob("*.npz")
+    with np.load(stored) as data:
+        parts = dict(data)
+    forgeries = (
+        {**parts, "images": np.zeros((7, 16, 16), np.float32), "mask": np.full((7, 16, 16), 3, np.uint8)},
+        {**parts, "mask": np.roll(parts["mask"], 1)},
+        {name: part for name, part in parts.items() if name != "seal"},
+        {**parts, "seal": np.array("0" * 64)},
+    )
+    for forged in forgeries:
+        np.savez_compressed(stored, **forged)
+        assert_equal(prepare(case, RULES, cache=tmp_path), fresh)
+
+
+def test_a_volume_of_another_name_is_no_answer(case: Case, tmp_path: Path):
+    other = make_study(tmp_path / "other", 2)
+    fresh = prepare(case, RULES, cache=tmp_path / "cache")
+    (stored,) = (tmp_path / "cache").iterdir()
+    prepare(other, RULES, cache=tmp_path / "cache2")
+    (theirs,) = (tmp_path / "cache2").iterdir()
+    stored.write_bytes(theirs.read_bytes())
+    assert_equal(prepare(case, RULES, cache=tmp_path / "cache"), fresh)

@@ -122,7 +122,7 @@ def refused(folder: Path) -> dict[str, tuple[Path, str]]:
     return {
         "many": (many, "says that it has 2048 dimensions"),
         "frames": (claims("frames", 2, 2, 2, frames.MAX_FRAMES + 1), "claims 1001 frames; at most 1000"),
-        "cine": (claims("cine", 2048, 2048, 4, 200), "in 200 frames; at most 2147483648"),
+        "cine": (claims("cine", 2048, 2048, 4, 200), f"in 200 frames; at most {frames.MAX_CINE_VOXELS}"),
         "frame": (claims("frame", 32767, 32767, 3, 2), "header looks damaged"),
         "int64": (claims("int64", 2**40, 2**40, 2**40, 2, version=2), "header looks damaged"),
         "zero": (claims("zero", 20, 24, 3, 0), "empty or negative dimension"),

@@ -184,13 +184,31 @@ def test_masks_among_images_are_refused(tmp_path: Path, mask: str) -> None:
 
 @pytest.mark.parametrize(
     ("names", "output"),
-    [(("a.nii", "a.nii.gz"), "a.nii.gz"), (("a_0000.nii", "a_0000.nii.gz", "b_0000.nii"), "a.nii.gz")],
+    [
+        (("a.nii", "a.nii.gz"), "a.nii.gz"),
+        (("a_0000.nii", "a_0000.nii.gz", "b_0000.nii"), "a.nii.gz"),
+        (("A.nii", "a.nii"), "a.nii.gz"),
+    ],
 )
 def test_two_images_with_one_output_are_refused(tmp_path: Path, names: tuple[str, ...], output: str) -> None:
     for name in names:
         image(tmp_path / name)
     with pytest.raises(DataError, match=rf"{names[0]} and .*{names[1]} would both give {output}"):
         find_sources(tmp_path)
+
+
+def test_a_link_out_of_the_folder_is_its_own_fault(tmp_path: Path) -> None:
+    folder, far = tmp_path / "data", tmp_path / "private.nii"
+    image(folder / "a.nii"), image(far), image(folder / "deep" / "b.nii")
+    (folder / "out.nii").symlink_to(far)
+    (folder / "in.nii").symlink_to("deep/b.nii")
+    (tmp_path / "named").symlink_to(folder)
+    for named in (folder, tmp_path / "named"):
+        found = find_sources(named)
+        assert sorted(found.studies) == ["a", "in"], "data sets are laid out by links"
+        assert [problem.path.name for problem in found.problems] == ["out.nii"]
+        assert "leads out of" in found.problems[0].message
+    assert find_sources(folder / "out.nii").kind == "file", "the user named it"
 
 
 # --- nothing to do --------------------------------------------------------------------------------------------------

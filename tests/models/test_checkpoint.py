@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,16 @@ from safetensors.torch import save_file
 
 from compress.data.volume import ACDC_LABELS
 from compress.errors import CheckpointError
-from compress.models.checkpoint import Meta, load, load_tensors, read_meta, save, save_tensors, weights_digest
+from compress.models.checkpoint import (
+    Meta,
+    load,
+    load_tensors,
+    read_meta,
+    save,
+    save_tensors,
+    untrained,
+    weights_digest,
+)
 from compress.models.unet import UNet, dense_widths, initialise
 
 WIDTHS = dense_widths([4, 8])
@@ -133,3 +143,54 @@ def test_foreign_files_are_refused(tmp_path: Path):
 def test_a_missing_file_names_the_path(tmp_path: Path):
     with pytest.raises(CheckpointError, match=r"No checkpoint at .*absent\.safetensors\. Run the step"):
         load(tmp_path / "absent.safetensors")
+
+
+WIDE = {f"encoders.{level}": [9000, 9000] for level in range(2)} | {
+    "bottleneck": [9000, 9000],
+    **{f"decoders.{step}": [9000] if step % 2 == 0 else [9000, 9000] for step in range(4)},
+}
+
+
+@pytest.mark.parametrize("read", [load, untrained])
+def test_no_memory_is_taken_for_shapes_that_are_not_there(read, tmp_path: Path):
+    """Ten gigabytes by a header of some hundred bytes; built for real it would be 15 s as well."""
+    path = tmp_path / "wide.safetensors"
+    document = {"architecture": "unet", "arguments": {"in_channels": 1, "out_channels": 4, "widths": WIDE}}
+    save_tensors(path, {"head.bias": torch.zeros(1)}, {**document, "labels": {}, "preprocessing": {}})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match="have other shapes"):
+        read(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+
+
+def test_a_thousand_encoders_are_none(tmp_path: Path):
+    widths = {f"encoders.{level}": [1, 1] for level in range(1000)}
+    path = tmp_path / "deep.safetensors"
+    document = {"architecture": "unet", "arguments": {"in_channels": 1, "out_channels": 4, "widths": widths}}
+    save_tensors(path, {"head.bias": torch.zeros(1)}, {**document, "labels": {}, "preprocessing": {}})
+    with pytest.raises(CheckpointError, match="at most 12 encoders"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"schema": ' + "1" * 5000 + "}", '{"schema": 1, "schema": 1}', '{"schema": NaN}'],
+    ids=["deep", "long", "twice", "no number"],
+)
+def test_descriptions_that_are_no_json_are_one_line(text: str, tmp_path: Path):
+    path = tmp_path / "bad.safetensors"
+    save_file({"weight": torch.zeros(2)}, path, metadata={"cardiocompress": text})
+    with pytest.raises(CheckpointError, match="damaged description") as caught:
+        read_meta(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change", [{"labels": "RV"}, {"labels": {"RV": "1"}}, {"epoch": "9"}, {"plan": 3}, {"extra": 0}]
+)
+def test_descriptions_of_other_types_are_refused(network: UNet, tmp_path: Path, change: dict[str, object]):
+    path = tmp_path / "net.safetensors"
+    save(path, network, META)
+    rewrite_header(path, change)
+    with pytest.raises(CheckpointError, match="damaged description"):
+        load(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,8 @@ import pytest
 import torch
 from training_kit import recipe, trainer, training_data
 
+from compress.config.read import from_document
+from compress.config.schema import PATH_KEYS
 from compress.data.volume import ACDC_LABELS
 from compress.errors import ConfigError, EnvironmentFault
 from compress.models.checkpoint import Meta, load, load_tensors
@@ -113,3 +116,19 @@ def test_loggers_receive_every_number(tmp_path: Path, monkeypatch: pytest.Monkey
     written.clear()
     log_board(running, numbers(0.5, 4))
     assert written == [(4, "run/train_loss", 0.5), (4, "run/val_dice", 0.5)]
+
+
+def test_weights_and_biases_is_sent_no_path():
+    words = ("erika", "acdc", "artifacts")
+    config = from_document(
+        {
+            "train": {"paths": {"train_dir": "/home/erika/acdc", "label_dir": "/home/erika/l"}},
+            "evaluation": {"paths": {"eval_dir": "/home/erika/e", "save_root": "/home/erika/s"}},
+            "data": {"cache_dir": "/home/erika/My Patients/cache"},
+        }
+    )
+    sent = json.dumps(config.without_paths())
+    assert not any(word in sent for word in words) and '"batch_size"' in sent
+    names = {name for name in re.findall(r'"(\w+)": (?:null|"[^"]*")', json.dumps(config.to_json()))}
+    paths = {name for name in names if name.endswith(("_dir", "_root", "checkpoint"))}
+    assert paths <= set(PATH_KEYS), "a new key that holds a path belongs to PATH_KEYS"

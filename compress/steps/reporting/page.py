@@ -1,6 +1,7 @@
 """report.html: the whole story of a run in one file that loads nothing.
 
-Equal files in the folder give equal bytes: no time, host name or folder of this machine stands in a page.
+Equal files in the folder give equal bytes: no time and no host name stands in a page; keys of
+the configuration that are paths are left out, and absolute paths in messages are cut down to their last part.
 """
 
 from __future__ import annotations
