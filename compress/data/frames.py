@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,11 @@ from compress.data.nifti import (
     check_header,
     check_size,
     finite_float32,
+    hashed,
     opened,
     read_frame,
     read_header,
+    skip,
     spacing_of,
 )
 from compress.errors import DataError
@@ -94,10 +96,17 @@ class ImageFile:
     """(4, 4), kept as found; in ACDC it does not hold the spacing."""
     header: Header
     """As it stands in the file; it can hold the patient's name."""
+    seen: list[str] = field(default_factory=list, repr=False, kw_only=True)
+    """SHA-256 of the file, each time that its voxels were read."""
 
     def __str__(self) -> str:
         """How messages name it."""
         return str(self.path)
+
+    @property
+    def digest(self) -> str:
+        """What `digest` of its place says, of the very bytes that the voxels came from; "" before they are read."""
+        return self.seen[-1] if self.seen else ""
 
     @property
     def is_cine(self) -> bool:
@@ -112,13 +121,18 @@ class ImageFile:
         cine's frames are counted from 1.
         """
         size = (*reversed(self.shape), self.frames)
-        with opened(self.path) as stream:
+        with hashed(self.path) as (stream, digest):
             check_size(stream, self.header, size, self.path)  # again: the file may have changed since it was opened
-            stream.seek(self.header.get_data_offset())
-            for number in range(1, self.frames + 1):
-                where = f"Frame {number} of {self.path}" if self.is_cine else str(self.path)
-                last = number == self.frames
-                yield finite_float32(read_frame(stream, self.header, size, last=last), where)
+            if (found := read_header(stream, self.path)).binaryblock != self.header.binaryblock:
+                raise DataError(f"{self.path} changed while it was read.", cure="Start again when nobody writes it.")
+            skip(stream, self.header.get_data_offset() - len(found.binaryblock))
+            try:
+                for number in range(1, self.frames + 1):
+                    where = f"Frame {number} of {self.path}" if self.is_cine else str(self.path)
+                    last = number == self.frames
+                    yield finite_float32(read_frame(stream, self.header, size, last=last), where)
+            finally:
+                self.seen.append(digest.whole())
 
 
 def open_image(path: Path) -> ImageFile:

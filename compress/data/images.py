@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,10 +57,17 @@ class _OneFrame(ImageFile):
     cine: ImageFile
     index: int
 
+    @property
+    def digest(self) -> str:
+        """As `FrameOf.digest`."""
+        return f"{self.cine.digest}#{self.index + 1}" if self.cine.digest else ""
+
     def volumes(self) -> Iterator[np.ndarray]:
         """The one frame (Z, Y, X); those before it are read and let go."""
-        for number, volume in enumerate(self.cine.volumes()):
+        volumes: Any = self.cine.volumes()
+        for number, volume in enumerate(volumes):
             if number == self.index:
+                volumes.close()  # the rest of the file is hashed now
                 yield volume
                 return
 

@@ -8,6 +8,7 @@ voxel size of 0 becomes 1 mm, and a wrong millimetre is worse here than an error
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import math
 import os
@@ -15,6 +16,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
@@ -40,30 +42,83 @@ Header = nib.Nifti1Header | nib.Nifti2Header
 Stream = gzip.GzipFile | io.BufferedReader
 
 
+class Digest(io.RawIOBase):
+    """A file's bytes, hashed as they are read: what is said of a file is then said of the very bytes that were used."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        super().__init__()
+        self.raw, self.told = raw, hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self.raw.fileno()
+
+    def readinto(self, buffer: Any) -> int:
+        count = self.raw.readinto(buffer)  # pyright: ignore[reportAttributeAccessIssue]
+        self.told.update(memoryview(buffer)[:count])
+        return count
+
+    def whole(self) -> str:
+        """The SHA-256 of the whole file, once its rest has been read as well."""
+        while self.read(_CHUNK):
+            pass
+        return self.told.hexdigest()
+
+
+_CHUNK = 2**16
+
+
+@contextmanager
+def hashed(path: Path) -> Iterator[tuple[Stream, Digest]]:
+    """As `opened`, for reading forwards alone, with what hashes the file meanwhile."""
+    with _typed(path), _raw(path) as (raw, packed):
+        digest = Digest(raw)
+        with _unpacked(digest, packed) as stream:
+            yield stream, digest
+
+
+def skip(stream: Stream, count: int) -> None:
+    """Read on by so many bytes."""
+    while count > 0 and (content := stream.read(min(count, _CHUNK))):
+        count -= len(content)
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Stream]:
     """The bytes of a file, unpacked when they are gzip; whatever goes wrong inside becomes a one-line `DataError`."""
+    with _typed(path), _raw(path) as (raw, packed), _unpacked(raw, packed) as stream:
+        yield stream
+
+
+@contextmanager
+def _typed(path: Path) -> Iterator[None]:
     if not outside.is_there(path):
         raise DataError(f"No such file: {path}.")
     try:
-        with _open(path) as stream:
-            yield stream
+        yield
     except _UNREADABLE as fault:
         reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
         raise DataError(f"{path} cannot be read: {reason}.", cure=_COPY_AGAIN) from fault
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Stream]:
-    """Open by content, not by name: a .nii.gz that was unpacked in place keeps working. Links are followed: data sets
-    are laid out so, and what leads out of a data set is refused where its files are found."""
+def _raw(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
+    """The file from its first byte, and whether it is packed: by content, a .nii.gz unpacked in place keeps working.
+
+    Links are followed: data sets are laid out by them, and what leads out of one is refused where its files are found.
+    """
     with outside.opened(path, most=None, named=True, fault=DataError) as raw:
         magic = raw.read(2)
         if not magic:
             raise DataError(f"{path} is empty (0 bytes).", cure=_COPY_AGAIN)
         raw.seek(0)
-        with gzip.GzipFile(fileobj=raw) if magic == b"\x1f\x8b" else io.BufferedReader(raw) as stream:  # pyright: ignore
-            yield stream
+        yield raw, magic == b"\x1f\x8b"
+
+
+def _unpacked(raw: Any, packed: bool) -> Stream:
+    return gzip.GzipFile(fileobj=raw) if packed else io.BufferedReader(raw)
 
 
 def read_header(stream: Stream, path: Path) -> Header:

@@ -180,7 +180,7 @@ def _segment(source: Source, segmenter: Segmenter, force: bool, task: Task) -> S
         concerns |= dict.fromkeys(found.concerns)
         where = f" frame {number + 1} of {file.frames}" if file.is_cine else ""
         task.advance(0, info=source.study + where)
-    return Segmented(source, file, _digest(source), labels, tuple(concerns))
+    return Segmented(source, file, file.digest or _digest(source), labels, tuple(concerns))
 
 
 def _digest(source: Source) -> str:
