@@ -111,7 +111,7 @@ def _is_our_mask(path: Path) -> bool:
 def _is_our_table(path: Path) -> bool:
     try:
         with opened(path, most=None) as stream:
-            return stream.read(len(HEADS[0])).decode("utf-8", "replace").startswith(HEADS)
+            return stream.read(len(HEADS)).decode("utf-8", "replace") == HEADS
     except (InputError, OSError):
         return False
 

@@ -17,8 +17,8 @@ from compress.files import write_text
 from compress.text import cell, without_folders
 
 TABLE = "summary.csv"
-HEADS = ('"study","status",', "study,status,")
-"""How the file begins, and how earlier versions began it."""
+HEADS = "study,status,"
+"""How the file begins."""
 
 """Structures whose volume is told where a study is one image of unknown phase."""
 
@@ -31,8 +31,7 @@ def write_table(path: Path, studies: Sequence[dict[str, Any]], problems: Sequenc
     quantities = [f"{name} ({q.unit})" for name, q in QUANTITIES.items()]
     heads = ["study", "status", "ED", "ES", *quantities, *(f"{name} volume (ml)" for name in STRUCTURES)]
     text = io.StringIO()
-    # All in quotes: a reader that separates by ";" or tabs must not find cells inside a name.
-    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*heads, "flags", "phantom"])
     writer.writerows(_row(study) for study in studies)
     blank = [""] * (len(heads) - 2)
