@@ -63,7 +63,7 @@ def compare(arguments: argparse.Namespace, scratch: Path, *, mirroring: bool) ->
     word = _WORDS[mirroring]
     theirs, ours, images = scratch / f"stock-{word}", scratch / f"ours-{word}", scratch / "images"
     stock = [arguments.stock.with_name("nnUNetv2_predict_from_modelfolder"), "-i", images, "-o", theirs]
-    stock += ["-m", arguments.results, "-f", arguments.fold, "-device", "cpu", "-npp", "0", "-nps", "0"]
+    stock += ["-m", arguments.results, "-f", arguments.fold, "-device", "cpu", "-npp", "1", "-nps", "1"]
     flags: list[str] = [] if mirroring else ["--disable_tta"]
     paid = cost_of(*stock, *flags)
     predict = [Path(sys.executable).with_name("cardiocompress"), "predict", arguments.model, images, "-o", ours]

@@ -21,6 +21,7 @@ from cli.export import export
 from cli.gate import gate
 from cli.holding import release
 from cli.import_nnunet import export_nnunet, import_nnunet
+from cli.import_torch import import_torch
 from cli.info import info
 from cli.init import init
 from cli.inspect import inspect
@@ -50,7 +51,14 @@ app = typer.Typer(
     "Exit codes: 2 bad input, 3 missing environment, 4 gate failed.",
 )
 _PANELS: dict[str, dict[str, Any]] = {
-    "Prepare": {"demo": demo, "init": init, "import-nnunet": import_nnunet, "data": data, "explain": explain},
+    "Prepare": {
+        "demo": demo,
+        "init": init,
+        "import-nnunet": import_nnunet,
+        "import-torch": import_torch,
+        "data": data,
+        "explain": explain,
+    },
     "Train and prune": {
         "train": train,
         "inspect": inspect,

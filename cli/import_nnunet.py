@@ -79,7 +79,9 @@ def export_nnunet(
     say(f"Try: nnUNetv2_predict_from_modelfolder -i IMAGES -o MASKS -m {folder} -f 0 -device cpu")
 
 
-def workspace_for(config: Path | None, overrides: list[str] | None, data: Path | None) -> Workspace:
+def workspace_for(
+    config: Path | None, overrides: list[str] | None, data: Path | None, *, factory: str | None = None
+) -> Workspace:
     """The workspace of the configuration, which is written first where there is none."""
     from cli.console import say
     from cli.options import open_workspace
@@ -94,10 +96,12 @@ def workspace_for(config: Path | None, overrides: list[str] | None, data: Path |
 
             say(f"{data}: {detect_layout(data)} layout.")
         folder = None if data is None else str(data.resolve())
-        wanted = {"method": "bn-scale", "compensate": True}
-        say(f"Wrote {write_text(Path(DEFAULT_FILE), config_text(folder, providers=PROVIDERS, pruning=wanted))}")
+        wanted = {"compensate": True} if factory else {"method": "bn-scale", "compensate": True}
+        text = config_text(folder, providers=PROVIDERS, pruning=wanted, model={"factory": factory} if factory else {})
+        say(f"Wrote {write_text(Path(DEFAULT_FILE), text)}")
         return open_workspace(config, overrides)
-    return open_workspace(config, overrides, train__paths__train_dir=None if data is None else str(data.resolve()))
+    chosen = None if data is None else str(data.resolve())
+    return open_workspace(config, overrides, train__paths__train_dir=chosen, train__model__factory=factory)
 
 
 def _tell(found: Imported) -> None:

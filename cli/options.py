@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,6 +52,8 @@ def open_workspace(config: Path | None, overrides: list[str] | None, **options: 
         )
     given = {key.replace("__", "."): value for key, value in options.items() if value is not None}
     loaded = load_config(chosen, overrides or [], given)
+    if loaded.train.model.factory is not None:  # a person named it: it may lie in the current folder
+        sys.path.insert(0, str(Path.cwd()))
     from compress.steps.workspace import Workspace  # slow: only after the configuration was found good
 
     ws = Workspace(loaded, RichProgress())

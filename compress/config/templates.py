@@ -27,17 +27,25 @@ _RATIOS_HEAD = """\
 
 
 def config_text(
-    train_dir: str | None, *, providers: Iterable[str], pruning: Mapping[str, Any] = MappingProxyType({})
+    train_dir: str | None,
+    *,
+    providers: Iterable[str],
+    pruning: Mapping[str, Any] = MappingProxyType({}),
+    model: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
     """A commented configuration; `train_dir` null means the embedded phantom, `providers` are those to choose from.
 
-    pruning: what is not the default of that section.
+    pruning, model: what is not the default of these sections.
 
     Keys, defaults and comments are those of `Config`; a sweep gets two sets of ratios to begin with.
     """
     sets = [{"name": name, "ratios": {"default": ratio}} for name, ratio in (("quarter", 0.25), ("half", 0.5))]
     config = Config.model_validate(
-        {"train": {"paths": {"train_dir": train_dir}}, "pruning": dict(pruning), "sweep": {"ratio_sets": sets}}
+        {
+            "train": {"paths": {"train_dir": train_dir}, "model": dict(model)},
+            "pruning": dict(pruning),
+            "sweep": {"ratio_sets": sets},
+        }
     )
     known = words(providers)
     sections = ["\n".join(_lines(config, name, known)) + "\n" for name in type(config).model_fields]

@@ -156,13 +156,15 @@ def _quiet_exporter() -> Iterator[None]:
 def export_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
     """`export_onnx` of a checkpoint's network for the images that its rules make.
 
-    nnU-Net's patch is fixed: its norms are of each image, so that another size would mean other masks.
+    nnU-Net's patch is fixed: its norms are of each image, so that another size would mean other masks. Of a network of
+    somebody's own nobody knows which other sizes it takes.
     """
     rules = rules_from_json(checkpoint.meta.preprocessing)
+    fixed = isinstance(rules, NnunetRules) or checkpoint.meta.architecture == "factory"
     return export_onnx(
         checkpoint.network,
         path,
         divisor=divisor_of(checkpoint),
         channels=int(checkpoint.meta.arguments.get("in_channels", 1)),
-        size=rules.size if isinstance(rules, NnunetRules) else None,
+        size=rules.size if fixed else None,
     )

@@ -87,7 +87,9 @@ def describe_study(
     phases = find_study_phases(images, volumes)
     flags = [*_not_stated(images), *_left_out(images, volumes, phases)]
     values = clinical_values({name: volumes[p.image][p.frame] for name, p in phases.items()})
-    described = [_image(*row, labels=labels) for row in zip(images, volumes, masks, strict=True)]
+    regions = segmenter.card.nnunet is not None and segmenter.card.nnunet.region_values
+    looked_at = {} if regions else labels  # the value that a region paints is not all of it
+    described = [_image(*row, labels=looked_at) for row in zip(images, volumes, masks, strict=True)]
     return {
         "schema": REPORT_SCHEMA,
         "study": images[0].source.study,
@@ -185,7 +187,7 @@ def _image(
         "spacing_mm_zyx": [round(size, 6) for size in image.file.spacing],
         "volumes_ml": {name: [round(frame[name], 3) for frame in volumes] for name in labels if name in volumes[0]},
         "concerns": [asdict(concern) for concern in image.concerns],
-        "flags": _flags(image, labels),
+        "flags": _flags(image, labels) if labels else [],
     }
 
 

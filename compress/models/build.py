@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from compress.models import nnunet
+from compress.models import factory, nnunet
 from compress.models.shape import shape_of, take_on
 from compress.models.unet import UNet, followers, narrowed_widths, restructured_widths
 from compress.registry import pick
@@ -60,6 +60,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         followers=lambda arguments: nnunet.followers(arguments["settings"]),
         followed=nnunet.every_head,
     ),
+    "factory": Architecture(make=factory.factory_network, narrow=None, followers=lambda arguments: {}),
 }
 
 

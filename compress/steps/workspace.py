@@ -81,6 +81,10 @@ class Workspace:
         return RunDir.of(self.config)
 
     def __post_init__(self) -> None:
+        if (named := self.config.train.model.factory) is not None:
+            from compress.models.factory import trust
+
+            trust(named)
         if self.brought is not None:
             self.labels = dict(self.brought.labels)
             self.config = suited(self.config, self.brought)

@@ -84,17 +84,15 @@ def _use(labels: Iterable[str]) -> str:
 
 def _range(ws: Workspace, checkpoint: Checkpoint) -> TrainingRange | None:
     """Of the images that the network was trained on last; an imported one's are told by what it came with, or not."""
-    brought = checkpoint.meta.extra.get(EXTRA)
-    if brought is None or RETRAINED_ON in checkpoint.meta.extra:
+    if ws.brought is None or RETRAINED_ON in checkpoint.meta.extra:
         return training_range(ws)
-    told = brought.get("range")
+    told = checkpoint.meta.extra.get(EXTRA, {}).get("range")
     return None if told is None else TrainingRange(**{name: tuple(pair) for name, pair in told.items()})
 
 
 def check_training_data(ws: Workspace, trained: str) -> None:
     """Raise `CheckpointError` unless `trained`, a digest ("": not told), is that of the workspace's training data."""
-    here = ws.training.digest
-    if trained and trained != here:
+    if trained and trained != (here := ws.training.digest):
         what = "the phantom" if ws.training.phantom else str(ws.training.folder)
         raise CheckpointError(
             f"The network was trained on data {short(trained)}, but train.paths.train_dir is {what} ({short(here)}).",
