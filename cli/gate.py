@@ -57,7 +57,7 @@ def gate(
     say(f"Verdict: {files.root}")
     show_pages(ws)
     if not verdict.accepted:
-        raise GateError(verdict.sentence)
+        raise GateError(verdict.sentence, cure="How to read it: docs/how_to/verdict.md.")
     say(verdict.sentence)
 
 

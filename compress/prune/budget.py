@@ -93,7 +93,7 @@ def allocate(
     if search.cost > target:
         raise PlanError(
             f"The target {show(target)} cannot be reached: the narrowest widths allowed give {show(smallest)}.",
-            cure="Choose a larger target, or a smaller --align.",
+            cure="Choose a larger target, or a smaller --align: docs/how_to/budget.md.",
         )
     search.repair()
     return search.kept()

@@ -15,6 +15,9 @@ sys.path.insert(0, str(ROOT / "docs"))
 from generate.links import LINK, outside, target_of  # noqa: E402
 from generate.tables import filled  # noqa: E402
 
+_ELSEWHERE = PurePosixPath("repository")
+"""Where on the site what lies outside docs/ is."""
+
 
 def on_files(files: Files, config: Any) -> Files:
     """Every document and script that a page links to, wherever it lies in the repository, becomes part of the site."""
@@ -27,14 +30,14 @@ def on_files(files: Files, config: Any) -> Files:
             if target is None or target in seen or not outside(target) or not (ROOT / target).is_file():
                 continue
             seen.add(target)
-            files.append(File(str(target), str(ROOT), config.site_dir, config.use_directory_urls))
+            files.append(File.generated(config, f"{_ELSEWHERE}/{target}", abs_src_path=str(ROOT / target)))
             if target.suffix == ".md":
                 waiting.append(target)
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Tables filled in; links as they lead inside the site, where what lies outside docs/ keeps its path."""
+    """Tables filled in; links as they lead inside the site."""
     uri = PurePosixPath(page.file.src_uri)
     here = PurePosixPath(Path(page.file.abs_src_path).relative_to(ROOT))
 
@@ -42,7 +45,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         target = target_of(here, link["target"])
         if target is None:
             return link[0]
-        found = target.relative_to("docs") if not outside(target) else target
+        found = _ELSEWHERE / target if outside(target) else target.relative_to("docs")
         steps, (_, mark, anchor) = "../" * (len(uri.parts) - 1), link["target"].partition("#")
         return f"]({steps}{found}{mark}{anchor})"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 from collections.abc import Iterator
@@ -129,3 +130,28 @@ def test_pages_name_no_key_that_is_gone(page: Path):
     files = (".py", ".json", ".md", ".yaml", ".jsonl")
     gone = {name for name in named if not name.endswith(files) and name not in known}
     assert gone == set()
+
+
+def _said_by_the_program() -> str:
+    """Every text in the program, one on each line; a dot stands for what is filled in."""
+    found = []
+    for package in ("compress", "cli"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.JoinedStr):
+                    parts = [part.value if isinstance(part, ast.Constant) else "." for part in node.values]
+                    found.append("".join(map(str, parts)))
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found.append(node.value)
+    return "\n".join(text.replace("\n", " ") for text in found)
+
+
+def test_messages_that_a_page_quotes_are_those_of_the_program():
+    """In tables headed "you see": words in backticks; three dots stand for what differs."""
+    said = _said_by_the_program()
+    for page in PAGES:
+        for table in re.findall(r"^\| you see \|.*\n(?:\|.*\n)+", page.read_text(), re.M):
+            for cell in re.findall(r"^\| ([^|]*)\|", table, re.M):
+                for quoted in re.findall(r"`([^`]*)`", cell):
+                    pattern = ".*".join(re.escape(part.strip()) for part in quoted.split("…"))
+                    assert re.search(pattern, said), f"{page.name} quotes what the program does not say: {quoted}"
