@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 MODEL, BASELINE = "model.onnx", "baseline.onnx"
 EXAMPLE_IMAGE = "example_phantom.nii.gz"
-PAGE = "segment.html"
+PAGE, MODULE, TYPES = "segment.html", "segment.mjs", "segment.d.mts"
 EVIDENCE = "evidence/"
 VERDICT = f"{EVIDENCE}verdict.json"
 MANIFEST, SUMS, SIGNATURE = "manifest.json", "SHA256SUMS", "model.sig"
@@ -36,6 +36,8 @@ CONTENTS = (
     Content("example.py", "segments one image", template="example.py.j2"),
     Content(EXAMPLE_IMAGE, "a generated image for it"),
     Content(PAGE, "segments in a browser, offline: open it with a double click", when="web"),
+    Content(MODULE, "the same for a web page of your own: an ES module beside model.onnx", when="web"),
+    Content(TYPES, "its types, and how it is called", when="web"),
     Content(EVIDENCE, "what was measured of the model", when="evidence"),
     Content(MANIFEST, "sizes and digests of all files", listed=False),
     Content(SUMS, "the same, for sha256sum -c", listed=False),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compress import __version__
-from compress.bundle.contents import BASELINE, EXAMPLE_IMAGE, MANIFEST, MODEL, PAGE, SUMS
+from compress.bundle.contents import BASELINE, EXAMPLE_IMAGE, MANIFEST, MODEL, SUMS
 from compress.bundle.documents import documents
 from compress.bundle.evidence import Evidence, find_verdict, gather
 from compress.bundle.example import write_example
@@ -18,7 +18,7 @@ from compress.bundle.files import extra_files, read_manifest
 from compress.bundle.manifest import Entry, Manifest
 from compress.bundle.shipment import Shipment
 from compress.bundle.signature import signer
-from compress.bundle.web.page import segment_page
+from compress.bundle.web.page import web_files
 from compress.errors import ConfigError, GateError, InputError, ModelFileError
 from compress.files import digest_bytes, digest_file, writing
 from compress.lock import locked
@@ -45,7 +45,7 @@ class ShipRequest:
     run: RunDir | None = None
     sign_key: Path | None = None
     web: bool = False
-    """Add segment.html, which segments in a browser."""
+    """Add segment.html, which segments in a browser, and the same as an ES module."""
     ungated: bool = False
     """Ship without an accepted verdict; every document says so."""
     restart: bool = False
@@ -197,7 +197,7 @@ def _fill(folder: Path, shipment: Shipment, evidence: Evidence) -> Manifest:
         (folder / "evidence").mkdir(exist_ok=True)
         (folder / "evidence" / name).write_bytes(source.read_bytes())
     write_example(folder / MODEL, folder / EXAMPLE_IMAGE)
-    pages = {PAGE: segment_page(shipment, (folder / MODEL).read_bytes())} if shipment.web else {}
+    pages = web_files(shipment, (folder / MODEL).read_bytes()) if shipment.web else {}
     for name, text in (documents(shipment) | pages).items():
         (folder / name).write_bytes(text.encode())
     manifest = _manifest_of(folder, shipment, models)
