@@ -37,7 +37,8 @@ def ship(
         typer.Option("--sign-key", help="Sign with this private key (PEM; P-256, P-384 or P-521; no password)."),
     ] = None,
     web: Annotated[
-        bool, typer.Option("--web", help="Add segment.html, which segments in a browser, offline (about 5 MiB).")
+        bool,
+        typer.Option("--web", help="Add segment.html, which segments in a browser, offline (5 MiB and the model)."),
     ] = False,
     signer: Annotated[
         str, typer.Option("--signer", help="The name of who signs, for whoever verifies: a hospital's, a person's.")

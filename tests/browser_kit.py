@@ -61,6 +61,7 @@ class Browser:
         """Addresses that the page, its frames and its workers asked for, blob: and data: left out."""
         self.said: list[str] = []
         """What the page wrote to its console, and errors that nothing caught."""
+        self._saved = 0
         os.set_blocking(reads, False)
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -114,18 +115,17 @@ class Browser:
 
     def save(self, click: str, folder: Path) -> Path:
         """The file that a click makes the page hand over."""
-        self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder), eventsEnabled=True)
         before = set(folder.iterdir())
+        self._saved = 0
         self.run(f"{click}, 0")
         end = time.monotonic() + 30
-        while not (
-            new := [p for p in set(folder.iterdir()) - before if p.suffix != ".crdownload" and p.name[0] != "."]
-        ):
+        while not self._saved:
             if time.monotonic() > end:
                 raise AssertionError(f"'{click}' saved nothing; the page said {self.said}")
             self.run("0")
-            time.sleep(0.05)
-        return new[0]
+        (new,) = set(folder.iterdir()) - before
+        return new
 
     def size(self, width: int, height: int, *, phone: bool = False) -> None:
         """The window's size in CSS pixels."""
@@ -155,6 +155,8 @@ class Browser:
             case "Target.attachedToTarget" if params["targetInfo"]["type"] == "worker":
                 os.write(self._writes, self._silent(params["sessionId"], "Network.enable"))
                 os.write(self._writes, self._silent(params["sessionId"], "Runtime.enable"))
+            case "Browser.downloadProgress" if params["state"] == "completed":
+                self._saved += 1
             case "Runtime.exceptionThrown":
                 self.said.append(str(params["exceptionDetails"].get("exception", {}).get("description")))
             case "Runtime.consoleAPICalled":
@@ -179,7 +181,3 @@ class Browser:
             self._rest += part
         message, _, self._rest = self._rest.partition(b"\0")
         return json.loads(message)
-
-
-def _is_whole(path: Path) -> bool:
-    return path.suffix != ".crdownload" and not path.name.startswith(".")

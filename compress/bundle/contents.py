@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 MODEL, BASELINE = "model.onnx", "baseline.onnx"
 EXAMPLE_IMAGE = "example_phantom.nii.gz"
-PAGE = "segment.html"
+PAGE, MODULE, TYPES = "segment.html", "segment.mjs", "segment.d.mts"
 EVIDENCE = "evidence/"
 REQUIREMENTS, WHEELS = "requirements.txt", "wheels/"
 VERDICT = f"{EVIDENCE}verdict.json"
@@ -39,6 +39,8 @@ CONTENTS = (
     Content(PAGE, "segments in a browser, offline: open it with a double click", when="web"),
     Content(REQUIREMENTS, "what pip installs to run it: exact versions and digests", when="program"),
     Content(WHEELS, "the program that runs it, and with `--wheels` all that it needs", when="program"),
+    Content(MODULE, "the same for a web page of your own: an ES module beside model.onnx", when="web"),
+    Content(TYPES, "its types, and how it is called", when="web"),
     Content(EVIDENCE, "what was measured of the model", when="evidence"),
     Content(MANIFEST, "sizes and digests of all files", listed=False),
     Content(SUMS, "the same, for sha256sum -c", listed=False),

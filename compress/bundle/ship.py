@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from compress import __version__
-from compress.bundle.contents import BASELINE, EVIDENCE, EXAMPLE_IMAGE, MANIFEST, MODEL, PAGE, SIGNATURE, SUMS
+from compress.bundle.contents import BASELINE, EVIDENCE, EXAMPLE_IMAGE, MANIFEST, MODEL, SIGNATURE, SUMS
 from compress.bundle.documents import documents
 from compress.bundle.evidence import Evidence, find_verdict, gather
 from compress.bundle.example import example_bytes
@@ -17,7 +17,7 @@ from compress.bundle.manifest import Manifest, check_signer
 from compress.bundle.program import program_files
 from compress.bundle.shipment import Shipment
 from compress.bundle.signature import Signer, signer
-from compress.bundle.web.page import segment_page
+from compress.bundle.web.page import web_files
 from compress.bundle.wheel import own_wheel
 from compress.bundle.writing import Writing, private, put_in_place
 from compress.errors import ConfigError, GateError, ModelFileError
@@ -43,7 +43,7 @@ class ShipRequest:
     run: RunDir | None = None
     sign_key: Path | None = None
     web: bool = False
-    """Add segment.html, which segments in a browser."""
+    """Add segment.html, which segments in a browser, and the same as an ES module."""
     ungated: bool = False
     """Ship without an accepted verdict; every document says so."""
     restart: bool = False
@@ -194,7 +194,7 @@ def _fill(folder: Path, shipment: Shipment, evidence: Evidence, sign: Signer | N
     written.add(EXAMPLE_IMAGE, example_bytes(shipment.file, folder.parent))
     for name, content in program_files(shipment, folder.parent, progress):
         written.add(name, content)
-    pages = {PAGE: segment_page(shipment, shipment.file.content)} if shipment.web else {}
+    pages = web_files(shipment, shipment.file.content) if shipment.web else {}
     for name, text in (documents(shipment) | pages).items():
         written.add(name, text.encode())
     manifest = _manifest_of(written, shipment, models)

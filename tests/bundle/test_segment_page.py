@@ -15,7 +15,7 @@ from document_kit import HOSTILE
 
 from compress.bundle import web
 from compress.bundle.shipment import Shipment
-from compress.bundle.web.page import segment_page
+from compress.bundle.web.page import web_files
 from compress.errors import ModelFileError
 from compress.runtime.card import read_card
 from compress.runtime.modelfile import read_model_file
@@ -29,6 +29,10 @@ def shipment(sealed_path: Path) -> Shipment:
     file = read_model_file(sealed_path)
     card = read_card(file.metadata, sealed_path)
     return Shipment(file=file, card=card, version="9.9.9", not_gated="no verdict", web=True)
+
+
+def segment_page(shipment: Shipment, model: bytes) -> str:
+    return web_files(shipment, model)["segment.html"]
 
 
 class Scripts(HTMLParser):
@@ -58,7 +62,8 @@ class Scripts(HTMLParser):
 def test_it_was_built_from_the_sources_beside_it():
     """After a change: npm ci && npm run build in compress/bundle/web."""
     digest = hashlib.sha256()
-    for path in [*(FOLDER / name for name in SOURCES), *sorted((FOLDER / "src").iterdir())]:
+    sources = sorted(path for path in (FOLDER / "src").rglob("*") if path.is_file())
+    for path in [*(FOLDER / name for name in SOURCES), *sources]:
         digest.update(f"{path.relative_to(FOLDER).as_posix()}\n".encode() + path.read_bytes() + b"\n")
     assert (FOLDER / "built" / "sources.sha256").read_text().strip() == digest.hexdigest()
 

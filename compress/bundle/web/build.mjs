@@ -6,7 +6,8 @@ import { build } from "esbuild";
 
 const OUT = "built";
 const lock = JSON.parse(readFileSync("package-lock.json", "utf8"));
-const ortVersion = lock.packages["node_modules/onnxruntime-web"].version;
+
+const __ORT_VERSION__ = JSON.stringify(lock.packages["node_modules/onnxruntime-web"].version);
 
 const shared = {
   bundle: true,
@@ -15,7 +16,7 @@ const shared = {
   target: "es2022",
   write: false,
   // onnxruntime-web asks where it lies, to load its parts from there; they are handed to it instead.
-  define: { "import.meta.url": '"blob:null/ort"', __ORT_VERSION__: JSON.stringify(ortVersion) },
+  define: { "import.meta.url": '"blob:null/ort"', __ORT_VERSION__ },
   logLevel: "error",
 };
 
@@ -38,9 +39,16 @@ function notices() {
     .join(`\n\n${"-".repeat(20)}\n\n`);
 }
 
+function sources() {
+  return readdirSync("src", { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => `${entry.parentPath}/${entry.name}`)
+    .sort();
+}
+
 /** What the built files were built from: a test compares it with the sources. */
 function sourcesDigest() {
-  const files = ["build.mjs", "package.json", "package-lock.json", ...readdirSync("src").sort().map((f) => `src/${f}`)];
+  const files = ["build.mjs", "package.json", "package-lock.json", ...sources()];
   const digest = createHash("sha256");
   for (const file of files) digest.update(`${file}\n`).update(readFileSync(file)).update("\n");
   return digest.digest("hex");
@@ -51,6 +59,8 @@ const built = {
   "page.html": readFileSync("src/page.html"),
   "page.css": readFileSync("src/page.css"),
   "app.js": await bundle("app.ts", { format: "iife" }),
+  "segment.mjs": await bundle("module.ts", { format: "esm", define: { __ORT_VERSION__ } }),
+  "segment.d.mts": readFileSync("src/segment.d.mts"),
   "worker.js": await bundle("worker.ts", { format: "iife" }),
   "runtime.wasm.gz": gzipSync(runtime, { level: 9 }),
   "notices.txt": `${notices()}\n`,

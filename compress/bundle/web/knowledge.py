@@ -126,6 +126,7 @@ def _dicom() -> dict[str, Any]:
         "packed": header.PACKED,
         "max_side": header.MAX_SIDE,
         "max_files": files.MAX_FILES,
+        "max_cine_voxels": frames.MAX_CINE_VOXELS,
         "phase_images": sorted(examination.PHASE_IMAGES),
         "heart_axis": list(views.HEART_AXIS),
         "short_axis": views.SHORT_AXIS,

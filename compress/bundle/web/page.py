@@ -1,4 +1,7 @@
-"""Writing `segment.html`: one file with the model, ONNX Runtime for browsers, and all code; nothing is ever loaded."""
+"""Writing `segment.html`: one file with the model, ONNX Runtime for browsers, and all code; nothing is ever loaded.
+
+`segment.mjs` is the same engine for a page of one's own; it takes the model from beside it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from compress.bundle.contents import MODEL
+from compress.bundle.contents import MODEL, MODULE, PAGE, TYPES
 from compress.bundle.front_matter import title
 from compress.bundle.shipment import Shipment, banners
 from compress.bundle.web.knowledge import knowledge
@@ -29,11 +32,20 @@ RULES = {
 """What the page's code follows of a model card."""
 
 
-def segment_page(shipment: Shipment, model: bytes) -> str:
-    """The text of segment.html, equal for equal inputs. `model` is the file's content.
+def web_files(shipment: Shipment, model: bytes) -> dict[str, str]:
+    """The page, the module and its types by file name, equal for equal inputs. `model` is the file's content.
 
-    Raises `ModelFileError` for a card with a rule that the page's code does not follow.
+    Raises `ModelFileError` for a card with a rule that their code does not follow.
     """
+    bundle = _bundle(shipment)
+    wasm = base64.b64encode(_built("runtime.wasm.gz")).decode()
+    data = json.dumps({"bundle": bundle, "wasm": wasm}, allow_nan=False)
+    module = f"const __DATA__ = {data};\n{_built(MODULE).decode()}"
+    return {PAGE: _page(bundle, model, wasm), MODULE: module, TYPES: _built(TYPES).decode()}
+
+
+def _bundle(shipment: Shipment) -> dict[str, Any]:
+    """What the code is told of the model and of this package."""
     card = shipment.card.to_json()
     for part, known in RULES.items():
         if unknown := sorted(set(card[part]) - known):
@@ -41,13 +53,17 @@ def segment_page(shipment: Shipment, model: bytes) -> str:
                 f"{shipment.file.path} asks for the rule '{part}.{unknown[0]}', which segment.html does not follow.",
                 cure="Ship it without --web.",
             )
-    bundle = {
+    name = title(shipment)
+    return {
         "card": card,
         "golden": json.loads(shipment.file.metadata[GOLDEN_KEY]),
         "knowledge": knowledge(),
-        "model": {"file": MODEL, "sha256": shipment.file.sha256, "title": title(shipment)},
+        "model": {"file": MODEL, "sha256": shipment.file.sha256, "title": f"{name[0].upper()}{name[1:]}"},
         "banners": banners(shipment),
     }
+
+
+def _page(bundle: dict[str, Any], model: bytes, wasm: str) -> str:
     app, style = _built("app.js").decode(), _built("page.css").decode()
     parts = {
         "POLICY": _POLICY.format(app=_hash(app), style=_hash(style)),
@@ -57,7 +73,7 @@ def segment_page(shipment: Shipment, model: bytes) -> str:
         "BUNDLE": _in_script(bundle),
         "WORKER": _in_script(_built("worker.js").decode()),
         "MODEL": base64.b64encode(model).decode(),
-        "WASM": base64.b64encode(_built("runtime.wasm.gz")).decode(),
+        "WASM": wasm,
     }
     pieces = _built("page.html").decode().split("@")
     return "".join(parts.get(piece, piece) if index % 2 else piece for index, piece in enumerate(pieces))

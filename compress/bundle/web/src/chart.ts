@@ -6,7 +6,7 @@ import { formatNumber } from "./words";
 
 const WIDE = 640;
 const TALL = 260;
-const EDGE = { left: 48, right: 56, top: 14, bottom: 38 };
+const EDGE = { left: 48, right: 56, top: 26, bottom: 38 };
 
 /** Volume against frame for each structure; null for an image with one frame or without volumes. */
 export function curveOf(image: Shown, result: Result, colours: Record<string, string>): HTMLElement | null {
@@ -40,7 +40,7 @@ export function curveOf(image: Shown, result: Result, colours: Record<string, st
   drawing.append(
     svg("text", { x: EDGE.left, y: TALL - 8 }, "frame 1"),
     svg("text", { x: WIDE - EDGE.right, y: TALL - 8, "text-anchor": "end" }, String(frames)),
-    svg("text", { x: 4, y: EDGE.top + 4 }, "ml"),
+    svg("text", { x: EDGE.left - 6, y: 12, "text-anchor": "end" }, "ml"),
   );
   return el("figure", {}, drawing, el("figcaption", {}, "Volume of each structure over the frames."), table(image, names));
 }

@@ -117,7 +117,8 @@ async function segmentImage(
   return { segmented, shown: { name, shape, spacing, grey, labels, mask: source.mask, maskFile } };
 }
 
-function joined(frames: Uint8Array[]): Uint8Array {
+/** All frames as one array. */
+export function joined(frames: Uint8Array[]): Uint8Array {
   if (frames.length === 1) return frames[0]!;
   const found = new Uint8Array(frames.length * frames[0]!.length);
   frames.forEach((frame, i) => found.set(frame, i * frame.length));

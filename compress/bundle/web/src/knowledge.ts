@@ -64,6 +64,10 @@ export interface Knowledge {
     packed: Words;
     max_side: number;
     max_files: number;
+    max_cine_voxels: number;
+    phase_images: string[];
+    rightwards: number[];
+    downwards: number[];
     heart_axis: number[];
     short_axis: number;
     min_slices: number;

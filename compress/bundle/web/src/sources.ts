@@ -1,6 +1,7 @@
 /** What was dropped on the page: which files are images, of which kind, and which belong together. */
 
 import { bytesOf } from "./bytes";
+import { findDicom } from "./dicom/examination";
 import { DataFault } from "./faults";
 import type { ImageFile } from "./image";
 import type { Knowledge } from "./knowledge";
@@ -69,16 +70,16 @@ export async function findSources(dropped: Dropped[], know: Knowledge): Promise<
     throw new DataFault(`${folder} holds both DICOM and ${baseName(nifti[0]!.path)}.`, "Drop one kind at a time.");
   }
   if (nifti.length) return { jobs: niftiJobs(nifti, know), problems: [], notes: [] };
-  if (dicom.length) return findDicom(dicom, know);
+  if (dicom.length) {
+    const found = await findDicom(dicom, know);
+    const others = files.length - dicom.length;
+    return others ? { ...found, notes: [`${others} file(s) left out: not DICOM`, ...found.notes] } : found;
+  }
   if (files.length === 1) {
     const name = baseName(files[0]!.path);
     throw new DataFault(`${name} is no NIfTI file by its name (.nii.gz or .nii) and no DICOM file.`, CONVERT);
   }
   throw new DataFault("No image was found: no .nii.gz, no .nii and no DICOM file.", CONVERT);
-}
-
-async function findDicom(_dicom: Dropped[], _know: Knowledge): Promise<Found> {
-  throw new DataFault("This page reads no DICOM yet.", "Convert it to .nii.gz first: cardiocompress data convert.");
 }
 
 function niftiJobs(files: Dropped[], know: Knowledge): Job[] {

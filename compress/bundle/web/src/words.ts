@@ -15,29 +15,49 @@ export function fill(template: string, values: Values): string {
 export function formatNumber(value: number, spec: string): string {
   const match = /^(?:\.(\d+))?([gf])$/.exec(spec);
   if (!match) throw new Error(`unknown format '${spec}'`);
-  if (match[2] === "f") return halfEven(value, Number(match[1] ?? 6));
+  if (match[2] === "f") return fixed(value, Number(match[1] ?? 6));
   return general(value, Math.max(1, Number(match[1] ?? 6)));
 }
 
-/** Both languages print the exact decimal value; JavaScript's toFixed rounds halves up where Python rounds to even. */
-function halfEven(value: number, digits: number): string {
-  const text = value.toFixed(digits);
-  const scaled = Math.abs(value) * 10 ** digits;
-  const isHalf = Number.isInteger(scaled * 2) && !Number.isInteger(scaled) && digits < 16;
-  if (!isHalf || scaled / 10 ** digits !== Math.abs(value)) return text;
-  const even = 2 * Math.round(scaled / 2);
-  return ((Math.sign(value) * even) / 10 ** digits).toFixed(digits);
+/** Digits that show whether a number lies exactly between two shorter ones. */
+const EXACT = 100;
+
+/** Both languages round the exact value; halfway between two numbers, Python takes the even one. */
+function fixed(value: number, digits: number): string {
+  const exact = Math.abs(value).toFixed(EXACT);
+  const point = exact.indexOf(".");
+  return isTowardsEven(exact, point + 1 + digits) ? sign(value) + cutAt(exact, point + 1 + digits) : value.toFixed(digits);
+}
+
+function exponential(value: number, digits: number): string {
+  const [exact, power] = Math.abs(value).toExponential(EXACT).split("e") as [string, string];
+  return isTowardsEven(exact, 2 + digits)
+    ? `${sign(value)}${cutAt(exact, 2 + digits)}e${power}`
+    : value.toExponential(digits);
+}
+
+/** Whether `exact` lies halfway behind its first `length` letters, and their last digit is even. */
+function isTowardsEven(exact: string, length: number): boolean {
+  return /^50*$/.test(exact.slice(length)) && Number(cutAt(exact, length).slice(-1)) % 2 === 0;
+}
+
+function cutAt(exact: string, length: number): string {
+  return exact.slice(0, length).replace(/\.$/, "");
+}
+
+function sign(value: number): string {
+  return value < 0 ? "-" : "";
 }
 
 function general(value: number, precision: number): string {
   if (value === 0) return Object.is(value, -0) ? "-0" : "0";
-  const [mantissa, power] = value.toExponential(precision - 1).split("e") as [string, string];
+  const [mantissa, power] = exponential(value, precision - 1).split("e") as [string, string];
   const exponent = Number(power);
   if (exponent < -4 || exponent >= precision) {
     const digits = String(Math.abs(exponent)).padStart(2, "0");
     return `${trimZeros(mantissa)}e${exponent < 0 ? "-" : "+"}${digits}`;
   }
-  return trimZeros(value.toFixed(Math.max(0, precision - 1 - exponent)));
+  return trimZeros(fixed(value, Math.max(0, precision - 1 - exponent)));
 }
 
 function trimZeros(text: string): string {
