@@ -49,17 +49,17 @@ PHASES = {
     ("compress.runtime.segmenter", "read_model_file"): "inspect the model file",
     ("compress.runtime.segmenter", "read_card"): "inspect the model file",
     ("compress.runtime.segmenter", "open_session"): "open the session, prove the provider",
-    ("compress.inference.predict", "open_image"): "read the image",
+    ("compress.data.images", "open_image"): "read the image",
     ("compress.data.frames", "read_frame"): "read the image",
     ("compress.data.frames", "finite_float32"): "read the image",
     ("compress.runtime.segmenter", "check_image"): "check the image",
     ("compress.data.preprocess.Preprocessing", "forward"): "resample, crop, normalise",
     ("compress.runtime.session.Session", "run"): "network",
     ("compress.runtime.predict", "inverse"): "labels on the native grid",
-    ("compress.inference.predict", "write_labels"): "write the mask",
-    ("compress.inference.predict", "digest_file"): "digests of image and mask",
-    ("compress.inference.predict", "describe_study"): "volumes, flags, trace",
-    ("compress.inference.predict", "write_json"): "write the report",
+    ("compress.inference.work", "write_labels"): "write the mask",
+    ("compress.inference.work", "digest_file"): "digests of image and mask",
+    ("compress.inference.work", "describe_study"): "volumes, flags, trace",
+    ("compress.inference.work", "write_json"): "write the report",
 }
 """(module or class, function) -> phase."""
 

@@ -61,6 +61,11 @@ def say(text: str) -> None:
     console.print(_safe(text), highlight=False, soft_wrap=True)
 
 
+def print_line(line: str) -> None:
+    """One line as it is, for programs; written at once."""
+    print(line, flush=True)
+
+
 def warn(text: str) -> None:
     """One line that the user must see, on standard error."""
     errors.print(f"warning: {_safe(text)}", style="yellow", highlight=False, soft_wrap=True)

@@ -35,6 +35,20 @@ def predict(
     dicom_seg: Annotated[
         bool, typer.Option("--dicom-seg", help="Also write ED and ES of DICOM images as DICOM Segmentations.")
     ] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Processes that share the studies, and the cores among them.")
+    ] = 1,
+    engine: Annotated[
+        str,
+        typer.Option("--engine", help="local: this machine. ray: the cluster that RAY_ADDRESS names ([scale])."),
+    ] = "local",
+    metrics: Annotated[
+        Path | None,
+        typer.Option("--metrics", metavar="FILE", help="Counts and durations in Prometheus's text form ([service])."),
+    ] = None,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="One JSON line per study on standard output, without names or paths.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Keep the studies that an earlier run finished.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Replace all earlier results.")] = False,
 ) -> None:
@@ -43,15 +57,27 @@ def predict(
     The report holds volumes, ejection fractions and mass when ED and ES are known, plausibility flags and a trace
     of what was run. A folder also gets summary.csv. Exit code 2 when any study could not be segmented.
     """
-    from cli.console import RichProgress, show_notes
+    from cli.console import RichProgress, print_line, show_notes
     from cli.model_options import earlier_of
     from compress.errors import DataError
     from compress.inference.predict import PredictRequest
     from compress.inference.predict import predict as segment
+    from compress.inference.watch import JsonLog, MetricsFile
+    from compress.progress import Progress
 
     earlier = earlier_of(resume, restart)
-    request = PredictRequest(model, source, out, provider, threads, batch_size, force, overlays, earlier, dicom_seg)
-    report = segment(request, RichProgress())
+    request = PredictRequest(
+        *(model, source, out, provider, threads, batch_size, force, overlays, earlier, dicom_seg),
+        jobs=jobs,
+        engine=engine,
+    )
+    log = JsonLog(print_line) if log_json else None
+    watching = [*([log] if log else []), *([MetricsFile(metrics)] if metrics else [])]
+    report = segment(request, Progress() if log else RichProgress(), [each.study for each in watching])
+    for each in watching:
+        each.end(kept=report.kept, refused=report.unread)
+    if log:
+        return _raise_log(report)
     show_notes(report.notes)
     if len(report.problems) == 1 and not report.studies:
         raise DataError(report.problems[0].message)
@@ -59,6 +85,17 @@ def predict(
     if report.problems:
         total = len(report.problems) + len(report.studies)
         raise DataError(f"{len(report.problems)} of {total} could not be segmented.", cure="They are listed above.")
+
+
+def _raise_log(report: PredictReport) -> None:
+    """The exit code of a run whose output must name nobody."""
+    from compress.errors import DataError
+
+    if report.problems:
+        raise DataError(
+            f"{len(report.problems)} of {len(report.problems) + len(report.studies)} could not be segmented.",
+            cure="summary.csv says why; for a single image, leave out --log-json.",
+        )
 
 
 def show_predictions(report: PredictReport) -> None:

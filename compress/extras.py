@@ -17,6 +17,8 @@ _EXTRAS = {
     "pydicom": "dicom",
     "highdicom": "dicom",
     "model_signing": "signing",
+    "prometheus_client": "service",
+    "ray": "scale",
     "tensorboard": "tracking",
     "wandb": "tracking",
 }

@@ -6,48 +6,30 @@ a report is one that was not finished.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from compress.data.label_file import write_labels
 from compress.data.scan import Problem
-from compress.data.sources import Source, find_sources
-from compress.errors import DataError
-from compress.files import digest_file, write_json
-from compress.inference.dicom_out import check_dicom, write_segmentations
-from compress.inference.earlier import Earlier, Extras, reports_in, settle
+from compress.data.sources import find_sources
+from compress.errors import ConfigError
+from compress.inference.dicom_out import check_dicom
+from compress.inference.earlier import Extras, reports_in, settle
 from compress.inference.jobs import Job, plan_jobs
-from compress.inference.study_report import Segmented, describe_study, trace_of
+from compress.inference.request import PredictRequest
 from compress.inference.study_table import TABLE, is_whole, write_table
+from compress.inference.work import Outcome, Worker
 from compress.lock import locked
 from compress.progress import SILENT, Progress, Task
-from compress.runtime.concerns import Concern
-from compress.runtime.segmenter import Segmenter
+from compress.registry import pick
+from compress.runtime.machine import available_cores
 
+__all__ = ["PredictReport", "PredictRequest", "predict"]
 
-@dataclass(frozen=True)
-class PredictRequest:
-    """What to segment, with what, and where the results go."""
-
-    model: Path
-    source: Path
-    out: Path
-    """A folder; for a single image it may also name the mask file (.nii.gz or .nii)."""
-    provider: str = "cpu"
-    threads: int | None = None
-    batch_size: int | None = None
-    """Slices at a time; None: what suits the provider."""
-    force: bool = False
-    """Segment images that look unlike those of the training."""
-    overlays: bool = False
-    earlier: Earlier = "refuse"
-    dicom_seg: bool = False
-    """Also write the masks of ED and ES as DICOM Segmentations; the sources must be DICOM."""
+Observer = Callable[[Job, Outcome], None]
+"""Hears of every study that was computed."""
 
 
 @dataclass
@@ -64,20 +46,11 @@ class PredictReport:
     """What was left out on purpose, and what else a person should know."""
     kept: int = 0
     """Studies that an earlier run had finished."""
+    unread: int = 0
+    """Problems that were found before any image was segmented."""
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """What every study is segmented with."""
-
-    segmenter: Segmenter
-    force: bool
-    trace: dict[str, Any]
-    draw: Callable[[Path, Sequence[Segmented], dict[str, Any]], Path] | None
-    dicom_seg: bool
-
-
-def predict(request: PredictRequest, progress: Progress = SILENT) -> PredictReport:
+def predict(request: PredictRequest, progress: Progress = SILENT, observers: Sequence[Observer] = ()) -> PredictReport:
     """Segment everything at `request.source`.
 
     Raises `DataError` when there is nothing to segment, `ModelFileError` and `ProviderError` as
@@ -85,96 +58,78 @@ def predict(request: PredictRequest, progress: Progress = SILENT) -> PredictRepo
     `EnvironmentFault` when results cannot be written. A study that cannot be segmented is no error:
     it stands among `problems`, and the others go on.
     """
-    draw = _overlay_drawer() if request.overlays else None
+    engine = pick("engine", ENGINES, request.engine)
     found = find_sources(request.source)
     if request.dicom_seg:
         check_dicom(found)
     folder, jobs = plan_jobs(Path(request.out), found, source=request.source)
-    segmenter = Segmenter(
-        request.model, provider=request.provider, threads=request.threads, batch_size=request.batch_size
-    )
-    batch = _Batch(segmenter, request.force, trace_of(segmenter, force=request.force), draw, request.dicom_seg)
+    worker = Worker(request, threads=_threads(request))
     wanted = Extras(overlays=request.overlays, dicom_seg=request.dicom_seg)
-    report = PredictReport(folder, problems=list(found.problems), notes=found.notes)
+    report = PredictReport(folder, problems=list(found.problems), notes=found.notes, unread=len(found.problems))
     with locked(folder, progress=progress):
-        done = settle(jobs, folder / TABLE, batch.trace, earlier=request.earlier, wanted=wanted)
+        done = settle(jobs, folder / TABLE, worker.trace, earlier=request.earlier, wanted=wanted)
         report.kept = len(done)
-        _do_all(jobs, done, batch, report, progress)
+        todo = [job for job in jobs if job.study not in done]
+        outcomes: dict[str, Outcome] = {}
+        with progress.task("Segmenting", len(jobs)) as task:
+            task.advance(len(done))
+            with closing(engine(worker, todo, task)) as found_one:
+                for number, outcome in found_one:
+                    outcomes[todo[number].study] = outcome
+                    for observer in observers:
+                        observer(todo[number], outcome)
+                    task.advance(info=todo[number].study)
+        _collect(report, jobs, done, outcomes)
         if found.kind != "file":
             studies = [document for _, document in reports_in(folder) if is_whole(document)]
             write_table(folder / TABLE, studies, report.problems)
     return report
 
 
-def _do_all(
-    jobs: Sequence[Job], done: dict[str, dict[str, Any]], batch: _Batch, report: PredictReport, progress: Progress
+def _collect(
+    report: PredictReport, jobs: Sequence[Job], done: dict[str, dict[str, Any]], outcomes: dict[str, Outcome]
 ) -> None:
-    with progress.task("Segmenting", len(jobs)) as task:
-        for job in jobs:
-            if job.study in done:
-                report.studies.append(done[job.study])
-            else:
-                _do(job, batch, report, task)
-            task.advance(info=job.study)
+    """Reports and problems in the order of the jobs, whichever process was faster."""
+    for job in jobs:
+        outcome = outcomes.get(job.study)
+        document = done.get(job.study) if outcome is None else outcome.document
+        if document is not None:
+            report.studies.append(document)
+        elif outcome is not None and outcome.problem is not None:
+            report.problems.append(outcome.problem)
 
 
-def _do(job: Job, batch: _Batch, report: PredictReport, task: Task) -> None:
-    """Segment one study and write its results; nothing of it is written when an image cannot be segmented."""
-    try:
-        images = [_segment(source, batch.segmenter, batch.force, task) for source in job.sources]
-    except DataError as fault:
-        report.problems.append(Problem(job.sources[0].path, str(fault), job.study))
-        return
-    with _all_or_nothing() as written:
-        masks = []
-        for image, path in zip(images, job.masks, strict=True):
-            written.append(write_labels(path, image.mask, like=image.file))
-            masks.append((path, digest_file(path)))
-        document = describe_study(images, masks, segmenter=batch.segmenter, trace=batch.trace)
-        if batch.draw is not None:
-            written.append(batch.draw(job.overlay, images, document))
-        if batch.dicom_seg:
-            written += write_segmentations(job, images, document)
-        write_json(job.report, document)
-    report.studies.append(document)
+Outcomes = Generator[tuple[int, Outcome], None, None]
 
 
-@contextmanager
-def _all_or_nothing() -> Iterator[list[Path]]:
-    """Yield a list for the files that are written; they go again when the block fails, on a full disk for example."""
-    written: list[Path] = []
-    try:
-        yield written
-    except BaseException:
-        for path in written:
-            path.unlink(missing_ok=True)
-        raise
+def _local(worker: Worker, jobs: Sequence[Job], task: Task) -> Outcomes:
+    if worker.request.jobs == 1 or len(jobs) < 2:
+        return ((number, worker.do(job, task)) for number, job in enumerate(jobs))
+    from compress.inference.pool import pooled
+
+    request = worker.request
+    worker.close()
+    return pooled(request, jobs, processes=request.jobs, threads=_threads(request))
 
 
-def _segment(source: Source, segmenter: Segmenter, force: bool, task: Task) -> Segmented:
-    """All frames of one image; one frame of voxels is held at a time."""
-    file = source.image.open()
-    labels = np.empty((file.frames, *file.shape), np.uint8)
-    concerns: dict[Concern, None] = {}
-    for number, found in enumerate(segmenter.segment_frames(file, force=force)):
-        labels[number] = found.mask
-        concerns |= dict.fromkeys(found.concerns)
-        where = f" frame {number + 1} of {file.frames}" if file.is_cine else ""
-        task.advance(0, info=source.study + where)
-    return Segmented(source, file, _digest(source), labels, tuple(concerns))
+def _ray(worker: Worker, jobs: Sequence[Job], task: Task) -> Outcomes:
+    if not jobs:
+        return (each for each in ())
+    from compress.inference.on_ray import on_ray
+
+    request = worker.request
+    worker.close()
+    processes = request.jobs if request.jobs > 1 else None
+    return on_ray(request, jobs, processes=processes, threads=request.threads or 1)
 
 
-def _digest(source: Source) -> str:
-    try:
-        return source.image.digest()
-    except OSError as fault:
-        raise DataError(
-            f"{source.path} cannot be read: {fault.strerror or fault}.", cure="Check its permissions."
-        ) from fault
+ENGINES: dict[str, Callable[[Worker, Sequence[Job], Task], Outcomes]] = {"local": _local, "ray": _ray}
 
 
-def _overlay_drawer() -> Any:
-    """What draws a study's overlay; imported first, so that a missing matplotlib is told before any work."""
-    from compress.inference.study_overlay import draw_overlay
-
-    return draw_overlay
+def _threads(request: PredictRequest) -> int | None:
+    """Threads of each process: what was asked for, or its share of the cores; None: the session's own default."""
+    if request.jobs < 1:
+        raise ConfigError(f"{request.jobs} jobs; at least 1 process is needed.")
+    if request.threads is not None or request.jobs == 1:
+        return request.threads
+    return max(1, available_cores() // request.jobs)

@@ -1,0 +1,204 @@
+"""Kill commands at random moments, resume them, and compare every file with an uninterrupted run's.
+
+    python benchmarks/safety.py --work folder --kills 25
+
+Each command (a training, a pruning in two rounds, a sweep, a folder of predictions; all on phantom data) runs twice
+without interruption; files that differ between these two (they tell seconds) are compared without their numbers of
+seconds, or named. Then it is killed once at a random moment, by SIGKILL and SIGTERM in turn, and resumed, `--kills`
+times from the beginning. Processes are forked from one that has imported everything, so that the moments fall
+into the work and not into Python's start. Needs the [train] extra and a system that forks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import compress.pipeline
+import compress.steps.quantizing.quantize
+from cli.app import main as command
+from compress.data.phantom import write_phantom
+from compress.files import digest_bytes
+from compress.runtime.machine import cpu_model
+from compress.steps.reporting import refresh
+
+TINY = (
+    *("data.size=[32, 32]", "data.spacing_mm=[4.0, 4.0]", "train.val_ratio=0.34", "train.batch_size=4"),
+    *("train.model.features=[4, 8]", "train.parameters.num_epochs=6", "train.parameters.save_interval=2"),
+    *("train.parameters.precision=fp32", "experiment.device=cpu", "train.num_slices_per_volume=3"),
+    *("evaluation.num_visuals=0", "evaluation.num_slices_per_volume=2"),
+    *("pruning.ratios.align=none", "pruning.finetune_epochs=4"),
+    *("sweep.inits=[keep, random]", "sweep.seeds=[0]"),
+)
+TIMED = re.compile(r'"(seconds|[a-z_]*_seconds|time|date)": [^,}\n]+')
+
+
+@dataclass(frozen=True)
+class Work:
+    """One command that is killed."""
+
+    name: str
+    words: tuple[str, ...]
+    resume: tuple[str, ...]
+    results: str
+    """The folder that is compared."""
+    prepare: Callable[[Path], None] = lambda folder: None
+
+
+def start(words: tuple[str, ...], folder: Path) -> int:
+    """A forked process that runs the command in `folder`, as leader of its own group; its pid."""
+    pid = os.fork()
+    if pid:
+        return pid
+    os.setsid()
+    os.chdir(folder)
+    log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    sys.argv = ["cardiocompress", *words]
+    try:
+        command()
+    except SystemExit as stop:
+        os._exit(int(stop.code or 0))
+    finally:
+        os._exit(99)
+
+
+def finish(words: tuple[str, ...], folder: Path) -> float:
+    """Run to the end; the seconds that it took. Exits when the command fails."""
+    began = time.perf_counter()
+    _, status = os.waitpid(start(words, folder), 0)
+    if os.waitstatus_to_exitcode(status):
+        sys.exit(f"{words} failed in {folder}:\n{(folder / 'log.txt').read_text()[-3000:]}")
+    return time.perf_counter() - began
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Digest of every file by its name, without what says how long something took."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            text = path.read_bytes()
+            if path.suffix in (".json", ".jsonl"):
+                text = TIMED.sub("", text.decode()).encode()
+            found[str(path.relative_to(folder))] = digest_bytes(text)
+    return found
+
+
+def partial(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob(".*partial*")] if folder.is_dir() else []
+
+
+def fresh(folder: Path, work: Work) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    work.prepare(folder)
+    return folder
+
+
+def tried(work: Work, root: Path, kills: int, seed: int) -> dict[str, object]:
+    """Kill and resume `kills` times; the figures."""
+    draw = random.Random(seed)
+    whole, control = fresh(root / "whole", work), fresh(root / "control", work)
+    seconds = min(finish(work.words, whole), finish(work.words, control))
+    expected, again = content(whole / work.results), content(control / work.results)
+    varying = sorted(name for name in expected.keys() | again.keys() if expected.get(name) != again.get(name))
+    equal, codes, faults, left, number, late = 0, {}, [], 0, 0, 0
+    while number < kills:
+        folder = fresh(root / "killed", work)
+        what = (signal.SIGKILL, signal.SIGTERM)[number % 2]
+        pid = start(work.words, folder)
+        time.sleep(draw.uniform(0, seconds))
+        os.kill(pid, what)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if code == 0:  # on a busy machine some runs are faster than the two that were timed
+            late += 1
+            continue
+        number += 1
+        codes[f"{what.name} {code}"] = codes.get(f"{what.name} {code}", 0) + 1
+        left += what == signal.SIGTERM and bool(partial(folder))
+        finish(work.resume, folder)
+        found = content(folder / work.results)
+        unlike = [n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n) and n not in varying]
+        unlike += partial(folder / work.results)
+        equal += not unlike
+        if unlike:
+            faults.append(f"kill {number} ({what.name}): {sorted(unlike)[:5]}")
+            shutil.copytree(folder, root / f"fault-{number}", dirs_exist_ok=True)
+    return {
+        "command": work.name,
+        "kills": kills,
+        "equal": equal,
+        "exit codes": codes,
+        "came too late and were drawn again": late,
+        "files compared": len(expected) - len(varying),
+        "differ between two uninterrupted runs": varying,
+        "partial files after SIGTERM": left,
+        "seconds uninterrupted": round(seconds, 2),
+        "faults": faults,
+    }
+
+
+def works(root: Path) -> list[Work]:
+    """The four commands; their data are made once."""
+    data = root / "phantom"
+    if not data.is_dir():
+        write_phantom(root / ".phantom", patients=4, seed=11).rename(data)
+    settings = tuple(part for value in (*TINY, f"train.paths.train_dir={data}") for part in ("--set", value))
+    empty = root / "empty.yaml"
+    empty.write_text("{}\n")
+    settings = ("--config", str(empty), *settings)
+    trained = root / "trained"
+    if not trained.is_dir():
+        making = root / ".trained"
+        making.mkdir(exist_ok=True)
+        finish(("train", *settings), making)
+        finish(("export", *settings), making)
+        making.rename(trained)
+
+    def with_dense(folder: Path) -> None:
+        shutil.copytree(trained / "artifacts", folder / "artifacts")
+
+    model = trained / "artifacts/cardiac/baseline/final_model.onnx"
+    prune = ("prune", "--rounds", "2", *settings)
+    segment = ("predict", str(model), str(data), "-o", "masks", "--threads", "1", "--force")
+    return [
+        Work("train", ("train", *settings), ("train", "--resume", *settings), "artifacts/cardiac"),
+        Work("prune --rounds 2", prune, (*prune, "--resume"), "artifacts/cardiac", with_dense),
+        Work("sweep", ("sweep", *settings), ("sweep", *settings), "artifacts/cardiac", with_dense),
+        Work("predict", segment, (*segment, "--resume"), "masks"),
+        Work("predict --jobs 2", (*segment, "--jobs", "2"), (*segment, "--jobs", "2", "--resume"), "masks"),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for data and results; may hold earlier ones")
+    parser.add_argument("--kills", type=int, default=25)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", action="append", help="the first word of a command; repeatable")
+    asked = parser.parse_args()
+    refresh.write_pages = lambda ws: None  # drawn anew after every command: most of the seconds, none of the results
+    compress.pipeline.write_pages = lambda ws: (Path(), Path())
+    asked.work.mkdir(parents=True, exist_ok=True)
+    print(cpu_model(), flush=True)
+    for work in works(asked.work.resolve()):
+        if asked.only is None or work.name in asked.only:
+            figures = tried(work, asked.work.resolve() / work.name.replace(" ", ""), asked.kills, asked.seed)
+            print(json.dumps(figures, indent=2), flush=True)
+
+
+if __name__ == "__main__":
+    main()

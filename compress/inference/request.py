@@ -1,0 +1,35 @@
+"""What `predict` is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from compress.inference.earlier import Earlier
+
+Engine = Literal["local", "ray"]
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """What to segment, with what, and where the results go."""
+
+    model: Path
+    source: Path
+    out: Path
+    """A folder; for a single image it may also name the mask file (.nii.gz or .nii)."""
+    provider: str = "cpu"
+    threads: int | None = None
+    batch_size: int | None = None
+    """Slices at a time; None: what suits the provider."""
+    force: bool = False
+    """Segment images that look unlike those of the training."""
+    overlays: bool = False
+    earlier: Earlier = "refuse"
+    dicom_seg: bool = False
+    """Also write the masks of ED and ES as DICOM Segmentations; the sources must be DICOM."""
+    jobs: int = 1
+    """Processes that share the studies."""
+    engine: Engine = "local"
+    """Where they run: on this machine, or on a Ray cluster (RAY_ADDRESS)."""
