@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ def connect(processes: int | None) -> Iterator[Any]:
     options: dict[str, Any] = {} if address else {"num_cpus": processes, "include_dashboard": False}
     try:
         if mine:
-            ray.init(address=address, logging_level="ERROR", log_to_driver=False, **options)
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **options)
     except Exception as fault:  # Ray raises ConnectionError, RuntimeError and types of its own
         where = f"the cluster {address} (RAY_ADDRESS)" if address else "a cluster on this machine"
         said = " ".join(str(fault).split())[:200]

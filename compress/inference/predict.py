@@ -109,7 +109,7 @@ def _local(worker: Worker, jobs: Sequence[Job], task: Task) -> Outcomes:
 
     request = worker.request
     worker.close()
-    return pooled(request, jobs, processes=request.jobs, threads=_threads(request))
+    return pooled(request, jobs, processes=request.jobs, threads=_threads(request) or 1)
 
 
 def _ray(worker: Worker, jobs: Sequence[Job], task: Task) -> Outcomes:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from compress.inference.earlier import Earlier
-
-Engine = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)
@@ -31,5 +28,5 @@ class PredictRequest:
     """Also write the masks of ED and ES as DICOM Segmentations; the sources must be DICOM."""
     jobs: int = 1
     """Processes that share the studies."""
-    engine: Engine = "local"
+    engine: str = "local"
     """Where they run: on this machine, or on a Ray cluster (RAY_ADDRESS)."""

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pictures import is_drawn
 
-import compress.inference.predict as predicting
+import compress.inference.work as predicting
 from compress.data.images import WholeFile
 from compress.data.phantom import write_phantom
 from compress.data.sources import Source
@@ -133,7 +133,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(predicting, "describe_study", stopper(stop_after))
         run()
-    (tmp_path / "out" / ".patient003_ED.nii.abcd1234.gz").write_bytes(b"half a file")  # what a kill leaves
+    (tmp_path / "out" / ".patient003_ED.nii.abcd1234.partial.gz").write_bytes(b"half a file")  # what a kill leaves
     report = run(earlier="resume")
     assert report.kept == stop_after
     assert content(tmp_path / "out") == whole
