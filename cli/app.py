@@ -30,6 +30,7 @@ from cli.quantize import quantize
 from cli.sensitivity import sensitivity
 from cli.ship import ship
 from cli.stopping import sigterm_as_interrupt, what_to_type
+from cli.together import program, run_together
 from cli.train import train
 from cli.verify import verify
 
@@ -101,7 +102,7 @@ def main() -> None:
     atexit.register(gc.freeze)  # nothing is searched for cycles while the process ends: 0.1 s of every command
     try:
         with sigterm_as_interrupt() as stopped:
-            code = app(standalone_mode=False, prog_name=app.info.name)
+            code = run_together(lambda: app(standalone_mode=False, prog_name=app.info.name), stopped)
     except CardioCompressError as fault:
         _fail(f"error: {fault}", fault.exit_code)
     except ModuleNotFoundError as fault:
@@ -119,7 +120,7 @@ def main() -> None:
     finally:
         release()
     if code == _INTERRUPTED:
-        line = what_to_type(sys.argv[1:], _resuming())
+        line = what_to_type(sys.argv[1:], _resuming(), program=program())
         _fail(f"interrupted: nothing half-written was kept. To go on: {line}", stopped.code)
     sys.exit(code)
 

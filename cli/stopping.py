@@ -44,8 +44,10 @@ def sigterm_as_interrupt() -> Iterator[Stopped]:
         signal.signal(signal.SIGTERM, before)
 
 
-def what_to_type(words: Sequence[str], resuming: Collection[str]) -> str:
-    """The command line that goes on where the one of `words`, the program's name left out, was stopped.
+def what_to_type(
+    words: Sequence[str], resuming: Collection[str], *, program: Sequence[str] = ("cardiocompress",)
+) -> str:
+    """The command line that goes on where the one of `words`, those of the `program` left out, was stopped.
 
     resuming: the commands that have --resume; the others keep by themselves what is whole.
     """
@@ -54,7 +56,7 @@ def what_to_type(words: Sequence[str], resuming: Collection[str]) -> str:
     if command in resuming:
         kept = [word for word in _without(kept, {"--restart": 0, "--resume": 0, "--extend": 1, "--rate": 1})]
         kept.append("--resume")
-    return shlex.join(["cardiocompress", *kept])
+    return shlex.join([*program, *kept])
 
 
 def _without(words: Sequence[str], options: dict[str, int]) -> Iterator[str]:

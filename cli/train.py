@@ -37,6 +37,9 @@ def train(
     start: FromOption = None,
     extend: ExtendOption = None,
     rate: RateOption = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Go on without faulty volumes, and list them (train.skip_bad).")
+    ] = False,
 ) -> None:
     """Train the dense U-Net on the training patients and score it on the validation patients.
 
@@ -53,7 +56,12 @@ def train(
         raise ConfigError("--extend adds a cycle to a finished run.", cure="Leave out --resume and --restart.")
     if rate is not None and extend is None:
         raise ConfigError("--rate is the rate of a cycle that --extend adds.", cure="Give --extend as well.")
-    ws = open_workspace(config, overrides, train__start__checkpoint=None if start is None else str(start))
+    ws = open_workspace(
+        config,
+        overrides,
+        train__start__checkpoint=None if start is None else str(start),
+        train__skip_bad=True if skip_bad else None,
+    )
     from compress.config.schema import Cycle
     from compress.steps.training.dense import train_dense
 

@@ -160,6 +160,8 @@ class Train(Section):
     """k: the patients are dealt into k parts, and val_ratio does not count"""
     fold: Annotated[int, Field(ge=0)] = 0
     """which part validates, from 0; a run for each lets `gate --folds` judge on all patients"""
+    skip_bad: bool = False
+    """go on without volumes that cannot be read or have an impossible mask, and list them"""
     batch_size: PositiveInt = 16
     num_slices_per_volume: PositiveInt | None = None
     """null: all; N: evenly spread ones"""

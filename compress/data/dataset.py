@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,12 @@ class SliceDataset(Dataset):
         """Choose the augmentation of epoch `epoch` (counted from 1)."""
         self.epoch = epoch
 
+    def without_slices(self) -> SliceDataset:
+        """A copy that holds no images; another process fills it."""
+        empty = copy(self)
+        empty.images, empty.masks, empty.answers = self.images[:0], self.masks[:0], None
+        return empty
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -72,9 +79,18 @@ def sample_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(list(parts)).generate_state(1)[0])
 
 
-def epoch_loader(dataset: SliceDataset, *, batch_size: int, epoch: int, workers: int = 0, done: int = 0) -> DataLoader:
+def epoch_loader(
+    dataset: SliceDataset,
+    *,
+    batch_size: int,
+    epoch: int,
+    workers: int = 0,
+    done: int = 0,
+    share: Callable[[Sequence[int]], Sequence[int]] = list,
+) -> DataLoader:
     """The shuffled batches of one epoch, a function of (seed, epoch) alone, from batch `done` on.
 
+    share: which slices of a batch this process takes; all, where it trains alone.
     An incomplete last batch is dropped unless it is the only one: BatchNorm suffers from tiny batches.
     """
     dataset.set_epoch(epoch)
@@ -82,9 +98,10 @@ def epoch_loader(dataset: SliceDataset, *, batch_size: int, epoch: int, workers:
     torch.empty((), dtype=torch.int64).random_(generator=generator)  # a shuffling DataLoader would draw before it
     order = torch.randperm(len(dataset), generator=generator).tolist()
     size = min(batch_size, len(dataset))
+    batches = [order[first : first + size] for first in range(0, len(order) - size + 1, size)]
     return DataLoader(
         dataset,
-        batch_sampler=[order[first : first + size] for first in range(0, len(order) - size + 1, size)][done:],
+        batch_sampler=[share(batch) for batch in batches[done:]],
         generator=generator,
         num_workers=workers,
         collate_fn=collate,

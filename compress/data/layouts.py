@@ -13,7 +13,7 @@ from compress.data import acdc, mnms, nnunet_raw, ukbb
 from compress.data.dicom import layout as dicom
 from compress.data.frames import NiftiArray
 from compress.data.images import read_case_image, read_case_mask
-from compress.data.scan import Scan, nifti_stem
+from compress.data.scan import Problem, Scan, nifti_stem
 from compress.data.volume import ACDC_LABELS, Case, Volume
 from compress.errors import DataError
 
@@ -129,6 +129,23 @@ def find_cases(image_dir: Path, *, label_dir: Path | None = None, require_masks:
     if not found.cases:
         raise DataError(f"{image_dir} holds no cases.")
     return found.cases
+
+
+def sound_cases(image_dir: Path, *, label_dir: Path | None = None) -> tuple[list[Case], list[Problem]]:
+    """The cases whose image and mask `read_volume` can read, all of them read once, and what is wrong with the others.
+
+    Raises `DataError` for a missing folder and an unknown layout.
+    """
+    found = scan_cases(image_dir, label_dir=label_dir)
+    sound, problems = [], list(found.problems)
+    for case in found.cases:
+        try:
+            read_volume(case)
+        except DataError as fault:
+            problems.append(Problem(case.image_path, str(fault), case.patient))
+        else:
+            sound.append(case)
+    return sound, problems
 
 
 def read_volume(case: Case, *, require_mask: bool = True) -> Volume:

@@ -16,7 +16,7 @@ from compress.config.schema import Cycle
 from compress.data.cache import prepare_all
 from compress.data.images import digests_of
 from compress.data.label_values import label_notes
-from compress.data.layouts import find_cases
+from compress.data.layouts import find_cases, sound_cases
 from compress.data.phantom import is_phantom, is_phantom_image, write_phantom
 from compress.data.preprocess import Prepared, Preprocessing
 from compress.data.split import Split, find_duplicates, split_in_folds, split_patients
@@ -62,6 +62,8 @@ class Workspace:
     config: Config
     progress: Progress = SILENT
     labels: dict[str, int] = field(default_factory=lambda: dict(ACDC_LABELS))
+    sound: dict[Path, tuple[list[Case], list[str]]] = field(default_factory=dict)
+    """With train.skip_bad: each folder's cases that can be used, and why others are left out."""
 
     @cached_property
     def run(self) -> RunDir:
@@ -174,6 +176,8 @@ class Workspace:
         """What data.json says: the training data's digest, size and labels, and how it is prepared."""
         cohort = self.training
         facts = {"digest": cohort.digest, "phantom": cohort.phantom, "volumes": len(cohort.cases)}
+        if cohort.folder in self.sound:
+            facts["skipped"] = self.sound[cohort.folder][1]
         return {**facts, "preprocessing": self.rules.to_json(), "labels": self.labels}
 
     def _phantom(self) -> Path:
@@ -194,13 +198,30 @@ class Workspace:
         return folder
 
     def _cohort(self, folder: Path, label_dir: str | None) -> Cohort:
-        cases = find_cases(folder, label_dir=None if label_dir is None else Path(label_dir))
+        labels = None if label_dir is None else Path(label_dir)
+        cases = (
+            self._sound_cases(folder, labels) if self.config.train.skip_bad else find_cases(folder, label_dir=labels)
+        )
         if not cases:
             raise ConfigError(f"{folder} holds no cases.")
         phantom = is_phantom(folder) or any(is_phantom_image(s.image_path) for s in cases)
         for note in () if phantom else label_notes(cases):
             self.progress.note(f"{folder}: {note}")
         return Cohort(folder, cases, phantom)
+
+    def _sound_cases(self, folder: Path, label_dir: Path | None) -> list[Case]:
+        """The cases whose image and mask can be used; the others are told one by one, once."""
+        if folder not in self.sound:
+            cases, problems = sound_cases(folder, label_dir=label_dir)
+            self.sound[folder] = cases, [problem.message for problem in problems]
+            for problem in problems:
+                self.progress.warn(f"Left out: {problem.message}")
+            if problems:
+                self.progress.warn(
+                    f"{len(problems)} faults; {len(cases)} volumes go on. Set train.skip_bad: true in the "
+                    "configuration, for every command of this run to leave out the same."
+                )
+        return self.sound[folder][0]
 
 
 def _restore_split(document: dict[str, Any]) -> Split:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from torch import nn
+
 from compress.data.dataset import SliceDataset, epoch_loader
 from compress.data.preprocess import Prepared
-from compress.errors import ConfigError
+from compress.errors import ConfigError, EnvironmentFault
 from compress.progress import SILENT, Progress, Task
 from compress.stopping import Held, held
+from compress.train.group import Group
 from compress.train.trainer import Trainer
-from compress.train.validate import grid_dice
+from compress.train.validate import mean_dice, volume_dice
 
 Record = dict[str, Any]
 """One epoch: epoch, train_loss, val_dice, val_dice_<structure>, learning_rate, seconds."""
@@ -55,7 +59,7 @@ def fit(
     with progress.task(name, recipe.total * steps) as task:
         task.advance(trainer.epoch * steps + trainer.begun.steps)
         while trainer.epoch < recipe.total:
-            with held() as stop:
+            with held() as stop, _together(trainer.group):
                 try:
                     record = _epoch(trainer, data, workers, task, stop)
                 except _Paused:
@@ -70,17 +74,23 @@ def _epoch(trainer: Trainer, data: TrainingData, workers: int, task: Task, stop:
     began = time.perf_counter()
     recipe, before = trainer.recipe, trainer.begun.seconds
     number, done = recipe.seen + trainer.epoch + 1, trainer.begun.steps
-    loader = epoch_loader(data.train, batch_size=recipe.batch_size, epoch=number, workers=workers, done=done)
+    loader = epoch_loader(
+        data.train,
+        batch_size=recipe.batch_size,
+        epoch=number,
+        workers=workers,
+        done=done,
+        share=trainer.group.share,
+    )
     try:
-        loss = trainer.run_epoch(_until_stopped(loader, stop), task)
+        loss = trainer.run_epoch(_until_stopped(loader, stop, trainer.group), task)
         if not math.isfinite(loss):
             raise ConfigError(
                 f"The training loss became {loss} in epoch {trainer.epoch + 1}.",
                 cure="Lower train.parameters.learning_rate, or use train.parameters.precision=fp32.",
             )
         with trainer.averaged() as network:
-            volumes = _until_stopped(data.val, stop)
-            dice = grid_dice(network, volumes, data.labels, device=trainer.device, bf16=recipe.bf16)
+            dice = _validate(trainer, network, data, stop)
     finally:
         trainer.begun.seconds = before + time.perf_counter() - began
     rate, seconds = trainer.begun.rate, trainer.begun.seconds
@@ -99,8 +109,33 @@ class _Paused(Exception):
     """A signal asked to stop; the trainer's state can be saved as it is."""
 
 
-def _until_stopped(work: Iterable[T], stop: Held) -> Iterator[T]:
+def _until_stopped(work: Iterable[T], stop: Held, group: Group) -> Iterator[T]:
+    """All processes stop at the same step: one that went on alone would wait for the others."""
     for each in work:
-        if stop.caught is not None:
+        if group.any(stop.caught is not None):
             raise _Paused
         yield each
+
+
+def _validate(trainer: Trainer, network: nn.Module, data: TrainingData, stop: Held) -> dict[str, float]:
+    """Each process takes its part of the volumes, all get the means; as many turns for each, so that all can stop."""
+    group = trainer.group
+    mine, rows = list(group.share(data.val)), []
+    for turn in _until_stopped(range(-(-len(data.val) // group.size)), stop, group):
+        now = mine[turn : turn + 1]
+        rows += volume_dice(network, now, data.labels, device=trainer.device, bf16=trainer.recipe.bf16)
+    return mean_dice(group.join(rows), data.labels)
+
+
+@contextmanager
+def _together(group: Group) -> Iterator[None]:
+    """What a group says when one of its processes is gone."""
+    try:
+        yield
+    except RuntimeError as fault:
+        if group.size == 1:
+            raise
+        raise EnvironmentFault(
+            f"A process of this training was lost: {' '.join(str(fault).split())[:200]}",
+            cure="Go on with --resume; the number of processes may be another.",
+        ) from fault

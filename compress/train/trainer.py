@@ -20,6 +20,7 @@ from compress.progress import Task
 from compress.registry import pick
 from compress.train.average import Average
 from compress.train.distill import soft_loss
+from compress.train.group import ALONE, Group
 from compress.train.losses import build_loss
 from compress.train.recipe import Cycle, Recipe
 
@@ -53,7 +54,12 @@ class Trainer:
         self.steps_per_epoch = steps_per_epoch
         self.network = network.to(device=device, memory_format=torch.channels_last)  # pyright: ignore
         self.loss = build_loss(recipe.loss)
+        self.group, self.parallel = ALONE, self.network
         self.begin_at(0)
+
+    def share(self, group: Group) -> None:
+        """Train with the other processes of a group, each of which has a trainer in the same state."""
+        self.group, self.parallel = group, group.parallel(self.network, self.device)
 
     def begin_at(self, epoch: int) -> None:
         """Stand after `epoch` done epochs, with a new optimiser for the cycle that comes."""
@@ -90,8 +96,8 @@ class Trainer:
     def _step(self, batch: Batch) -> torch.Tensor:
         images = batch.images.to(self.device, memory_format=torch.channels_last)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.bf16):
-            logits = self.network(images)
-        loss = self._loss(logits.float(), batch)
+            logits = self.parallel(images)
+        loss = self._loss(*self._whole(logits.float(), batch))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -99,6 +105,15 @@ class Trainer:
         if self.average is not None:
             self.average.add(self.network)
         return loss.detach().cpu()
+
+    def _whole(self, logits: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, Batch]:
+        """Those of all processes: a Dice is one of the whole batch."""
+        if self.group.size == 1:
+            return logits, batch
+        count = self.group.total(len(logits))
+        labels = self.group.whole(batch.labels.to(self.device), count)
+        answers = None if batch.answers is None else self.group.whole(batch.answers.to(self.device), count)
+        return self.group.whole(logits, count), Batch(batch.images, labels, answers)
 
     def _loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         loss, share = self.loss(logits, batch.labels.to(self.device)), self.recipe.distill
@@ -137,6 +152,10 @@ class Trainer:
 
     def save(self, path: Path, *, extra: dict[str, Any]) -> None:
         """Write everything that `restore` needs to go on bit for bit."""
+        save_tensors(path, *self.snapshot(extra=extra))
+
+    def snapshot(self, *, extra: dict[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """The whole state, as tensors and plain values; `adopt` takes it over."""
         tensors = {f"network.{k}": v.detach().cpu() for k, v in self.network.state_dict().items()}
         state = self.optimizer.state_dict()
         for index, slots in state["state"].items():
@@ -152,7 +171,7 @@ class Trainer:
             "begun": asdict(self.begun),
             "extra": extra,
         }
-        save_tensors(path, tensors, document)
+        return tensors, document
 
     def restore(self, path: Path) -> dict[str, Any]:
         """Go on from `save`; returns its `extra`. `CheckpointError` when the recipe was another one."""
@@ -165,16 +184,20 @@ class Trainer:
                 cure="Use the configuration that it was started with, or train without --resume.",
             )
         try:
-            self.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
+            self.adopt(tensors, document)
         except RuntimeError as fault:
             raise CheckpointError(f"{path} belongs to a network of another shape.") from fault
+        return document["extra"]
+
+    def adopt(self, tensors: dict[str, torch.Tensor], document: dict[str, Any]) -> None:
+        """Stand where another trainer stood."""
+        self.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
         self.begin_at(int(document["epoch"]))
         self.begun = Begun(**document.get("begun", {}))
         self.optimizer.load_state_dict({"state": _slots(tensors), "param_groups": document["groups"]})
         self.scheduler.load_state_dict(document["schedule"])
         if self.average is not None:
             self.average.restore({k[8:]: v for k, v in tensors.items() if k.startswith("average.")}, document["steps"])
-        return document["extra"]
 
 
 def _one_cycle(optimizer: torch.optim.Optimizer, cycle: Cycle, steps_per_epoch: int) -> LRScheduler:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,23 @@ def test_other_widths_are_refused(trained: Path, command) -> None:
     done = command("train", "--from", source, *wider)
     assert done.code == 2 and "encoder widths" in done.err
     assert not trained.with_name("wider").exists()
+
+
+@pytest.mark.usefixtures("without_pages")
+def test_faulty_volumes_are_left_out_and_listed(experiment, tiny_phantom, command):
+    data = experiment / "data"
+    shutil.copytree(tiny_phantom, data)
+    broken = [
+        sorted((data / "training").glob(pattern))[0] for pattern in ("patient002/*[0-9].nii.gz", "patient003/*_gt*")
+    ]
+    broken[0].write_bytes(broken[0].read_bytes()[:400])
+    broken[1].unlink()
+    asked = settings(f"train.paths.train_dir={data}", "train.parameters.num_epochs=1", "evaluation.num_visuals=0")
+    refused = command("train", *asked)
+    assert refused.code == 2 and refused.err.count("\n") == 1
+    done = command("train", "--skip-bad", *asked)
+    assert done.code == 0, done.err
+    assert done.err.count("Left out:") == 2 and all(path.parent.name in done.err for path in broken)
+    facts = json.loads((experiment / "artifacts/cardiac/data.json").read_text())
+    assert len(facts["skipped"]) == 2 and facts["volumes"] in (9, 10)
+    assert "skip_bad: true" in (experiment / "artifacts/cardiac/config.yaml").read_text()

@@ -23,6 +23,7 @@ from compress.train.device import make_deterministic, resolve_device, use_bf16
 from compress.train.distill import VIEWS, stored_answers, teacher_answers
 from compress.train.loop import TrainingData, fit
 from compress.train.recipe import Recipe
+from compress.train.shared import lead
 from compress.train.trainer import Trainer
 
 
@@ -142,6 +143,7 @@ def _train(ws: Workspace, training: Training, recipe: Recipe, continued: int) ->
     else:
         save(stage.initial, trainer.network, replace(meta, stage="initial"))
     callbacks = [MetricsFile(stage.metrics, from_epoch=trainer.epoch), *_loggers(config, stage), keeper]
+    lead(trainer, data, workers=parameters.workers)
     fit(
         trainer,
         data,

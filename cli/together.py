@@ -1,0 +1,46 @@
+"""A command that torchrun has started several times: process 0 runs it, the others train along."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from cli.stopping import SIGNALLED, Stopped
+
+
+def processes() -> int:
+    """How many torchrun has started on this machine and others; 1 where it was not torchrun."""
+    started = {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= set(os.environ)
+    return int(os.environ["WORLD_SIZE"]) if started else 1
+
+
+def program() -> list[str]:
+    """How this program was called, as it is typed."""
+    if processes() == 1:
+        return ["cardiocompress"]
+    here = os.environ.get("LOCAL_WORLD_SIZE", str(processes()))
+    return ["torchrun", "--nproc-per-node", here, "-m", "cli"]
+
+
+def run_together(command: Callable[[], int | None], stopped: Stopped) -> int | None:
+    """What the command returns, in process 0; the others serve it until it ends and say nothing: it speaks for all."""
+    if processes() == 1:
+        return command()
+    from compress.errors import CardioCompressError
+    from compress.train.group import joined
+    from compress.train.shared import dismiss, serve
+
+    with joined() as group:
+        if group.rank == 0:
+            code = command()
+            if not code:
+                dismiss()
+            return code
+        try:
+            serve()
+        except CardioCompressError as fault:
+            sys.exit(fault.exit_code)
+        except KeyboardInterrupt:
+            sys.exit(SIGNALLED + stopped.number)
+    return 0
