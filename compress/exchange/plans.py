@@ -59,7 +59,7 @@ def _norm_module(settings: Mapping[str, Any]) -> str:
 
 
 def _settings(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    settings = {key: _last(v) if key in _CLASSES and v is not None else v for key, v in kwargs.items()}
+    settings: dict[str, Any] = {key: _last(v) if key in _CLASSES and v is not None else v for key, v in kwargs.items()}
     settings.pop("deep_supervision", None)
     stages = int(settings["n_stages"])
     if not 1 <= stages <= 12 or len(settings["strides"]) != stages:

@@ -154,8 +154,8 @@ def largest_of(document: Mapping[str, Any] | None, name: str) -> tuple[tuple[int
 
 
 def _values(told: int | Sequence[Any]) -> tuple[int, ...]:
-    every = told if isinstance(told, list | tuple) else [told]
-    flat = [v for each in every for v in (each if isinstance(each, list | tuple) else [each])]
+    every: list[Any] = list(told) if isinstance(told, list | tuple) else [told]
+    flat: list[Any] = [v for each in every for v in (each if isinstance(each, list | tuple) else [each])]
     if any(isinstance(v, bool) or not isinstance(v, int) or not 0 < v < 256 for v in flat):
         raise ValueError(f"labels {told}")
     return tuple(sorted(set(flat)))

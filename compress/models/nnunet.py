@@ -106,11 +106,11 @@ def stock_tensors(
 @contextmanager
 def every_head(network: nn.Module) -> Iterator[None]:
     """Inside, the network also gives the outputs of deep supervision, so that whoever follows it meets their heads."""
-    decoders = [module for module in network.modules() if hasattr(module, "deep_supervision")]
-    before: list[Any] = [module.deep_supervision for module in decoders]
+    decoders: list[Any] = [module for module in network.modules() if hasattr(module, "deep_supervision")]
+    before = [module.deep_supervision for module in decoders]
     try:
         for module in decoders:
-            module.deep_supervision = True  # pyright: ignore[reportAttributeAccessIssue]
+            module.deep_supervision = True
         yield
     finally:
         for module, value in zip(decoders, before, strict=True):

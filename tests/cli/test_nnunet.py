@@ -24,7 +24,7 @@ def test_the_masks_of_an_exported_file_are_stock_nnunet_s(
     assert done.code == 0, done.err
     model = "artifacts/cardiac/baseline/final_model.onnx"
     for flag, way in (("--tta", "mirrored"), ("--no-tta", "plain")):
-        done = command("predict", model, str(images[0]), "-o", f"out{flag}", flag)
+        done = command("predict", model, str(images[0]), "-o", f"out{flag}", flag, "--force")
         assert done.code == 0, done.err
         mask = np.asarray(nib.load(next(Path(f"out{flag}").glob("*.nii.gz"))).dataobj).T  # pyright: ignore
         assert np.count_nonzero(mask != MASKS[f"{name}, {way}"]) <= 2

@@ -30,6 +30,8 @@ VALUES = {
     "--rounds": "7",
     "--compensate": None,
     "--recover": None,
+    "--keep-nnunet-compatible": None,
+    "--tta": None,
     "--postprocess": "LV=0.5,RV=0.25",
     "--epochs": "7",
     "--provider": "cuda",

@@ -31,11 +31,11 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 
 
-def described(tmp_path: Path, network: dict[str, Any], **changed: Any) -> Path:
+def described(tmp_path: Path, arguments: dict[str, Any], **changed: Any) -> Path:
     document = {
         "preprocessing": {"spacing_mm": [4.0, 4.0], "size": [32, 32], "clip_percentiles": [0.5, 99.5]},
         "labels": {"RV": 1, "MYO": 2, "LV": 3},
-        "network": network,
+        "network": arguments,
     }
     path = tmp_path / "it.yaml"
     path.write_text(yaml.safe_dump({**document, **changed}))
