@@ -36,7 +36,8 @@ def count_macs(network: nn.Module, *, size: tuple[int, int]) -> int:
 
 def layer_costs(network: nn.Module, *, size: tuple[int, int]) -> list[LayerCost]:
     """Cost of every convolution, in order of definition. fvcore calls one multiply-add a "flop"."""
-    channels = next(m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d))
+    first = next(m for m in network.modules() if isinstance(m, nn.Conv2d))
+    channels = getattr(network, "in_channels", first.in_channels)  # a network may take images apart before it
     counts = _counts(network, torch.zeros(1, channels, *size))
     return [
         LayerCost(

@@ -65,6 +65,8 @@ class UNet(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, widths: Widths) -> None:
         super().__init__()
         check_widths(widths)
+        self.in_channels = in_channels
+        """Of an image, which a folded network takes apart before its first convolution."""
         self.widths = {block: list(sizes) for block, sizes in widths.items()}
         levels = depth_of(widths)
         self.divisor = 2**levels

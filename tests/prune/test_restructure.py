@@ -15,6 +15,7 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle, relu
 from compress.errors import ConfigError, InputError
 from compress.models.build import build
 from compress.models.checkpoint import Checkpoint, Meta, load, save, weights_digest
+from compress.models.cost import count_macs
 from compress.models.unet import DoubleConv, UNet, dense_widths, initialise, restructured_widths
 from compress.prune.patches import patches_at
 from compress.prune.restructure import Depth, restructure
@@ -135,6 +136,7 @@ def test_squares_of_pixels_come_in_as_channels_and_leave_as_pixels():
     with torch.no_grad():
         assert torch.allclose(network(x), pixel_shuffle(shrunken(pixel_unshuffle(x, 2)), 2), atol=1e-6)
     assert all(repair.after <= repair.before for repair in repairs)
+    assert count_macs(network, size=(16, 16)) == count_macs(shrunken, size=(8, 8)), "images still have one channel"
 
 
 @pytest.mark.parametrize("size", [(15, 16), (16, 12), (8, 7), (1, 1)])

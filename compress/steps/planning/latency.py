@@ -17,7 +17,6 @@ from compress.evaluate.interval import Interval
 from compress.export.onnx import export_checkpoint
 from compress.models.build import widths_of
 from compress.models.checkpoint import Checkpoint
-from compress.models.unet import is_folded
 from compress.prune.allocate import Grid
 from compress.prune.budget import narrowed
 from compress.prune.plan import PruningPlan
@@ -59,7 +58,7 @@ def latency_model(ws: Workspace, dense: Checkpoint, base: PruningPlan, *, provid
 
     base: a plan of the dense network that removes nothing. Widths are those of the grid.
     """
-    files, folded = ws.run.planning, is_folded(dense.meta.arguments["widths"])
+    files, folded = ws.run.planning, bool((dense.meta.plan or {}).get("space_to_depth"))
     path = files.folded_latency(provider) if folded else files.latency(provider)
     result = Result(path, _inputs(ws, dense, grid))
     if (stored := result.stored(lambda document: LatencyModel.from_json(document["model"]))) is not None:
