@@ -15,9 +15,7 @@ from compress.data.phantom import AFFINE
 from compress.data.phantom_marker import DESCRIPTION, MARKER
 from compress.files import write_json
 
-STEP = 2
-"""Every second pixel of `make_heart` is kept."""
-SPACING = (3.0, 3.0, 10.0)
+SPACING = (1.5, 1.5, 10.0)
 """Millimetres along x, y, z."""
 FRAMES = {1: 1.0, 8: 0.75}
 """ED and ES: number of the frame -> size of the heart."""
@@ -34,8 +32,8 @@ def write_hearts(folder: Path, *, patients: int) -> Path:
         (place / "Info.cfg").write_text(f"ED: 1\nES: 8\nGroup: {group}\nHeight: 170.0\nNbFrame: 20\nWeight: 70.0\n")
         for frame, scale in FRAMES.items():
             image, mask = make_heart(slices=7, seed=100 * number + frame, scale=scale * (1 - 0.01 * number))
-            write(place / f"{name}_frame{frame:02d}.nii.gz", image[:, ::STEP, ::STEP])
-            write(place / f"{name}_frame{frame:02d}_gt.nii.gz", mask[:, ::STEP, ::STEP])
+            write(place / f"{name}_frame{frame:02d}.nii.gz", image)
+            write(place / f"{name}_frame{frame:02d}_gt.nii.gz", mask)
     return folder
 
 
