@@ -82,7 +82,9 @@ def _of_method(folder: Folder, name: str, method: Any) -> Iterator[tuple[str, An
         return
     blanks = [_Blank(f"<{argument}>") for argument in inspect.signature(method).parameters if argument != "self"]
     value = getattr(folder, name)(*blanks)
-    yield name, value, _what(method, value)
+    path = value.root if isinstance(value, Folder) else value
+    if path.is_relative_to(folder.root):  # another is the same folder elsewhere
+        yield name, value, _what(method, value)
 
 
 def _what(function: Any, value: Any) -> str:

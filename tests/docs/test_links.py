@@ -51,4 +51,8 @@ def test_pages_that_the_program_names_exist():
         for path in (ROOT / package).rglob("*.py")
         for page in re.findall(r"(?:docs|benchmarks)/[\w/]+\.md", path.read_text())
     ]
-    assert named and [str(path) for path, page in named if not (ROOT / page).is_file()] == []
+    # What a benchmark writes is there once it has run; until then its template is.
+    missing = [(path, page) for path, page in named if not (ROOT / page).is_file()]
+    assert (
+        named and [str(path) for path, page in missing if not (ROOT / page).with_suffix(".template.md").is_file()] == []
+    )

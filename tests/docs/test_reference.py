@@ -27,7 +27,7 @@ from compress.rundir.folder import At, Folder
 from compress.runtime.card import ModelCard, read_card
 from compress.runtime.modelfile import read_model_file
 
-_OTHERS = {"--no-deps", "--help", "--install-completion", "--show-completion", "--version"}
+_OTHERS = {"--no-deps", "--nproc-per-node", "--help", "--install-completion", "--show-completion", "--version"}
 """Options that the pages show of other programs, and of typer itself."""
 
 
@@ -55,7 +55,7 @@ def _leaves(value: object, path: str = "") -> Iterator[str]:
 
 
 def test_every_option_of_every_command_is_told_with_its_help():
-    parts = dict(re.findall(r"^### `cardiocompress ([a-z ]+)`(.*?)(?=^##|\Z)", commands(), re.M | re.S))
+    parts = dict(re.findall(r"^### `cardiocompress ([a-z -]+)`(.*?)(?=^##|\Z)", commands(), re.M | re.S))
     assert parts.keys() == _options().keys()
     for name, options in _options().items():
         missing = [option for option in options if option.startswith("-") and option not in parts[name]]
