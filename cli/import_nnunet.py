@@ -85,10 +85,10 @@ def workspace_for(
     """The workspace of the configuration, which is written first where there is none."""
     from cli.console import say
     from cli.options import open_workspace
-    from compress.config.read import DEFAULT_FILE
     from compress.config.templates import config_text
     from compress.files import write_text
     from compress.runtime.providers import PROVIDERS
+    from compress.terms import DEFAULT_FILE
 
     if config is None and not Path(DEFAULT_FILE).is_file():
         if data is not None:

@@ -140,11 +140,11 @@ def _pruning(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _quantization(about: dict[str, Any]) -> Iterator[tuple[str, str]]:
     told = [str(about[key]) for key in ("kind", "method") if key in about]
     yield "quantized", ", ".join(told)
-    for key in ("weights", "activations"):
+    for key, words in (("weights", "weights"), ("activations", "activations"), ("provider", "made for, measured on")):
         if key in about:
-            yield f"  {key}", str(about[key])
+            yield f"  {words}", str(about[key])
     if isinstance(kept := about.get("float_layers"), list):
-        yield "  layers in float32", ", ".join(map(str, kept)) or "transposed convolutions alone"
+        yield "  layers in float32", ", ".join(map(str, kept)) or "none"
     yield "  float graph digest", _short(about["source"])
 
 

@@ -16,11 +16,11 @@ def init(
     """Write a commented cardiocompress.yaml and ratios.yaml, ready for train, prune and bench."""
     from cli.console import say
     from compress.config import Network
-    from compress.config.read import DEFAULT_FILE
     from compress.config.templates import config_text, ratios_text
     from compress.errors import ConfigError
     from compress.files import write_text
     from compress.runtime.providers import PROVIDERS
+    from compress.terms import DEFAULT_FILE
 
     if data is not None:
         from compress.data.layouts import detect_layout

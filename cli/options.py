@@ -41,8 +41,9 @@ def open_workspace(config: Path | None, overrides: list[str] | None, **options: 
     """
     from cli.console import RichProgress
     from cli.holding import hold
-    from compress.config.read import DEFAULT_FILE, load_config
+    from compress.config.read import load_config
     from compress.errors import ConfigError
+    from compress.terms import DEFAULT_FILE
 
     chosen = config or Path(DEFAULT_FILE)
     if config is None and not chosen.is_file():

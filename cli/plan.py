@@ -72,6 +72,9 @@ def _show(found: BudgetPlan, provider: str) -> None:
             f"{_amount(found.target, timing.dense)}, {interval.median:.4f}x [{interval.low:.4f}, {interval.high:.4f}]."
         )
         say(f"Error of the prediction: {found.error:+.1%} of the measured share.")
+        if timing.dense_cpu is not None and timing.pruned_cpu is not None:
+            load = "" if timing.load is None else f"; load before timing {timing.load:.1f}"
+            say(f"Processor time: {timing.pruned_cpu * 1e3:.2f} ms of {timing.dense_cpu * 1e3:.2f} ms{load}.")
         for warning in timing.warnings:
             say(f"warning: {warning}")
     say(f"Next: cardiocompress prune --ratios {found.ratios}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -32,6 +34,14 @@ def quantize(
             "--method", help=f"How ranges are found: {explained(CALIBRATION_METHODS)}, or auto: the best Dice of all."
         ),
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            metavar="7|8|auto",
+            help="Bits of INT8 weights: 7 is right on every processor, 8 needs VNNI; auto: 8 where this one has it.",
+        ),
+    ] = None,
     budget: Annotated[float | None, typer.Option("--budget", min=0, help="Largest loss of mean 3D Dice.")] = None,
     slices: Annotated[int | None, typer.Option("--slices", min=4, help="Training slices to measure ranges on.")] = None,
     rounds: Annotated[int | None, typer.Option("--rounds", min=1, help="Interleaved timing rounds.")] = None,
@@ -54,6 +64,7 @@ def quantize(
         quantization__kind=to,
         quantization__provider=provider,
         quantization__method=method,
+        quantization__weights=int(weights) if weights and weights.isdecimal() else weights,
         quantization__budget=budget,
         quantization__slices=slices,
         quantization__keep=keep or None,
@@ -64,6 +75,10 @@ def quantize(
 
     show_quantized(run(ws, model, out=out))
     show_pages(ws)
+
+
+def _ms(times: Sequence[float]) -> str:
+    return f"{1e3 * median(times):.2f}"
 
 
 def show_quantized(made: Quantized) -> None:
@@ -80,14 +95,21 @@ def show_quantized(made: Quantized) -> None:
     ]
     rows += [["file (MiB)", *(f"{size / 2**20:.2f}" for size in sizes)]]
     rows += [["times as fast", "1", f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"]]
+    rows += [["wall time (ms)", *(_ms(times) for times in made.latency.samples.values())]]
+    if made.latency.cpu:
+        rows += [["processor time (ms)", *(_ms(times) for times in made.latency.cpu.values())]]
     table(f"{made.kind.upper()} against float32{mark}", ["", "float32", made.kind.upper()], rows)
-    say(f"A/A control: {control.median:.2f} ({control.low:.2f} to {control.high:.2f})")
+    load = "" if made.latency.load is None else f"; load before timing {made.latency.load:.1f}"
+    say(f"A/A control: {control.median:.2f} ({control.low:.2f} to {control.high:.2f}){load}")
     if made.search:
         kept = ", ".join(made.float_layers) or "none"
         tried = "; ".join(
             f"{t.method}{f' with {len(t.float_layers)} layers in float' if t.float_layers else ''} {t.dice:.4f}"
             for t in made.search.trials
         )
+        for name, (in_float, in_int8) in made.search.seconds.items():
+            if in_int8 > in_float and name in made.float_layers:
+                say(f"Slower in INT8: {name}, {1e3 * in_int8:.2f} ms against {1e3 * in_float:.2f} ms.")
         say(f"Ranges by {made.method}; layers left in float32: {kept} (of {made.layers}). Dice tried{mark}: {tried}.")
     for text in made.latency.warnings:
         warn(text)

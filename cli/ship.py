@@ -114,7 +114,8 @@ def show_shipped(shipped: Shipped) -> None:
 
 def _config_of(config: Path | None, overrides: list[str] | None) -> Config | None:
     """The configuration whose run folder holds verdicts and benchmarks; None without one."""
-    from compress.config.read import DEFAULT_FILE, load_config
+    from compress.config.read import load_config
+    from compress.terms import DEFAULT_FILE
 
     if config is None and not overrides and not Path(DEFAULT_FILE).is_file():
         return None

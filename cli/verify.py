@@ -31,9 +31,10 @@ def verify(
 ) -> None:
     """Run the self-test inside an exported model: does this machine compute what was computed at export?
 
-    Says "bit-equal", "within tolerance" or "broken" (exit code 4), with the provider and all versions. For a bundle's
-    folder first its files, its signature and its claims: what is not as its own list says is exit code 4. Only
-    --public-key tells who wrote that list.
+    Says "bit-equal", "within tolerance", "another rounding of whole numbers" (an INT8 file on another provider than it
+    was made for) or "broken" (exit code 4), with the provider and all versions. For a bundle's folder first its files,
+    its signature and its claims: what is not as its own list says is exit code 4. Only --public-key tells who wrote
+    that list.
     """
     from compress.errors import ConfigError, GateError
 
@@ -109,7 +110,8 @@ def _show(found: Verification, name: str) -> None:
 
     shown = "none" if found.max_logit_difference is None else f"{found.max_logit_difference:.2g}"
     say(f"{found.verdict}: {name} on {found.provider}")
-    say(f"voxels with another label: {found.differing_voxels} of {found.voxels} (a generated phantom)")
+    share = f"{found.differing_voxels / found.voxels:.2%}"
+    say(f"voxels with another label: {found.differing_voxels} of {found.voxels}, {share} (a generated phantom)")
     say(f"largest logit difference: {shown} (at most {found.logit_bound:g} is accepted)")
     say(f"model SHA-256: {found.model}")
 

@@ -59,16 +59,22 @@ class CalibrationMethod:
     """How the range of an activation follows from the values seen."""
 
     help: str
-    ort_name: str
-    """The member of `onnxruntime.quantization.CalibrationMethod`."""
+    function: str | Callable[..., Any]
+    """(histogram) -> range, see `compress.export.ranges`; as "module:name" it is imported when used."""
+    counts: bool = True
+    """Whether it asks how often which values are taken, which needs a second pass over the images."""
+
+    def load(self) -> Callable[..., Any]:
+        """The function itself."""
+        return pkgutil.resolve_name(self.function) if isinstance(self.function, str) else self.function
 
 
 CALIBRATION_METHODS: dict[str, CalibrationMethod] = {
-    "minmax": CalibrationMethod("all values", "MinMax"),
-    "percentile": CalibrationMethod("99.999% of the values", "Percentile"),
-    "entropy": CalibrationMethod("the least loss of information, Migacz 2017", "Entropy"),
+    "minmax": CalibrationMethod("all values", "compress.export.ranges:minmax", counts=False),
+    "percentile": CalibrationMethod("99.999% of the values", "compress.export.ranges:percentile"),
+    "entropy": CalibrationMethod("the least loss of information, Migacz 2017", "compress.export.ranges:entropy"),
 }
-"""To add a calibration method of ONNX Runtime's, add its row."""
+"""To add a calibration method, write its function and add its row."""
 
 EVERY_METHOD = "auto"
 """The word for all calibration methods: the best Dice decides."""

@@ -1,4 +1,7 @@
-"""Sentences that every document says in the same words."""
+"""Words and sentences that every document says alike."""
+
+DEFAULT_FILE = "cardiocompress.yaml"
+"""The configuration that commands read where none is named."""
 
 BERNARD = (
     'O. Bernard, A. Lalande, C. Zotti, F. Cervenansky, et al., "Deep Learning Techniques for Automatic MRI Cardiac '

@@ -85,7 +85,7 @@ class Measured:
         """Join layers and profiles, one of each per sample. Raises `ModelFileError` when a layer has no node."""
         widths = np.array([[(layer.inputs, layer.outputs) for layer in found] for found in layers])
         inputs, outputs = widths[..., 0], widths[..., 1]
-        split = [_split(found, profile) for found, profile in zip(layers, profiles, strict=True)]
+        split = [split_by_layer(found, profile) for found, profile in zip(layers, profiles, strict=True)]
         return cls(
             layers=layers[0],
             inputs=inputs,
@@ -123,7 +123,7 @@ class Measured:
             coefficients[following, before] += found[len(after) :]
 
 
-def _split(layers: Sequence[Layer], profile: NodeProfile) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def split_by_layer(layers: Sequence[Layer], profile: NodeProfile) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Seconds of each layer's node, seconds after it, and which layer follows; the first also gets what precedes it."""
     owner = {node: layer for layer, node in enumerate(match_layers(layers, profile.nodes))}
     own, after, following = np.zeros(len(layers)), np.zeros(len(layers)), np.full(len(layers), -1)

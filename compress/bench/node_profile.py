@@ -25,7 +25,7 @@ from compress.models.layers import Kind, Layer
 from compress.runtime.session import open_session
 
 OPERATORS: dict[Kind, frozenset[str]] = {
-    "conv": frozenset({"Conv", "FusedConv"}),
+    "conv": frozenset({"Conv", "FusedConv", "QLinearConv"}),
     "transposed": frozenset({"ConvTranspose"}),
     "linear": frozenset({"Gemm", "FusedGemm", "MatMul", "FusedMatMul"}),
 }
@@ -173,6 +173,8 @@ def _computes(node: NodeTime, layer: Layer) -> bool:
     if node.operator not in OPERATORS[layer.kind]:
         return False
     image, output = node.inputs[0], node.outputs[0]
+    if node.operator == "QLinearConv":  # channels come last, and none are padded
+        return (image[-1], output[-1], prod(output[1:-1])) == (layer.inputs, layer.outputs, layer.positions)
     if layer.kind == "linear":
         return output[-1] == layer.outputs and image[-1] == layer.inputs
     kernel = prod(node.inputs[1][2:]) if len(node.inputs) > 1 and len(node.inputs[1]) > 2 else layer.kernel

@@ -56,6 +56,9 @@ class ModelBench:
     """Which provider computed which node."""
     sha256: str
     """The digest of the file."""
+    cpu_s: tuple[float, ...] | None = None
+    """Raw samples of the processor time of all threads; None on a GPU and in records of before 0.6."""
+    cpu_median_s: float | None = None
     device_latency_s: tuple[float, ...] | None = None
     """Raw samples with input and output already on the GPU; None on the CPU, where nothing is copied."""
     device_median_s: float | None = None
@@ -81,6 +84,12 @@ class BenchReport:
     """True when the Dice figures come from synthetic images."""
     dice_per_volume: dict[str, dict[str, float]] = field(default_factory=dict)
     """Model -> volume, such as "patient001_ED" -> mean 3D Dice; empty when Dice was not measured."""
+    control_cpu_s: tuple[float, ...] = ()
+    """The processor time of the baseline's second series."""
+    by_cpu: bool = False
+    """Whether ratios are those of processor times, because the wall's were unsteady."""
+    load: float | None = None
+    """The machine's load before timing."""
 
     @property
     def base(self) -> ModelBench:
@@ -133,6 +142,9 @@ def build_report(
         environment=current_environment(),
         warnings=tuple(dict.fromkeys(warnings)),
         phantom=phantom,
+        control_cpu_s=latency.cpu_control,
+        by_cpu=latency.by_cpu,
+        load=latency.load,
     )
 
 
@@ -145,7 +157,7 @@ def _row(
     dice: Mapping[str, float] | None,
 ) -> ModelBench:
     samples, own, speedup = latency.samples[name], facts[name], latency.speedup(name)
-    device = latency.device.get(name)
+    device, cpu = latency.device.get(name), latency.cpu.get(name)
     reduction = facts[latency.baseline].macs / own.macs
     return ModelBench(
         name=name,
@@ -167,6 +179,8 @@ def _row(
         efficiency=speedup.median / reduction,
         widths=dict(own.widths),
         dice=dict(dice) if dice is not None else None,
+        cpu_s=cpu,
+        cpu_median_s=median(cpu) if cpu else None,
         device_latency_s=device,
         device_median_s=median(device) if device else None,
         gpu_memory_bytes=memory.gpu_bytes,

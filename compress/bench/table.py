@@ -13,11 +13,12 @@ from compress.text import MISSING, Markdown, dash, interval, markdown_table, mib
 def table(report: BenchReport) -> tuple[list[str], list[list[str]]]:
     """Column headings and one row of text per model, the A/A control right after the baseline.
 
-    What only a GPU has, its memory and times without copies, is a column where it was measured.
+    What not every provider has (processor time; a GPU's memory and times without copies) is a column where it was
+    measured.
     """
     structures = list(next((m.dice for m in report.models if m.dice), {}))
     dice_heads = [f"Dice {name}{phantom_mark(report.phantom)}" for name in structures]
-    extra = [(head, cell) for head, cell in _GPU_COLUMNS if any(cell(m) != MISSING for m in report.models)]
+    extra = [(head, cell) for head, cell in _MORE_COLUMNS if any(cell(m) != MISSING for m in report.models)]
     heads = [
         "Model",
         "Provider",
@@ -65,7 +66,13 @@ def notes(report: BenchReport) -> list[str]:
         placed.setdefault(count_nodes(model.placement), []).append(model.name)
     found = [f"Nodes of {', '.join(names)}: {count}." for count, names in placed.items()]
     spinning = sorted({model.settings.spinning for model in report.models})
+    if report.load is not None:
+        found.append(f"Load of the machine before timing: {report.load:.1f}.")
     return found + [f"ONNX Runtime's idle threads spin: {', '.join(spinning)}."] * bool(spinning)
+
+
+def _processor_time(model: ModelBench) -> str:
+    return _milliseconds(model.cpu_median_s)
 
 
 def _device_time(model: ModelBench) -> str:
@@ -76,7 +83,8 @@ def _gpu_memory(model: ModelBench) -> str:
     return mib(model.gpu_memory_bytes, ".0f")
 
 
-_GPU_COLUMNS: tuple[tuple[str, Callable[[ModelBench], str]], ...] = (
+_MORE_COLUMNS: tuple[tuple[str, Callable[[ModelBench], str]], ...] = (
+    ("Processor time (ms)", _processor_time),
     ("Median without copies (ms)", _device_time),
     ("GPU memory (MiB)", _gpu_memory),
 )

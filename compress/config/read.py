@@ -18,7 +18,6 @@ from compress.files import write_text
 from compress.outside import is_there, read_bytes
 from compress.registry import nearest
 
-DEFAULT_FILE = "cardiocompress.yaml"
 MAX_YAML = 2**20
 """Bytes of a configuration."""
 _UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)

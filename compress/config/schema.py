@@ -320,6 +320,8 @@ class Quantization(Section):
     """write the file even where it is not faster"""
     method: Calibration = "auto"
     """how ranges are found: {calibrations}; auto: best Dice of all"""
+    weights: Literal["auto", 7, 8] = 7
+    """bits of INT8 weights: 7 (right everywhere) | 8 (nearer to float32; needs VNNI) | auto: 8 where VNNI is"""
     slices: Annotated[int, Field(ge=4)] = 64
     """training slices that the ranges are measured on"""
     budget: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.003

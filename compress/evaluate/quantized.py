@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,6 +78,12 @@ class QuantizeRecord:
     trials: tuple[Trial, ...]
     layer_errors: dict[str, float]
     """Layer -> logit error (root mean square) of quantizing it alone; empty when no ranking was needed."""
+    cpu_s: dict[str, list[float]] = field(default_factory=dict)
+    """Processor time of all threads, as `latency_s`; empty where a GPU computes."""
+    load: float | None = None
+    """The machine's load before timing."""
+    layer_seconds: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Layer -> its time in float and in INT8, in seconds; empty where the provider does not time layers."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, ready for `json.dumps`."""

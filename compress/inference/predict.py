@@ -26,6 +26,7 @@ from compress.lock import locked
 from compress.progress import SILENT, Progress, Task
 from compress.registry import pick
 from compress.runtime.machine import available_cores
+from compress.runtime.verify import rounding_note
 
 __all__ = ["PredictReport", "PredictRequest", "predict"]
 
@@ -67,7 +68,9 @@ def predict(request: PredictRequest, progress: Progress = SILENT, observers: Seq
     found = with_all_channels(found, worker.segmenter.card.channels)
     folder, jobs = plan_jobs(Path(request.out), found, source=request.source)
     wanted = Extras(overlays=request.overlays, dicom_seg=request.dicom_seg)
-    report = PredictReport(folder, problems=list(found.problems), notes=found.notes, unread=len(found.problems))
+    rounded = rounding_note(worker.segmenter.card, request.provider)
+    notes = (*filter(None, [rounded]), *found.notes)
+    report = PredictReport(folder, problems=list(found.problems), notes=notes, unread=len(found.problems))
     with locked(folder, progress=progress):
         done = settle(jobs, folder / TABLE, worker.trace, earlier=request.earlier, wanted=wanted)
         report.kept = len(done)

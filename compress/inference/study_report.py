@@ -28,6 +28,7 @@ from compress.evaluate.study import (
 )
 from compress.runtime.concerns import Concern, holds_ventricle
 from compress.runtime.segmenter import Segmenter
+from compress.runtime.verify import rounding_note
 from compress.runtime.versions import versions
 
 Volumes = dict[str, float]
@@ -67,7 +68,9 @@ class Phase:
 def trace_of(segmenter: Segmenter, *, force: bool) -> dict[str, Any]:
     """What computed: digests of file and network, the provider that was proven, versions."""
     session = segmenter.session
+    rounded = rounding_note(segmenter.card, session.provider_proven)
     return {
+        **({"rounding": rounded} if rounded else {}),
         "model": session.file.sha256,
         "model_file": session.path.name,
         "network": segmenter.card.provenance.get("network", ""),

@@ -90,6 +90,14 @@ class RunDir(Folder):
         """The record of every benchmark of this run."""
         return sorted(self.root.glob("bench/bench-*.json"))
 
+    def measured_elsewhere(self, key: str) -> Path:
+        """What another machine measured of this run's files and sent back; `key` tells records apart."""
+        return self.root / "bench" / "elsewhere" / f"{key}.json"
+
+    def all_measured_elsewhere(self) -> list[Path]:
+        """Every such record."""
+        return sorted(self.root.glob("bench/elsewhere/*.json"))
+
     def gate(self, name: str) -> GateFiles:
         """The verdict on one candidate."""
         return GateFiles(self.root / "gate" / name)

@@ -88,6 +88,12 @@ class ModelCard:
         return max(provider_bound, own)
 
     @property
+    def weight_bits(self) -> int | None:
+        """Of an INT8 file's weights; None in every other file. Files of before the choice have seven."""
+        about = self.quantization or {}
+        return about.get("weight_bits", 7) if about.get("kind") == "int8" else None
+
+    @property
     def pieces(self) -> dict[int, float]:
         """`small_pieces` by label value."""
         return {self.labels[name]: share for name, share in self.small_pieces.items()}
@@ -367,6 +373,9 @@ class _CardReader(Reader):
         bound = self.get((int, float), "quantization", "logit_bound")
         if not 0 < bound <= MAX_LOGIT_BOUND:
             raise self.fault("quantization.logit_bound", f"{bound:g}, not above 0 and at most {MAX_LOGIT_BOUND:g}")
+        bits = found.get("weight_bits", 7)
+        if type(bits) is not int or bits not in (7, 8):
+            raise self.fault("quantization.weight_bits", f"{json.dumps(bits)[:40]}, not 7 or 8")
         return found
 
     def range(self) -> TrainingRange | None:

@@ -41,6 +41,12 @@ def fast_features() -> tuple[str, ...] | None:
     return None if flags is None else tuple(name for name in FAST_FEATURES if name in flags)
 
 
+def saturates_int8() -> bool:
+    """Whether products of uint8 and full int8 saturate here: x86-64 without VNNI adds pairs of them in 16 bits."""
+    flags = cpu_flags()
+    return flags is not None and "sse2" in flags and not flags & {"avx512_vnni", "avx_vnni"}
+
+
 def _cpuinfo(key: str, root: Path) -> str:
     for line in _read(root / "proc/cpuinfo").splitlines():
         name, _, value = line.partition(":")

@@ -13,10 +13,11 @@ from compress.data.label_file import write_labels
 from compress.data.nnunet.tiles import mirrored
 from compress.data.prepared import Prepared
 from compress.data.volume import ACDC_LABELS, Case, Volume, check_spacing
-from compress.errors import ConfigError, DataError, ModelFileError
+from compress.errors import ConfigError, DataError, EnvironmentFault, ModelFileError
 from compress.runtime.card import ModelCard, read_card
 from compress.runtime.concerns import Concern, check_image, check_size, holds_ventricle
 from compress.runtime.golden import changes, read_golden
+from compress.runtime.machine import cpu_model, saturates_int8
 from compress.runtime.modelfile import ModelFile, read_model_file, refuse_control_flow
 from compress.runtime.predict import predict_mask
 from compress.runtime.providers import find_provider
@@ -99,6 +100,8 @@ class Segmenter:
         self.card: ModelCard = read_card(file.metadata, file.path)
         if not altered:
             _refuse_altered(file, self.card)
+        if self.card.weight_bits == 8 and not find_provider(provider).memory:
+            refuse_saturation(str(file.path))
         # Threads that spin while they wait would take the cores from the resampling, and from everyone else.
         self.session: Session = open_session(file, provider=provider, threads=threads, spinning="off")
         _check_fit(self.session, self.card)
@@ -198,6 +201,15 @@ def _mirror_axes(card: ModelCard, tta: bool | None) -> tuple[int, ...]:
             cure="Leave it out.",
         )
     return card.mirrored if tta is None else card.mirror_axes if tta else ()
+
+
+def refuse_saturation(what: str) -> None:
+    """Raise `EnvironmentFault` where whole-number weights of eight bits would give wrong sums."""
+    if saturates_int8():
+        raise EnvironmentFault(
+            f"{what} has INT8 weights of 8 bits; on a processor without VNNI ({cpu_model()}) their sums saturate.",
+            cure="Use weights of 7 bits (`cardiocompress quantize --weights 7`), or the float file.",
+        )
 
 
 def _refuse_altered(file: ModelFile, card: ModelCard) -> None:

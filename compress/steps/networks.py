@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
-from compress.errors import ConfigError
+from compress.bench.names import named_models
 from compress.rundir import Stage
 from compress.steps.workspace import Workspace
 
@@ -15,19 +14,6 @@ def stages_of(ws: Workspace) -> dict[str, Stage]:
     """Finished networks by display name, dense first."""
     found = {"dense": ws.run.baseline} if ws.run.baseline.final.is_file() else {}
     return found | {f"pruned-{s.root.name}": s for s in ws.run.pruned_stages()}
-
-
-def named_models(paths: Sequence[Path]) -> dict[str, Path]:
-    """Display names for files given by hand: the shortest path ends that tell them apart."""
-    if len(set(map(Path, paths))) != len(paths):
-        raise ConfigError(
-            "The same ONNX file was given twice.", cure="Name each file once; an A/A control is built in."
-        )
-    for depth in range(1, 6):
-        names = ["/".join(path.with_suffix("").parts[-depth:]) for path in paths]
-        if len(set(names)) == len(names):
-            return dict(zip(names, paths, strict=True))
-    return {f"{index + 1}:{path.stem}": path for index, path in enumerate(paths)}
 
 
 def display_names(ws: Workspace, paths: tuple[Path, Path]) -> tuple[str, str]:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
-from compress.bench.latency import SEED, LatencySamples, measure_latency
+from compress.bench.latency import SEED, LatencySamples, cpu_clock_of, measure_latency
 from compress.errors import ConfigError
 
 SHAPE = (2, 1, 4, 4)
@@ -115,3 +117,63 @@ def test_nothing_to_measure_is_an_error(wrong: dict[str, int]) -> None:
         measure_latency({"a": Machine().model("a", 1.0)}, shape=SHAPE, **arguments)
     with pytest.raises(ConfigError, match="got 0 model"):
         measure_latency({}, shape=SHAPE)
+
+
+class Waiting:
+    """A model that computes for `seconds` of every `wall` seconds, on a machine whose two clocks it advances."""
+
+    def __init__(self, clocks: dict[str, float], seconds: float, walls: list[float]) -> None:
+        self.clocks, self.seconds, self.walls = clocks, seconds, iter(walls)
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        self.clocks["cpu"] += self.seconds
+        self.clocks["wall"] += next(self.walls)
+        return images
+
+
+def _waited(monkeypatch: pytest.MonkeyPatch, *, load: float, wall: float = 0.04, rounds: int = 64) -> LatencySamples:
+    """Dense 40 ms, small 20 ms of processor; every `wall` seconds long, or drawn around it."""
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    clocks = {"cpu": 0.0, "wall": 0.0}
+    rng = np.random.default_rng(0)
+    walls = [list(wall * share * rng.uniform(1, 1 + 5 * (wall > 0.05), 3 * rounds)) for share in (1, 0.5)]
+    models = {"dense": Waiting(clocks, 0.04, walls[0]), "small": Waiting(clocks, 0.02, walls[1])}
+    return measure_latency(
+        models,
+        shape=SHAPE,
+        rounds=rounds,
+        warmup=1,
+        clock=lambda: clocks["wall"],
+        cpu_clock=lambda: clocks["cpu"],
+    )
+
+
+def test_processor_times_are_kept_beside_the_walls(monkeypatch) -> None:
+    found = _waited(monkeypatch, load=0.3)
+    assert found.cpu["small"] == pytest.approx([0.02] * 64) and found.cpu_control == pytest.approx([0.04] * 64)
+    assert (found.load, found.busy, found.by_cpu, found.warnings) == (0.3, False, False, ())
+
+
+def test_a_busy_machine_is_said_and_processor_times_decide(monkeypatch) -> None:
+    found = _waited(monkeypatch, load=10.2, wall=0.155)
+    assert found.busy and found.by_cpu
+    assert found.control_ratio.median == pytest.approx(1.0)
+    assert found.speedup("small").median == pytest.approx(2.0)
+    said = " ".join(found.warnings)
+    assert "The machine was busy (load 10.2 on " in said and "for 40.0 ms of processor time" in said
+    assert "Ratios are those of processor times" in said and "differs from itself" not in said
+
+
+def test_waiting_shows_also_where_no_load_is_told(monkeypatch) -> None:
+    monkeypatch.delattr(os, "getloadavg")
+    clocks = {"cpu": 0.0, "wall": 0.0}
+    model = Waiting(clocks, 0.04, [0.155] * 9)
+    found = measure_latency(
+        {"a": model}, shape=SHAPE, rounds=4, warmup=1, clock=lambda: clocks["wall"], cpu_clock=lambda: clocks["cpu"]
+    )
+    assert found.load is None and found.busy
+    assert found.warnings[0].startswith("The machine was busy: wall times are longer")
+
+
+def test_a_graphics_card_has_no_processor_time() -> None:
+    assert cpu_clock_of("cuda") is None and cpu_clock_of("cpu") is not None and cpu_clock_of("openvino") is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,13 @@ def test_info_and_verify_run(name: str, said: str, place: Place) -> None:
     done = run(place, *place.arguments(name))
     assert (done.returncode, done.stderr) == (0, "")
     assert said in done.stdout
+
+
+def test_bench_writes_what_can_be_sent_back(place: Place) -> None:
+    done = run(place, "bench", place.model, "--rounds", "2", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    assert "bit-equal" in done.stdout and "Written: bench.json" in done.stdout
+    assert json.loads((place.root / "bench.json").read_text())["models"][0]["self_test"] == "bit-equal"
 
 
 @pytest.mark.parametrize(

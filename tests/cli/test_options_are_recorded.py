@@ -40,6 +40,7 @@ VALUES = {
     "--no-dice": None,
     "--to": "fp16",
     "--budget": "0.25",
+    "--weights": "auto",
     "--slices": "7",
     "--keep": None,
 }

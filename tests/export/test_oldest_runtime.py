@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from compress.export.quantize import calibrate, fill_shapes, quantize_fp16, quantize_int8
+from compress.export.quantize import calibrate, prepare_int8, quantize_fp16, quantize_int8
 from compress.runtime.session import open_session
 
 FOLDER = Path(sys.prefix, "oldest-runtime")
@@ -37,7 +37,7 @@ def images() -> np.ndarray:
 def files(sealed_path: Path, images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One file of every kind that we write."""
     folder = tmp_path_factory.mktemp("oldest")
-    ranges = calibrate(fill_shapes(sealed_path, folder / "shapes.onnx"), images, method="minmax", folder=folder)
+    ranges = calibrate(prepare_int8(sealed_path, folder / "prepared.onnx"), images, method="minmax", folder=folder)
     (folder / "float.onnx").write_bytes(sealed_path.read_bytes())
     return {
         "float": folder / "float.onnx",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
@@ -15,14 +17,15 @@ from compress.export.quantize import (
     Calibration,
     calibrate,
     convolutions,
-    fill_shapes,
+    prepare_int8,
     quantize_fp16,
     quantize_int8,
 )
 from compress.runtime.session import open_session
 
 LAYERS = ["encoders.0.conv1", "encoders.0.conv2", "encoders.1.conv1", "encoders.1.conv2", "bottleneck.conv1"]
-LAYERS += ["bottleneck.conv2", "decoders.1.conv1", "decoders.1.conv2", "decoders.3.conv1", "decoders.3.conv2", "head"]
+LAYERS += ["bottleneck.conv2", "decoders.0", "decoders.1.conv1", "decoders.1.conv2"]
+LAYERS += ["decoders.2", "decoders.3.conv1", "decoders.3.conv2", "head"]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,7 @@ def calibration(
     request: pytest.FixtureRequest, sealed_path: Path, images: np.ndarray, tmp_path_factory: pytest.TempPathFactory
 ) -> Calibration:
     folder = tmp_path_factory.mktemp(request.param)
-    return calibrate(fill_shapes(sealed_path, folder / "shapes.onnx"), images, method=request.param, folder=folder)
+    return calibrate(prepare_int8(sealed_path, folder / "prepared.onnx"), images, method=request.param, folder=folder)
 
 
 def whole_number_weights(path: Path) -> dict[str, np.ndarray]:
@@ -51,19 +54,47 @@ def test_layers_are_named_as_in_the_network(sealed_path):
     assert convolutions(sealed_path) == LAYERS
 
 
-def test_every_convolution_is_on_seven_bit_weights_and_transposed_ones_stay_in_float(calibration, tmp_path):
+def test_every_convolution_is_on_seven_bit_weights_the_transposed_ones_too(calibration, tmp_path):
     path = quantize_int8(calibration, tmp_path / "int8.onnx")
     weights = whole_number_weights(path)
     assert sorted(weights) == sorted(f"{name}.weight_quantized" for name in LAYERS)
     assert all(w.dtype == np.int8 and np.abs(w.astype(int)).max() <= 64 for w in weights.values())
-    floats = [t.name for t in onnx.load(path).graph.initializer if t.data_type == onnx.TensorProto.FLOAT]
-    assert "decoders.0.weight" in floats and "decoders.2.weight" in floats
+    assert weights["decoders.0.weight_quantized"].shape[2:] == (1, 1)
+
+
+def test_eight_bits_are_used_where_they_are_asked_for(calibration, tmp_path):
+    seven, eight = (quantize_int8(calibration, tmp_path / f"{bits}.onnx", bits=bits) for bits in (7, 8))
+    assert max(np.abs(w.astype(int)).max() for w in whole_number_weights(eight).values()) == 127
+    assert whole_number_weights(seven).keys() == whole_number_weights(eight).keys()
+
+
+def test_nothing_is_quantized_between_a_convolution_and_its_relu(calibration, tmp_path):
+    """Whole numbers enter once and leave once: what lies between costs no conversion."""
+    path = quantize_int8(calibration, tmp_path / "int8.onnx")
+    operators = [node.op_type for node in onnx.load(path).graph.node]
+    assert "Relu" not in operators and "ConvTranspose" not in operators
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    run = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
+    assert (run["QuantizeLinear"], run["DequantizeLinear"], run["Conv"]) == (1, 1, 0)
+
+
+def test_pools_and_concatenations_amid_float_layers_stay_in_float(calibration, tmp_path):
+    shallow = ["encoders.0.conv1", "encoders.0.conv2", "decoders.3.conv1", "decoders.3.conv2", "head"]
+    graph = onnx.load(quantize_int8(calibration, tmp_path / "int8.onnx", keep_float=shallow)).graph
+    makers = {name: node.op_type for node in graph.node for name in node.output}
+    read = [[makers.get(name, "") for name in node.input] for node in graph.node if node.op_type == "MaxPool"]
+    assert read == [["Relu"], ["DequantizeLinear"]]
+    joined = [[makers.get(name, "") for name in node.input] for node in graph.node if node.op_type == "Concat"]
+    assert joined[0] == ["DequantizeLinear"] * 2 and "Relu" in joined[1]
 
 
 def test_the_logits_are_nearly_those_of_the_float_file(calibration, sealed_path, images, tmp_path):
     ours = logits(sealed_path, images)
     theirs = logits(quantize_int8(calibration, tmp_path / "int8.onnx"), images)
-    assert np.sqrt(np.mean((ours - theirs) ** 2)) < 0.1 * ours.std()
+    assert np.sqrt(np.mean((ours - theirs) ** 2)) < 0.15 * ours.std()
     assert not np.array_equal(ours, theirs)
 
 
@@ -101,7 +132,7 @@ def test_images_and_logits_stay_float32(calibration, sealed_path, images, tmp_pa
 
 def test_nothing_is_printed(sealed_path, images, tmp_path, capfd):
     for method in CALIBRATION_METHODS:
-        calibrate(fill_shapes(sealed_path, tmp_path / "shapes.onnx"), images, method=method, folder=tmp_path)
+        calibrate(prepare_int8(sealed_path, tmp_path / "prepared.onnx"), images, method=method, folder=tmp_path)
     quantize_fp16(sealed_path, tmp_path / "fp16.onnx")
     printed = capfd.readouterr()
     assert (printed.out, printed.err) == ("", "")
@@ -115,5 +146,5 @@ def test_an_unknown_method_teaches_the_names(sealed_path, images, tmp_path):
 def test_a_file_that_is_no_model_is_a_typed_error(tmp_path):
     (tmp_path / "bad.onnx").write_bytes(b"no model")
     with pytest.raises(ModelFileError, match="cannot be quantized"):
-        fill_shapes(tmp_path / "bad.onnx", tmp_path / "out.onnx")
+        prepare_int8(tmp_path / "bad.onnx", tmp_path / "out.onnx")
     assert not (tmp_path / "out.onnx").exists()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from onnx import numpy_helper
 
 from compress.errors import ModelFileError
 from compress.export.seal import golden_image, seal, stamp
+from compress.runtime import verify as module
 from compress.runtime.card import KEY, read_card
 from compress.runtime.golden import GOLDEN_KEY, read_golden
 from compress.runtime.modelfile import read_metadata, read_model_file
-from compress.runtime.verify import BIT_EQUAL, BROKEN, WITHIN, verify
+from compress.runtime.verify import BIT_EQUAL, BROKEN, ROUNDED, WITHIN, verify
 
 
 @pytest.fixture
@@ -48,6 +50,42 @@ def test_other_rounding_is_within_tolerance_and_not_bit_equal(copy: Path) -> Non
     golden["logits_sha256"] = "0" * 64  # what another vector width would have computed
     stamp(copy, {**metadata, GOLDEN_KEY: json.dumps(golden)})
     assert verify(copy).verdict == WITHIN
+
+
+def _made_for(path: Path, provider: str) -> None:
+    """Seal the file as if it held whole numbers that were measured on `provider`."""
+    card = read_card(read_metadata(path), path)
+    about = {"kind": "int8", "provider": provider, "source": "0" * 64, "logit_bound": 0.1}
+    seal(path, dataclasses.replace(card, quantization=about))
+
+
+@pytest.mark.parametrize(
+    ("made_for", "flipped", "verdict"),
+    [("openvino", 0.01, ROUNDED), ("openvino", 0.2, BROKEN), ("cpu", 0.01, BROKEN), ("openvino", 0, BIT_EQUAL)],
+)
+def test_whole_numbers_rounded_by_another_provider_are_not_broken(
+    copy, monkeypatch, made_for, flipped, verdict
+) -> None:
+    _made_for(copy, made_for)
+    real = module.compute
+
+    def rounded(*arguments):
+        computed = real(*arguments)
+        mask, logits = computed.mask.copy(), computed.logits + np.float32(0.5 * (flipped > 0))
+        mask.ravel()[: int(flipped * mask.size)] += 1
+        return dataclasses.replace(computed, mask=mask, logits=logits)
+
+    monkeypatch.setattr(module, "compute", rounded)
+    found = verify(copy)
+    assert (found.verdict, found.ok) == (verdict, verdict != BROKEN)
+    assert found.differing_voxels == int(flipped * found.voxels)
+
+
+def test_a_user_is_told_when_whole_numbers_run_elsewhere(copy: Path) -> None:
+    for made_for, told in (("cpu", False), ("openvino", True)):
+        _made_for(copy, made_for)
+        note = module.rounding_note(read_card(read_metadata(copy), copy), "cpu")
+        assert ("measured on 'openvino'" in note) is told
 
 
 def test_changed_weights_are_broken(copy: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from compress.bench.copies import without_copies
-from compress.bench.latency import measure_latency
+from compress.bench.latency import cpu_clock_of, measure_latency
 from compress.bench.memory import measure_memory
 from compress.bench.model_facts import read_facts
 from compress.bench.report import BenchReport, build_report
@@ -90,6 +90,7 @@ def bench(ws: Workspace, models: Mapping[str, Path]) -> BenchReport:
         rounds=chosen.rounds,
         warmup=chosen.warmup,
         on_device=lambda name, images: without_copies(sessions[name], images),
+        cpu_clock=cpu_clock_of(chosen.provider),
     )
     memory = {
         name: measure_memory(path, shape=shape, provider=chosen.provider, threads=chosen.threads)

@@ -41,6 +41,11 @@ class Timing:
     share: Interval
     """Pruned over dense in the same round."""
     warnings: tuple[str, ...]
+    dense_cpu: float | None = None
+    """Processor time of all threads."""
+    pruned_cpu: float | None = None
+    load: float | None = None
+    """The machine's load before timing."""
 
 
 def refuse_unmeasurable(provider: str) -> None:
@@ -135,4 +140,7 @@ def time_pruned(ws: Workspace, dense: Checkpoint, pruned: Checkpoint, *, provide
         )
     speedup = found.speedup("pruned")
     share = Interval(1 / speedup.median, 1 / speedup.high, 1 / speedup.low)
-    return Timing(median(found.samples["dense"]), median(found.samples["pruned"]), share, found.warnings)
+    times = [median(series[name]) if series else None for series in (found.cpu,) for name in ("dense", "pruned")]
+    return Timing(
+        median(found.samples["dense"]), median(found.samples["pruned"]), share, found.warnings, *times, found.load
+    )

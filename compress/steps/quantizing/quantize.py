@@ -20,15 +20,16 @@ from compress.data.nnunet.tiles import mirrored
 from compress.data.prepared import with_channels
 from compress.errors import ConfigError, GateError, ModelFileError
 from compress.evaluate.summary import EvaluationReport
-from compress.export.quantize import ACTIVATIONS, WEIGHTS, convolutions, quantize_fp16
+from compress.export.quantize import ACTIVATIONS, convolutions, quantize_fp16, weights_in_words
 from compress.export.seal import seal
 from compress.files import atomic_path, check_writable, write_json
 from compress.rundir import cache_dir, quantized_files
 from compress.runtime.card import ModelCard, read_card
+from compress.runtime.machine import saturates_int8
 from compress.runtime.modelfile import ModelFile, read_model_file
 from compress.runtime.predict import Run
 from compress.runtime.proof import prove
-from compress.runtime.segmenter import Segmenter
+from compress.runtime.segmenter import Segmenter, refuse_saturation
 from compress.runtime.session import open_session
 from compress.steps.exporting.export import check_training_data
 from compress.steps.quantizing.result import Quantized
@@ -43,6 +44,8 @@ _NOISE = 1e-6
 _MARGIN = 4.0
 """The self-test accepts this many times the largest logit difference seen."""
 _FLOOR = 1e-3
+_LAYER_ROUNDS = 20
+"""Runs that the times of single layers are the fastest of."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,12 @@ class _Job:
     chosen: Quantization
     provider: str
     bench: Bench
+
+    @property
+    def bits(self) -> int:
+        """Of INT8 weights."""
+        wanted = self.chosen.weights
+        return (7 if saturates_int8() else 8) if wanted == "auto" else wanted
 
 
 def quantize(ws: Workspace, model: Path, *, out: Path | None = None) -> Quantized:
@@ -66,6 +75,8 @@ def quantize(ws: Workspace, model: Path, *, out: Path | None = None) -> Quantize
     chosen = ws.config.quantization
     job = _Job(model, chosen, chosen.provider or KINDS[chosen.kind], ws.config.bench)
     prove(job.provider)
+    if job.chosen.kind == "int8" and job.bits == 8:
+        refuse_saturation("The file that is asked for")
     source = _source(ws, job)
     target, record = quantized_files(model, chosen.kind, out=out)
     _refuse_foreign(target, source.session.file)
@@ -115,7 +126,17 @@ def _search(ws: Workspace, job: _Job, card: ModelCard, images: np.ndarray, scrap
     def score(path: Path, name: str) -> float:
         return _scored(ws, card, _opened(job, path), name).mean_dice
 
-    return Search(job.model, images, scrap, score=score, progress=ws.progress, threads=job.bench.threads)
+    return Search(
+        job.model,
+        images,
+        scrap,
+        score=score,
+        progress=ws.progress,
+        threads=job.bench.threads,
+        bits=job.bits,
+        provider=job.provider,
+        rounds=min(_LAYER_ROUNDS, job.bench.rounds),
+    )
 
 
 def _check_budget(job: _Job, before: EvaluationReport, after: EvaluationReport) -> None:
@@ -185,10 +206,20 @@ def _timed(job: _Job, card: ModelCard, models: Mapping[str, Path]) -> LatencySam
 
 def _about(job: _Job, source: ModelFile, found: Found | None, data: str, slices: int) -> dict[str, Any]:
     """What the card tells; only what follows from the inputs, so that equal inputs give equal files."""
-    about: dict[str, Any] = {"kind": job.chosen.kind, "source": source.graph_sha256, "onnxruntime": ort.__version__}
+    about: dict[str, Any] = {
+        "kind": job.chosen.kind,
+        "provider": job.provider,
+        "source": source.graph_sha256,
+        "onnxruntime": ort.__version__,
+    }
     if found is None:
         return about
-    about |= {"weights": WEIGHTS, "activations": ACTIVATIONS, "method": found.chosen.method}
+    about |= {
+        "weights": weights_in_words(job.bits),
+        "weight_bits": job.bits,
+        "activations": ACTIVATIONS,
+        "method": found.chosen.method,
+    }
     about |= {"float_layers": list(found.chosen.float_layers)}
     return {**about, "calibration": {"data": data, "slices": slices}}
 

@@ -79,4 +79,7 @@ class Quantized:
             environment=vars(current_environment()),
             trials=self.search.trials if self.search else (),
             layer_errors=self.search.errors if self.search else {},
+            cpu_s={name: list(times) for name, times in self.latency.cpu.items()},
+            load=self.latency.load,
+            layer_seconds=self.search.seconds if self.search else {},
         )

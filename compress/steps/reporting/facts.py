@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import numpy as np
 
+from compress.bench.machine_report import MachineBench
 from compress.bench.report import BenchReport
 from compress.bundle.files import read_manifest
 from compress.bundle.manifest import Manifest
@@ -21,6 +22,7 @@ from compress.evaluate.summary import EvaluationReport
 from compress.evaluate.verdict import Verdict
 from compress.files import digest_file, read_json
 from compress.rundir import GateFiles, Stage
+from compress.steps.benching.elsewhere import read_machine_bench
 from compress.steps.networks import own_files, stages_of
 from compress.steps.reporting.summary import summarise
 from compress.steps.reuse import DAMAGED
@@ -69,6 +71,8 @@ class RunFacts:
     """(address of its page from the run folder, None where there is no page; the verdict)."""
     quantized: list[tuple[str, QuantizeRecord]]
     """(network, what was measured of its quantized file)."""
+    elsewhere: list[MachineBench]
+    """What other machines measured of this run's files and sent back."""
     data: dict[str, Any]
     split: dict[str, Any]
     environment: dict[str, Any]
@@ -102,6 +106,7 @@ def gather(ws: Workspace) -> RunFacts:
             for network in networks
             for record in _each(_quantize_record, network.stage.quantize_records(), unread)
         ],
+        elsewhere=_each(lambda path: _elsewhere(path, present), ws.run.all_measured_elsewhere(), unread),
         data=ws.data_facts(),
         split=asdict(ws.split),
         environment=_soft(lambda path: dict(read_json(path)), ws.run.environment, unread) or {},
@@ -166,6 +171,18 @@ def _bench(path: Path, present: Mapping[str, str]) -> tuple[str, BenchReport]:
     report = BenchReport.from_json(read_json(path))
     _refuse_changed({model.name: model.sha256 for model in report.models}, present, "bench")
     return path.stem.removeprefix("bench-"), report
+
+
+def _elsewhere(path: Path, present: Mapping[str, str]) -> MachineBench:
+    """With the names that this run gives its files."""
+    report = read_machine_bench(path)
+    names = {digest: name for name, digest in present.items()}
+    if not any(model.sha256 in names for model in report.models):
+        raise InputError("It speaks of no file that this run holds now.", cure="Have the present files measured.")
+    models = tuple(
+        replace(model, name=names.get(model.sha256, f"{model.name} (not of this run)")) for model in report.models
+    )
+    return replace(report, models=models)
 
 
 def _bundle(ws: Workspace, path: Path) -> tuple[str, Manifest]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from compress.bench.machine_report import MachineBench
+from compress.bench.machine_table import table as machine_table
 from compress.bench.report import BenchReport, ModelBench
 from compress.bench.table import table as bench_table
 from compress.bundle.manifest import Manifest
@@ -96,7 +98,27 @@ def speed(facts: RunFacts, folder: Path) -> list[Markup]:
     parts = [part for provider, report in facts.benches.items() for part in _one_bench(provider, report, folder)]
     if not parts:
         parts.append(el("p", "Nothing has been timed yet: `cardiocompress bench` does."))
+    parts += [part for report in facts.elsewhere for part in _elsewhere(report)]
     return parts + ([_quantized_table(facts)] if facts.quantized else [])
+
+
+def _elsewhere(report: MachineBench) -> list[Markup]:
+    """What another machine sent back, in the same words as it was shown there."""
+    heads, rows = machine_table(report)
+    machine = report.environment
+    load = "" if report.load is None else f", load {report.load:.1f} before timing"
+    caption = (
+        f"Batch {' x '.join(map(str, report.shape))}, {len(report.control_s)} rounds, {report.threads} thread(s){load}"
+    )
+    phantom = any(model.phantom for model in report.models)
+    parts = [
+        heading_of("h3", f"Measured elsewhere: {machine.cpu}, '{report.provider}'", phantom=phantom),
+        table(heads, rows, caption=caption, text_columns=2, phantom=phantom),
+    ]
+    if report.warnings:
+        warnings = bullets(without_folders(text) for text in report.warnings)
+        parts.append(el("div", el("p", el("strong", "Warnings")), warnings, class_="banner warn", role="note"))
+    return [*parts, details("Machine and versions", plain_facts(machine))]
 
 
 def _one_bench(provider: str, report: BenchReport, folder: Path) -> list[Markup]:

@@ -14,18 +14,21 @@ from hypothesis import strategies as st
 from workspace_kit import tiny_workspace
 
 from compress.bench.latency import LatencySamples
+from compress.bench.precision import PrecisionTimes
 from compress.config import Quantization
 from compress.config.read import from_document
-from compress.errors import CheckpointError, ConfigError, GateError, ModelFileError, ProviderError
+from compress.errors import CheckpointError, ConfigError, EnvironmentFault, GateError, ModelFileError, ProviderError
 from compress.export.onnx import export_onnx
 from compress.export.seal import seal
 from compress.progress import SILENT
+from compress.runtime import machine
 from compress.runtime.card import read_card
 from compress.runtime.modelfile import read_model_file
 from compress.runtime.segmenter import Segmenter
 from compress.runtime.verify import verify
 from compress.steps.exporting.export import card_of
 from compress.steps.quantizing import quantize as quantizing
+from compress.steps.quantizing import search as searching
 from compress.steps.quantizing.quantize import calibration_images, quantize
 from compress.steps.quantizing.search import Search
 from compress.steps.training.dense import dense_checkpoint
@@ -69,6 +72,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, times_as_fast: float) -> None:
         return LatencySamples(shape, names[0], samples, base)
 
     monkeypatch.setattr(quantizing, "time_files", measured)
+    monkeypatch.setattr(Search, "slower", lambda search, calibration: ())
 
 
 def beside(model: Path) -> list[str]:
@@ -96,6 +100,7 @@ def test_the_file_says_what_it_is_and_passes_its_own_test(ws, model, monkeypatch
     assert card.quantization is not None
     assert card.quantization["source"] == read_model_file(model).graph_sha256 != file.graph_sha256
     assert (card.quantization["kind"], card.quantization["method"]) == ("int8", "minmax")
+    assert card.weight_bits == card.quantization["weight_bits"] == 7
     assert card.quantization["calibration"] == {"data": ws.training.digest, "slices": 6}
     assert replace(card, quantization=None) == original
     assert verify(made.path).verdict == "bit-equal"
@@ -148,6 +153,24 @@ def test_cuda_is_refused_before_anything_is_computed(ws, model):
     assert beside(model) == ["model.onnx"]
 
 
+def test_eight_bit_weights_need_vnni_where_they_are_made_and_where_they_run(ws, model, monkeypatch):
+    pretend(monkeypatch, 2.0)
+    x86 = frozenset({"sse2", "avx2"})
+    monkeypatch.setattr(machine, "cpu_flags", lambda: x86)
+    with pytest.raises(EnvironmentFault, match=r"weights of 8 bits; on a processor without VNNI"):
+        quantize(told(ws, weights=8), model)
+    assert beside(model) == ["model.onnx"]
+    assert quantizing._Job(model, told(ws, weights="auto").config.quantization, "cpu", ws.config.bench).bits == 7
+    monkeypatch.setattr(machine, "cpu_flags", lambda: x86 | {"avx512_vnni"})
+    made = quantize(told(ws, weights="auto"), model)
+    assert read_card(read_model_file(made.path).metadata, made.path).weight_bits == 8
+    Segmenter(made.path)
+    monkeypatch.setattr(machine, "cpu_flags", lambda: x86)
+    for use in (Segmenter, verify):
+        with pytest.raises(EnvironmentFault, match=r"model\.int8\.onnx has INT8 weights of 8 bits"):
+            use(made.path)
+
+
 def test_what_cannot_be_quantized(ws, model, monkeypatch, tmp_path):
     pretend(monkeypatch, 2.0)
     made = quantize(ws, model)
@@ -183,7 +206,7 @@ def test_calibration_sees_training_patients_alone(ws, model):
 def test_the_search_keeps_the_fewest_layers_in_float_worst_first(layers, enough, sealed_path, tmp_path_factory):
     kept: dict[Path, tuple[str, ...]] = {}
 
-    def written(calibration, path, *, keep_float):
+    def written(calibration, path, *, keep_float, bits):
         kept[path] = tuple(keep_float)
         return path
 
@@ -204,3 +227,56 @@ def test_the_search_keeps_the_fewest_layers_in_float_worst_first(layers, enough,
     found = search.run(["minmax"], least_dice=0.8)
     assert kept[found.path] == found.chosen.float_layers == tuple(f"layer{layers - 1 - i}" for i in range(enough))
     assert len(search.trials) <= 2 + 2 * np.log2(layers)
+
+
+@pytest.mark.parametrize(
+    ("gain", "enough", "in_float"),
+    [
+        (1.3, 0, ("layer0", "layer4")),  # faster, and the Dice holds
+        (1.3, 3, ("layer0", "layer4", "layer3")),  # faster, and one more for the Dice
+        (0.9, 0, ()),  # the whole file says otherwise than the sum of its layers
+        (0.9, 1, ("layer4",)),
+    ],
+)
+def test_layers_that_are_slower_in_int8_stay_in_float(gain, enough, in_float, sealed_path, tmp_path, monkeypatch):
+    layers = [f"layer{index}" for index in range(5)]
+    times = PrecisionTimes(dict.fromkeys(layers, 1.0), {name: 3.0 if name[-1] in "04" else 0.5 for name in layers}, {})
+    kept: dict[Path, tuple[str, ...]] = {}
+
+    def written(calibration, path, *, keep_float, bits):
+        kept[path] = tuple(keep_float)
+        return path
+
+    def timed(models, *, shape, **_):
+        speeds = [1.0, *[gain] * (len(models) - 1)]
+        samples = {name: (1.0 / speed,) * 9 for name, speed in zip(models, speeds, strict=True)}
+        return LatencySamples(shape, "whole", samples, samples["whole"])
+
+    monkeypatch.setattr(searching, "measure_precisions", lambda *_, **__: times)
+    monkeypatch.setattr(searching, "time_files", timed)
+    search = Search(
+        sealed_path,
+        np.zeros((1, 1, 32, 32), np.float32),
+        tmp_path,
+        score=lambda path, name: 0.9 if len(kept[path]) >= enough else 0.5,
+        progress=SILENT,
+        provider="cpu",
+    )
+    search.calibrate = lambda *_, method, **__: SimpleNamespace(method=method)
+    search.quantize = written
+    search.rank = lambda calibration: {name: float(name[-1]) for name in layers}
+    found = search.run(["minmax"], least_dice=0.8)
+    assert kept[found.path] == found.chosen.float_layers == in_float
+    assert found.seconds["layer0"] == (1.0, 3.0)
+
+
+def test_providers_that_time_no_layers_are_not_asked(sealed_path, tmp_path):
+    search = Search(
+        sealed_path,
+        np.zeros((1, 1, 32, 32), np.float32),
+        tmp_path,
+        score=lambda path, name: 0.9,
+        progress=SILENT,
+        provider="openvino",
+    )
+    assert search.slower(SimpleNamespace(method="minmax")) == ()
