@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -216,6 +215,10 @@ class EvaluationReport:
         return Markdown("\n\n".join(parts) + "\n")
 
 
+_MOST = 1e6
+"""Millilitres and millimetres that no heart has; sums of more could overflow."""
+
+
 def _possible(score: StructureScore) -> bool:
     """Whether every metric is there and every value lies where the metrics end."""
     shares = [*score.overlap.values(), score.slice_dice]
@@ -223,7 +226,7 @@ def _possible(score: StructureScore) -> bool:
     return (
         score.overlap.keys() == METRICS.keys()
         and all(0.0 <= value <= 1.0 for value in shares)
-        and all(0.0 <= value < math.inf for value in sizes)
+        and all(0.0 <= value <= _MOST for value in sizes)
     )
 
 

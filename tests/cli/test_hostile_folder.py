@@ -88,7 +88,9 @@ def trap(tmp_path: Path, tiny_phantom: Path, sealed_path: Path, user: int | None
     os.mkfifo(tmp_path / "dataset.json")
     (tmp_path / "a\nno problems.nii.gz").write_bytes(b"x")
     (tmp_path / "\x1b]52;c;aGk=\x07.nii.gz").write_bytes(b"x")
-    shutil.copyfile(sealed_path, tmp_path / "model.onnx")
+    (tmp_path / "good.yaml").write_text("experiment: {seed: 1}\n")
+    for name in ("model.onnx", "second.onnx"):
+        shutil.copyfile(sealed_path, tmp_path / name)
     write_image(tmp_path / "heart.nii.gz", voxels())
     for number in (1, 2, 3, 4):
         patient = f"training/patient{number:03d}"
@@ -103,6 +105,7 @@ def trap(tmp_path: Path, tiny_phantom: Path, sealed_path: Path, user: int | None
     return tmp_path
 
 
+_CONFIG = ("--config", "good.yaml", *settings("train.parameters.num_epochs=1"))
 QUICK: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "version": (("--version",), (0,)),
     "init": (("init", "--data", "data"), (0,)),
@@ -112,9 +115,9 @@ QUICK: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "predict": (("predict", "model.onnx", "heart.nii.gz", "-o", "out", "--threads", "1"), (0,)),
     "predict here": (("predict", "model.onnx", ".", "-o", "out", "--threads", "1"), (2,)),
     "ship": (("ship", "model.onnx", "--ungated", "-o", "bundle", "--threads", "1"), (0,)),
-    "bench": (("bench", "model.onnx", "--no-dice", "--rounds", "3", "--threads", "1"), (0,)),
+    "bench": (("bench", "model.onnx", "second.onnx", "--no-dice", *_CONFIG), (0,)),
 }
-_DATA = ("--set", "train.paths.train_dir=data", *settings("train.parameters.num_epochs=1"))
+_DATA = (*_CONFIG, "--set", "train.paths.train_dir=data")
 SLOW: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "train": (("train", *_DATA), (0,)),
     "inspect": (("inspect", *_DATA), (2,)),
