@@ -19,7 +19,7 @@ from hostile_kit import voxels, write_image
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
 MEMORY = int(3.5 * 2**30)
-SECONDS = 120
+SECONDS = 300
 MODULES = (
     "json",
     "numpy",
