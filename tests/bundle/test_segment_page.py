@@ -102,9 +102,14 @@ def test_no_text_of_a_card_becomes_markup(shipment, sealed_path):
     assert set(page.found) == {"style", "bundle", "worker", "model", "wasm", "script"}
 
 
-def test_a_rule_that_the_page_does_not_follow_is_refused(shipment, sealed_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("part", "rule"),
+    [("postprocessing.smoothing", {"mm": 2}), ("preprocessing.tiles", {"step": 0.5}), ("tta", "mirrored images")],
+)
+def test_a_rule_that_the_page_does_not_follow_is_refused(part, rule, shipment, sealed_path, monkeypatch):
     card = shipment.card.to_json()
-    card["postprocessing"]["smoothing"] = {"mm": 2}
+    place, _, name = part.rpartition(".")
+    (card[place] if place else card)[name] = rule
     monkeypatch.setattr(type(shipment.card), "to_json", lambda self: card)
-    with pytest.raises(ModelFileError, match=r"'postprocessing\.smoothing', which segment.html does not follow.*--web"):
+    with pytest.raises(ModelFileError, match=rf"'{re.escape(part)}', which segment.html does not follow.*--web"):
         segment_page(shipment, sealed_path.read_bytes())

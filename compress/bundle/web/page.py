@@ -47,12 +47,13 @@ def web_files(shipment: Shipment, model: bytes) -> dict[str, str]:
 def _bundle(shipment: Shipment) -> dict[str, Any]:
     """What the code is told of the model and of this package."""
     card = shipment.card.to_json()
-    for part, known in RULES.items():
-        if unknown := sorted(set(card[part]) - known):
-            raise ModelFileError(
-                f"{shipment.file.path} asks for the rule '{part}.{unknown[0]}', which segment.html does not follow.",
-                cure="Ship it without --web.",
-            )
+    unknown = [f"{part}.{rule}" for part, known in RULES.items() for rule in sorted(set(card[part]) - known)]
+    unknown += [] if card["tta"] == "none" else ["tta"]
+    if unknown:
+        raise ModelFileError(
+            f"{shipment.file.path} asks for the rule '{unknown[0]}', which segment.html does not follow.",
+            cure="Ship it without --web.",
+        )
     name = title(shipment)
     return {
         "card": card,
