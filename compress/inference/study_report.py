@@ -90,9 +90,10 @@ def describe_study(
     phases = find_study_phases(images, volumes)
     flags = [*_not_stated(images), *_left_out(images, volumes, phases)]
     values = clinical_values({name: volumes[p.image][p.frame] for name, p in phases.items()})
-    regions = segmenter.card.nnunet is not None and segmenter.card.nnunet.region_values
-    looked_at = {} if regions else labels  # the value that a region paints is not all of it
-    described = [_image(*row, labels=looked_at) for row in zip(images, volumes, masks, strict=True)]
+    # The value that a region paints is not all of it: flags would speak of another structure.
+    flagged = all(values == (labels[name],) for name, values in segmenter.card.members.items())
+    rows = zip(images, volumes, masks, strict=True)
+    described = [_image(*row, labels=labels, flagged=flagged) for row in rows]
     return {
         "schema": REPORT_SCHEMA,
         "study": images[0].source.study,
@@ -175,7 +176,12 @@ def _frames(numbers: Sequence[int]) -> str:
 
 
 def _image(
-    image: Segmented, volumes: Sequence[Volumes], written: tuple[Path, str], *, labels: dict[str, int]
+    image: Segmented,
+    volumes: Sequence[Volumes],
+    written: tuple[Path, str],
+    *,
+    labels: dict[str, int],
+    flagged: bool,
 ) -> dict[str, Any]:
     mask, digest = written
     return {
@@ -190,7 +196,7 @@ def _image(
         "spacing_mm_zyx": [round(size, 6) for size in image.file.spacing],
         "volumes_ml": {name: [round(frame[name], 3) for frame in volumes] for name in labels if name in volumes[0]},
         "concerns": [asdict(concern) for concern in image.concerns],
-        "flags": _flags(image, labels) if labels else [],
+        "flags": _flags(image, labels) if flagged else [],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -28,6 +29,8 @@ def test_the_masks_of_an_exported_file_are_stock_nnunet_s(
         assert done.code == 0, done.err
         mask = np.asarray(nib.load(next(Path(f"out{flag}").glob("*.nii.gz"))).dataobj).T  # pyright: ignore
         assert np.count_nonzero(mask != MASKS[f"{name}, {way}"]) <= 2
+        told = json.loads(next(Path(f"out{flag}").glob("*.json")).read_text())["images"][0]["volumes_ml"]
+        assert len(told) == 3 and all(volumes[0] >= 0 for volumes in told.values())
     again = command("import-nnunet", str(folder))
     assert again.code == 2 and "holds a network already" in again.err
     assert command("train").code == 2
