@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint lock docs docs-serve clean
+.PHONY: demo test check lint lock docs docs-serve clean sbom
 
 demo: $(READY)
 	$(BIN)/cardiocompress demo
@@ -21,6 +21,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check compress cli tests benchmarks docs/generate
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+
+# The bill of materials of the pins, beside them. `pip-audit -r constraints.txt --no-deps --disable-pip` asks for known
+# faults of the same versions where there is a network.
+sbom: $(READY)
+	$(BIN)/python -c 'import sys; from compress.bundle.sbom import pins_sbom; sys.stdout.write(pins_sbom(open("constraints.txt")))' > sbom.cdx.json
 
 # The pages, to be opened without a server: docs/site/index.html.
 docs: $(READY)

@@ -10,6 +10,7 @@ PAGE, MODULE, TYPES = "segment.html", "segment.mjs", "segment.d.mts"
 EVIDENCE = "evidence/"
 REQUIREMENTS, WHEELS = "requirements.txt", "wheels/"
 VERDICT = f"{EVIDENCE}verdict.json"
+SBOM = "sbom.cdx.json"
 MANIFEST, SUMS, SIGNATURE = "manifest.json", "SHA256SUMS", "model.sig"
 
 
@@ -42,6 +43,7 @@ CONTENTS = (
     Content(MODULE, "the same for a web page of your own: an ES module beside model.onnx", when="web"),
     Content(TYPES, "its types, and how it is called", when="web"),
     Content(EVIDENCE, "what was measured of the model", when="evidence"),
+    Content(SBOM, "which models and packages these are, as a CycloneDX bill of materials", when="sbom"),
     Content(MANIFEST, "sizes and digests of all files", listed=False),
     Content(SUMS, "the same, for sha256sum -c", listed=False),
     Content(SIGNATURE, "a signature over all other files", when="signed", listed=False),

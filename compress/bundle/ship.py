@@ -8,13 +8,14 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from compress import __version__
-from compress.bundle.contents import BASELINE, EVIDENCE, EXAMPLE_IMAGE, MANIFEST, MODEL, SIGNATURE, SUMS
+from compress.bundle.contents import BASELINE, EVIDENCE, EXAMPLE_IMAGE, MANIFEST, MODEL, SBOM, SIGNATURE, SUMS
 from compress.bundle.documents import documents
 from compress.bundle.evidence import Evidence, find_verdict, gather
 from compress.bundle.example import example_bytes
 from compress.bundle.files import extra_files, read_manifest
 from compress.bundle.manifest import Manifest, check_signer
 from compress.bundle.program import program_files
+from compress.bundle.sbom import bundle_sbom
 from compress.bundle.shipment import Shipment
 from compress.bundle.signature import Signer, signer
 from compress.bundle.web.page import web_files
@@ -27,6 +28,7 @@ from compress.rundir import RunDir, bundle_dir
 from compress.runtime.card import read_card
 from compress.runtime.modelfile import ModelFile, read_model_file, refuse_control_flow
 from compress.runtime.verify import verify
+from compress.runtime.versions import versions
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,8 @@ def _fill(folder: Path, shipment: Shipment, evidence: Evidence, sign: Signer | N
     pages = web_files(shipment, shipment.file.content) if shipment.web else {}
     for name, text in (documents(shipment) | pages).items():
         written.add(name, text.encode())
+    bill = bundle_sbom(models, software=versions(), licence=shipment.card.licence)
+    written.add(SBOM, bill.encode())
     manifest = _manifest_of(written, shipment, models)
     content = manifest.dumps().encode()
     written.add(MANIFEST, content)

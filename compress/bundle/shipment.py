@@ -46,6 +46,11 @@ class Shipment:
     """Whether the bundle holds all that the wheel needs, for machines without a network."""
 
     @property
+    def sbom(self) -> bool:
+        """Every bundle has one; those of before 0.5 had none."""
+        return True
+
+    @property
     def phantom(self) -> bool:
         """Whether the model was trained on generated images."""
         return self.card.phantom

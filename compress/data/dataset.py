@@ -101,7 +101,7 @@ def epoch_loader(
     batches = [order[first : first + size] for first in range(0, len(order) - size + 1, size)]
     return DataLoader(
         dataset,
-        batch_sampler=[share(batch) for batch in batches[done:]],
+        batch_sampler=[list(share(batch)) for batch in batches[done:]],
         generator=generator,
         num_workers=workers,
         collate_fn=collate,

@@ -25,7 +25,7 @@ from compress.files import digest_bytes
 FILES = (
     *("model.onnx", "baseline.onnx", "README.md", "LICENSE-NOTE.md", "example.py", "example_phantom.nii.gz"),
     *("evidence/verdict.json", "evidence/baseline.json", "evidence/candidate.json", "evidence/verdict.md"),
-    *("evidence/overlays.png", "manifest.json", "SHA256SUMS"),
+    *("evidence/overlays.png", "sbom.cdx.json", "manifest.json", "SHA256SUMS"),
     *("requirements.txt", f"wheels/cardiocompress-{__version__}-py3-none-any.whl"),
 )
 

@@ -57,7 +57,7 @@ def test_a_gated_bundle_holds_everything_and_verifies_after_a_move(request_: Shi
         f"evidence/{n}" for n in ("verdict.json", "baseline.json", "candidate.json", "verdict.md", "overlays.png")
     }
     own = {"model.onnx", "baseline.onnx", "README.md", "LICENSE-NOTE.md", "example.py", "example_phantom.nii.gz"}
-    own |= {"requirements.txt", f"wheels/cardiocompress-{__version__}-py3-none-any.whl"}
+    own |= {"sbom.cdx.json", "requirements.txt", f"wheels/cardiocompress-{__version__}-py3-none-any.whl"}
     assert set(contents(moved)) == {*own, *evidence, "manifest.json", "SHA256SUMS"}
     assert (moved / "model.onnx").read_bytes() == request_.candidate.read_bytes()
     found = verify_bundle(moved, threads=1)

@@ -81,7 +81,7 @@ def together(processes: int, state: Path, out: Path, stop_at: int = 0) -> list[i
     ]
     codes = []
     for process in started:
-        said = process.communicate(timeout=240)[1]
+        said = process.communicate(timeout=540)[1]
         assert process.returncode == 0 or b"KeyboardInterrupt" in said, said.decode()
         codes.append(process.returncode)
     return codes
