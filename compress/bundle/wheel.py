@@ -16,6 +16,11 @@ from compress.errors import EnvironmentFault
 from compress.extras import install_command
 
 _PACKAGES = ("compress", "cli")
+_NOT_PACKED = (
+    *("__pycache__", "*.py[co]", ".*"),
+    *("node_modules", "src", "build.mjs", "package.json", "package-lock.json", "tsconfig.json"),
+)
+"""What a wheel does not hold: the second line is what segment.html is built from, which a checkout has beside it."""
 _WHEEL = "Wheel-Version: 1.0\nGenerator: cardiocompress ship\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 _EPOCH = "1577836800"
 """2020-01-01: wheels date their files, and equal programs shall give equal bytes."""
@@ -44,7 +49,7 @@ def _copy_package(name: str, target: Path) -> None:
     if spec is None or not spec.submodule_search_locations:
         raise EnvironmentFault(f"The package {name} was not found.", cure="Install the program again.")
     source = Path(spec.submodule_search_locations[0])
-    shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.py[co]", ".*"))
+    shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns(*_NOT_PACKED))
     for path in (target, *target.rglob("*")):
         if path.is_symlink():
             raise EnvironmentFault(
