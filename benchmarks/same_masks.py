@@ -12,6 +12,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,11 @@ import torch
 
 from compress.data.frames import read_mask
 from compress.data.layouts import find_cases, read_volume
-from compress.data.preprocess import Preprocessing
 from compress.errors import EnvironmentFault
 from compress.models.checkpoint import load
-from compress.runtime.predict import predict_mask
+from compress.runtime.card import read_card
+from compress.runtime.modelfile import read_metadata
+from compress.runtime.predict import find
 from compress.steps.scoring.cohort import torch_run
 
 
@@ -41,14 +43,15 @@ def main() -> None:
 
 def compare(checkpoint: Path, model: Path, asked: argparse.Namespace, studies: list) -> str:
     loaded = load(checkpoint)
-    rules = Preprocessing.from_json(loaded.meta.preprocessing)
+    rules = read_card(read_metadata(model), model).preprocessing
     run = torch_run(loaded.network, torch.device("cpu"))
     differing = voxels = volumes = foreground = 0
     with tempfile.TemporaryDirectory() as folder:
         for patient in dict.fromkeys(study.image_path.parent for study in studies):
             predict(asked.runtime, model, patient, Path(folder))
         for study in studies:
-            ours = predict_mask(run, rules.forward(read_volume(study, require_mask=False)), batch_size=8)
+            look = partial(rules.forward, read_volume(study, require_mask=False))
+            ours = find(run, look, recentre=rules.recentre, batch_size=8).mask
             theirs = read_mask(Path(folder) / f"{study.name}.nii.gz").array
             changed = int(np.count_nonzero(ours != theirs))
             differing, volumes, voxels = differing + changed, volumes + (changed > 0), voxels + ours.size

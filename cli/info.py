@@ -100,7 +100,8 @@ def _own_input(card: ModelCard, rules: Any) -> Iterator[tuple[str, str]]:
     yield "resampling", "cubic spline per slice; back to the native grid linearly, on probabilities"
     low, high = rules.clip_percentiles
     yield "intensities", f"clipped to percentiles {low:g} and {high:g} of the window, then z-scored, per volume"
-    yield "crop and pad", "centred; padded with the smallest value"
+    moved = f"; moved at most {rules.recentre} times onto a heart that it cuts" if rules.recentre else ""
+    yield "window", f"centred; padded with the smallest value{moved}"
     yield "test-time augmentation", "none"
     yield "small pieces", card.pieces_rule
 

@@ -190,6 +190,8 @@ class Evaluation(Section):
     num_slices_per_volume: PositiveInt | None = None
     num_visuals: Annotated[int, Field(ge=0)] = 3
     """overlays each of the best, median and worst slices"""
+    recentre: Annotated[int, Field(ge=0, le=9)] = 2
+    """how often the window may be moved onto a heart that it cuts; exported files say it too"""
     bn_recalibration: bool = True
     """measure BatchNorm statistics again after pruning"""
     paths: EvalPaths = EvalPaths()

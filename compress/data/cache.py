@@ -16,7 +16,7 @@ import numpy as np
 from compress.data.images import digests_of
 from compress.data.layouts import read_volume
 from compress.data.prepared import Prepared
-from compress.data.rules import Rules
+from compress.data.rules import Rules, recentred
 from compress.data.volume import ACDC_LABELS, Case
 from compress.errors import InputError
 from compress.files import atomic_path, digest_json
@@ -58,8 +58,9 @@ def prepare_all(cases: Sequence[Case], rules: Rules, *, cache: Path, progress: P
 
 
 def _stored(case: Case, rules: Rules, cache: Path) -> Path:
+    first = recentred(rules, 0)  # what is stored
     key = digest_json(
-        [_VERSION, rules.to_json(), {**case.labels, **case.others}, [digest for _, digest in digests_of(case)]]
+        [_VERSION, first.to_json(), {**case.labels, **case.others}, [digest for _, digest in digests_of(case)]]
         + ([] if case.values == ACDC_LABELS else [case.values])
     )
     return cache / f"{case.name}-{key[:24]}.npz"

@@ -8,12 +8,16 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from compress.data.belonging import EDGES
 from compress.data.facts import VolumeFacts, look_at
 from compress.data.label_values import label_notes
 from compress.data.layouts import contents, detect_layout, scan_cases
 from compress.data.scan import Problem, Scan
 from compress.data.split import group_by_fingerprint
 from compress.data.volume import ACDC_LABELS, VENTRICLES, Case
+
+_FEW = 3
+"""Volumes from which on a median shows what none of them does alone."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ def check_folder(image_dir: Path, *, label_dir: Path | None = None, crop_mm: flo
     facts = [fact for case in found.cases if (fact := look_at(case, crop_mm=crop_mm, problems=problems))]
     measured = [fact for fact in facts if fact.millilitres]
     problems += [*_nothing_read(folder, found), *_same_twice(facts), *_beating_backwards(measured)]
+    problems += _beside_their_hearts(folder, measured)
     return CheckReport(
         folder=folder,
         layout=detect_layout(folder),
@@ -136,6 +141,17 @@ def _same_twice(facts: list[VolumeFacts]) -> list[Problem]:
                     Problem(fact.image, f"{fact.image} {verb} {other.image.name}: ED and ES are two frames.")
                 )
     return problems
+
+
+def _beside_their_hearts(folder: Path, facts: list[VolumeFacts]) -> list[Problem]:
+    """Masks of which each alone may be right, and all together cannot."""
+    shares = sorted((fact.lv_edge, fact.patient) for fact in facts if fact.lv_edge is not None)
+    middle = median(share for share, _ in shares) if shares else 1.0
+    if len(shares) < _FEW or middle >= EDGES:
+        return []
+    told = f"along {middle:.0%} of their edge in the median, in {shares[0][1]} along {shares[0][0]:.0%}"
+    message = f"{folder}: its masks lie beside their hearts: the LV is brighter than the muscle around it {told}."
+    return [Problem(folder, f"{message} Are they mirrored, shifted, or of other images?")]
 
 
 def _missing_masks(folder: Path, cases: list[Case]) -> list[Problem]:

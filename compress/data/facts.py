@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compress.data.belonging import mask_doubt
+from compress.data.belonging import edge_share, mask_doubt
 from compress.data.images import read_case_mask
 from compress.data.layouts import read_volume
 from compress.data.scan import Problem
@@ -34,6 +34,8 @@ class VolumeFacts:
     """Of the mask's voxels, "" without a readable mask."""
     millilitres: dict[str, float]
     """Volume per structure; empty without a readable mask."""
+    lv_edge: float | None
+    """Share of the LV's edge along which it is brighter than the myocardium; None without one."""
     outside_crop: dict[str, float]
     """Millilitres per structure outside the centred crop; empty without a readable mask."""
 
@@ -66,6 +68,7 @@ def look_at(case: Case, *, crop_mm: float, problems: list[Problem]) -> VolumeFac
         fingerprint=array_fingerprint(volume.image),
         mask_fingerprint="" if volume.mask is None else array_fingerprint(volume.mask),
         millilitres=ml,
+        lv_edge=edge_share(volume),
         outside_crop=outside,
     )
 

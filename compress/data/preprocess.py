@@ -1,8 +1,8 @@
 """From a native volume to network slices and back, in numpy alone.
 
 Training, evaluation and benchmark all go through this one module, so they cannot drift apart.
-Forward: resample every slice to the target spacing, take the centred window, clip the intensities
-to robust percentiles, z-score. Inverse: the same geometry backwards, exactly to the native grid.
+Forward: resample every slice to the target spacing, take the window (centred, or moved as `compress.data.window` says),
+clip the intensities to robust percentiles, z-score. Inverse: the same geometry backwards, exactly to the native grid.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from compress.data.resample import cubic, linear
 from compress.data.volume import Volume
 from compress.errors import CheckpointError, DataError
 
+_RECENTRE = "recentre"
+Shift = tuple[int, int]
+CENTRED: Shift = (0, 0)
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -28,10 +32,12 @@ class Geometry:
     """(rows, columns) after resampling, before the window."""
     window: tuple[int, int]
     """(rows, columns) of the network's slices."""
+    moved: Shift = CENTRED
+    """(rows, columns) by which the window lies off the slice's centre, in pixels of the target spacing."""
 
     def slices(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """Matching regions ((rows, columns) of the resampled slice, of the window), centres aligned."""
-        pairs = [_overlap(have, want) for have, want in zip(self.resampled, self.window, strict=True)]
+        """Matching regions ((rows, columns) of the resampled slice, of the window)."""
+        pairs = [_overlap(*sizes) for sizes in zip(self.resampled, self.window, self.moved, strict=True)]
         return (pairs[0][0], pairs[1][0]), (pairs[0][1], pairs[1][1])
 
     @property
@@ -61,18 +67,23 @@ class Preprocessing:
     size: tuple[int, int] = (160, 160)
     """Window (rows, columns) in pixels of the target spacing."""
     clip_percentiles: tuple[float, float] = (0.5, 99.5)
+    recentre: int = 0
+    """How often the window is moved onto what was found when that reaches its edge (see `compress.data.window`)."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return {key: list(value) for key, value in asdict(self).items()}
+        """Plain JSON types; "recentre" is left out where it is 0, as in files of before it existed."""
+        rules = {key: list(value) for key, value in asdict(self).items() if key != _RECENTRE}
+        return {**rules, _RECENTRE: self.recentre} if self.recentre else rules
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Preprocessing:
         """The inverse of `to_json`; `CheckpointError` when keys are missing or unknown."""
         try:
-            if missing := {f.name for f in fields(cls)} - value.keys():
+            if missing := {f.name for f in fields(cls)} - {_RECENTRE} - value.keys():
                 raise TypeError(f"{', '.join(sorted(missing))} missing")
-            return cls(**{key: tuple(item) for key, item in value.items()})
+            if type(times := value.get(_RECENTRE, 0)) is not int:
+                raise TypeError(f"{_RECENTRE} is {times!r}")
+            return cls(**{k: tuple(item) for k, item in value.items() if k != _RECENTRE}, recentre=times)
         except (TypeError, AttributeError) as fault:
             raise CheckpointError(f"Preprocessing rules are damaged: {fault}.") from fault
 
@@ -80,20 +91,23 @@ class Preprocessing:
         """(rows, columns) of the resampled slices of a volume of `shape` and `spacing_mm` (z, y, x)."""
         return self.geometry((shape[1], shape[2]), spacing_mm[1:]).resampled
 
-    def geometry(self, shape: tuple[int, int], spacing_mm: tuple[float, float]) -> Geometry:
+    def geometry(self, shape: tuple[int, int], spacing_mm: tuple[float, float], moved: Shift = CENTRED) -> Geometry:
         """The grid that a slice of `shape` and `spacing_mm` (row, column) passes through."""
         pairs = zip(shape, spacing_mm, self.spacing_mm, strict=True)
         resampled = [max(1, round(n * have / want)) for n, have, want in pairs]
-        return Geometry((shape[0], shape[1]), (resampled[0], resampled[1]), self.size)
+        return Geometry((shape[0], shape[1]), (resampled[0], resampled[1]), self.size, moved)
 
     def geometry_of_numbers(self, numbers: np.ndarray) -> Geometry:
-        """The inverse of `Geometry.numbers`; `ValueError` for others."""
+        """The inverse of `Geometry.numbers` of a centred window; `ValueError` for others."""
         native, resampled = (tuple(int(n) for n in row) for row in numbers)
         return Geometry(native, resampled, self.size)  # pyright: ignore[reportArgumentType]
 
-    def forward(self, volume: Volume) -> Prepared:
-        """Bring a volume onto the network's grid. Raises `DataError` for a constant image."""
-        geometry = self.geometry(volume.image.shape[1:], volume.spacing[1:])
+    def forward(self, volume: Volume, moved: Shift = CENTRED) -> Prepared:
+        """Bring a volume onto the network's grid, through a window that was `moved` as `Geometry` has it.
+
+        Raises `DataError` for an image that is constant there.
+        """
+        geometry = self.geometry(volume.image.shape[1:], volume.spacing[1:], moved)
         source, window = geometry.slices()
         cropped = self._normalise(cubic(volume.image, geometry.resampled, source), volume.case.name)
         images = np.full((len(cropped), *self.size), cropped.min(), np.float32)
@@ -144,8 +158,8 @@ def _forward_mask(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
     return result
 
 
-def _overlap(have: int, want: int) -> tuple[slice, slice]:
-    """Where `have` cells and a centred window of `want` cells meet, in each one's indices."""
+def _overlap(have: int, want: int, moved: int) -> tuple[slice, slice]:
+    """Where `have` cells and a window of `want` cells meet, `moved` from its centre, in each one's indices."""
     length = min(have, want)
-    first, second = (have - length) // 2, (want - length) // 2
+    first, second = (have - length) // 2 + moved, (want - length) // 2
     return slice(first, first + length), slice(second, second + length)

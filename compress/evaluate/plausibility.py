@@ -42,6 +42,7 @@ WORDS = {
     "gap-part": "no {name} in {slices}",
     "gap": "There is {parts}, between slices that have it.",
     "touches-border": "The heart touches the image border in {slices}: a part may be missing.",
+    "window-edge": "The heart reaches the edge of the network's window in {slices}: a part may be missing.",
     "ef-range": "Ejection fraction outside {low:g}-{high:g}%: {odd}.",
     "negative-stroke": "Larger at ES than at ED: {odd}; are the phases swapped?",
     "stroke-mismatch": "Stroke volumes differ more than {ratio:g}-fold: LV {left:.1f} ml, RV {right:.1f} ml.",
@@ -55,8 +56,8 @@ class Flag:
     """One oddity, as data."""
 
     kind: str
-    """What is odd. Of a mask: "empty", "missing", "no-lv", "open-ring", "lv-pieces", "rv-pieces", "gap" or
-    "touches-border"; of a study: "ef-range", "negative-stroke", "stroke-mismatch" or "mass-range"."""
+    """What is odd. Of a mask: "empty", "missing", "no-lv", "open-ring", "lv-pieces", "rv-pieces", "gap",
+    "touches-border" or "window-edge"; of a study: "ef-range", "negative-stroke", "stroke-mismatch" or "mass-range"."""
     message: str
     """One sentence; slices are counted from 1."""
 
@@ -81,6 +82,11 @@ def mask_flags(mask: np.ndarray, *, labels: Mapping[str, int], spacing_mm: Seque
         *_gaps(structures),
         *_touches_border(mask),
     ]
+
+
+def window_flags(cut: Sequence[int]) -> list[Flag]:
+    """The flag of a mask whose heart reaches an edge of the network's window in the slices `cut`, counted from 0."""
+    return [Flag("window-edge", WORDS["window-edge"].format(slices=_slices(cut)))] if cut else []
 
 
 def study_flags(values: Mapping[str, float | None]) -> list[Flag]:

@@ -8,20 +8,26 @@ from importlib.metadata import version
 from compress import __version__
 from compress.data.colours import structure_colours
 from compress.data.nnunet.rules import NnunetRules
-from compress.data.rules import rules_from_json
+from compress.data.rules import Rules, rules_from_json
 from compress.models.checkpoint import Checkpoint
 from compress.runtime.card import ModelCard, TrainingRange
 
 
 def make_card(
-    checkpoint: Checkpoint, *, training_range: TrainingRange | None, licence: str, intended_use: str
+    checkpoint: Checkpoint,
+    *,
+    training_range: TrainingRange | None,
+    licence: str,
+    intended_use: str,
+    preprocessing: Rules | None = None,
 ) -> ModelCard:
     """The card of a trained network; no times and no paths, so equal networks give equal cards.
 
-    Raises `CheckpointError` when the checkpoint's preprocessing rules are damaged.
+    preprocessing: None for the rules of its training, as they stand.
+    Raises `CheckpointError` when the checkpoint's rules are damaged.
     """
     meta = checkpoint.meta
-    rules = rules_from_json(meta.preprocessing)
+    rules = preprocessing or rules_from_json(meta.preprocessing)
     return ModelCard(
         labels=dict(meta.labels),
         colours=structure_colours(meta.labels),

@@ -17,7 +17,7 @@ from compress.data.sources import Source
 from compress.data.volume import PHASES
 from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES
-from compress.evaluate.plausibility import Flag, mask_flags, study_flags
+from compress.evaluate.plausibility import Flag, mask_flags, study_flags, window_flags
 from compress.evaluate.study import (
     REPORT_SCHEMA,
     WORDS,
@@ -36,6 +36,15 @@ Volumes = dict[str, float]
 
 
 @dataclass(frozen=True)
+class Window:
+    """Where the network looked for the heart of one frame."""
+
+    moves_mm: tuple[tuple[float, float], ...] = ()
+    """As in `Segmentation`."""
+    cut_slices: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Segmented:
     """One image of a study, segmented and not yet written."""
 
@@ -46,6 +55,8 @@ class Segmented:
     labels: np.ndarray
     """(T, Z, Y, X) uint8; T is 1 for a 3D image."""
     concerns: tuple[Concern, ...]
+    windows: tuple[Window, ...]
+    """Of each frame."""
 
     @property
     def mask(self) -> np.ndarray:
@@ -196,6 +207,7 @@ def _image(
         "spacing_mm_zyx": [round(size, 6) for size in image.file.spacing],
         "volumes_ml": {name: [round(frame[name], 3) for frame in volumes] for name in labels if name in volumes[0]},
         "concerns": [asdict(concern) for concern in image.concerns],
+        "recentred": _recentred(image),
         "flags": _flags(image, labels) if flagged else [],
     }
 
@@ -203,10 +215,20 @@ def _image(
 def _flags(image: Segmented, labels: dict[str, int]) -> list[dict[str, Any]]:
     """Flags of every frame; those of a cine say which frame."""
     found = []
-    for number, frame in enumerate(image.labels, start=1):
+    for number, (frame, window) in enumerate(zip(image.labels, image.windows, strict=True), start=1):
         flags: list[Flag] = mask_flags(frame, labels=labels, spacing_mm=image.file.spacing)
+        flags += window_flags(window.cut_slices)
         found += [{**asdict(flag), "frame": number} if image.file.is_cine else asdict(flag) for flag in flags]
     return found
+
+
+def _recentred(image: Segmented) -> list[dict[str, Any]]:
+    """Frames that the heart lay off centre in: where the window was moved to, time after time."""
+    return [
+        {"frame": number, "moves_mm_yx": [[round(mm, 3) for mm in move] for move in window.moves_mm]}
+        for number, window in enumerate(image.windows, start=1)
+        if window.moves_mm
+    ]
 
 
 def _phase(phase: Phase, described: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from compress.files import digest_file, write_json
 from compress.inference.dicom_out import write_segmentations
 from compress.inference.jobs import Job
 from compress.inference.request import PredictRequest
-from compress.inference.study_report import Segmented, describe_study, trace_of
+from compress.inference.study_report import Segmented, Window, describe_study, trace_of
 from compress.progress import Task
 from compress.runtime.concerns import Concern
 from compress.runtime.segmenter import Segmenter
@@ -100,12 +100,14 @@ class Worker:
         file = source.image.open()
         labels = np.empty((file.frames, *file.shape), np.uint8)
         concerns: dict[Concern, None] = {}
+        windows: list[Window] = []
         for number, found in enumerate(self.segmenter.segment_frames(file, force=self.request.force)):
             labels[number] = found.mask
             concerns |= dict.fromkeys(found.concerns)
+            windows.append(Window(found.moves_mm, found.cut_slices))
             where = f" frame {number + 1} of {file.frames}" if file.is_cine else ""
             task.advance(0, info=source.study + where)
-        return Segmented(source, file, file.digest or _digest(source), labels, tuple(concerns))
+        return Segmented(source, file, file.digest or _digest(source), labels, tuple(concerns), tuple(windows))
 
 
 @contextmanager

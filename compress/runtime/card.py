@@ -16,7 +16,7 @@ from typing import Any
 
 from compress.data.nnunet.rules import NnunetRules
 from compress.data.pieces import CONNECTIVITY
-from compress.data.rules import Rules, rules_from_json
+from compress.data.rules import Rules, recentre_of, rules_from_json
 from compress.data.volume import ACDC_LABELS
 from compress.errors import CheckpointError, ModelFileError
 from compress.runtime.card_reader import DAMAGED, MAX_SIDE, Reader, parse
@@ -29,6 +29,9 @@ KEY = "cardiocompress"
 
 MAX_LOGIT_BOUND = 10.0
 """Largest difference of logits that a quantized file may allow its self-test: beyond it the test would show nothing."""
+
+MAX_RECENTRE = 9
+"""How often a file may have its window moved: each time costs another run."""
 
 MAX_LABELS = 255
 """Label values of a uint8 mask, background left out."""
@@ -151,7 +154,7 @@ class ModelCard:
             "colours": self.colours,
             "input": _describe_input(self.channels, self.multiple_of, self.preprocessing.size),
             "output": self._output(),
-            "preprocessing": {**self.preprocessing.to_json(), **words},
+            "preprocessing": {**self.preprocessing.to_json(), **words, **self._recentre()},
             "postprocessing": {**(_INVERSE if rules is None else _nnunet_inverse(rules)), **self._small_pieces()},
             "tta": _MIRRORING if self.mirroring else "none",
             "training": {
@@ -177,6 +180,11 @@ class ModelCard:
         else:
             found = {**_OUTPUT, "regions": [name for name, _ in rules.region_names]}
         return found if rules is None or rules.folds == 1 else {**found, "folds": rules.folds}
+
+    def _recentre(self) -> dict[str, Any]:
+        """Left out where the window stays on the slices' centre: files of before the rule existed stay equal."""
+        times = recentre_of(self.preprocessing)
+        return {"recentre": {**_RECENTRE, "at_most": times}} if times else {}
 
     def _small_pieces(self) -> dict[str, Any]:
         """Left out where every piece stays: files of before the rule existed stay equal."""
@@ -234,6 +242,11 @@ _FORWARD: dict[str, Any] = {
     "crop_pad": {"anchor": "centre", "pad_value": "minimum of the normalised window"},
     "normalise": {"clip": "percentiles of the window of the volume", "then": "z-score over the window of the volume"},
 }
+_RECENTRE: dict[str, Any] = {
+    "when": "the largest piece of all structures together reaches an edge of the window behind which slices go on",
+    "then": "the window is moved so that the box around that piece is in its middle, not beyond the slice; look again",
+}
+"""What `compress.data.window` does in words."""
 _INVERSE: dict[str, Any] = {
     "activation": "softmax",
     "resample": {"order": 1, "mode": "nearest", "grid_mode": True, "per": "slice and class", "of": "probabilities"},
@@ -329,10 +342,12 @@ class _CardReader(Reader):
         return dict(sorted(labels.items(), key=lambda item: item[1]))
 
     def preprocessing(self) -> Rules:
-        rules = self.get(dict, "preprocessing")
         words = _FORWARD if self.document["schema"] == SCHEMA else _NNUNET_FORWARD
+        rules = {k: v for k, v in self.get(dict, "preprocessing").items() if k not in words}
+        if "recentre" in rules:
+            rules["recentre"] = self.count("preprocessing", "recentre", "at_most")
         try:
-            found = rules_from_json({k: v for k, v in rules.items() if k not in words})
+            found = rules_from_json(rules)
         except CheckpointError as fault:
             raise self.fault("preprocessing", f"not usable: {fault.message}") from None
         if isinstance(found, NnunetRules):  # checked as it was read
@@ -342,6 +357,8 @@ class _CardReader(Reader):
         limits = {"spacing_mm": (0.1, 20.0), "size": (8, MAX_SIDE), "clip_percentiles": (0.0, 100.0)}
         for name, (low, high) in limits.items():
             self.pair(getattr(found, name), f"preprocessing.{name}", low, high)
+        if found.recentre > MAX_RECENTRE:
+            raise self.fault("preprocessing.recentre.at_most", f"{found.recentre}, not from 1 to {MAX_RECENTRE}")
         low, high = found.clip_percentiles
         if low >= high or not all(isinstance(side, int) for side in found.size):
             raise self.fault("preprocessing", "contradictory")

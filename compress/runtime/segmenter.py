@@ -12,6 +12,8 @@ from compress.data.frames import ImageFile, open_image
 from compress.data.label_file import write_labels
 from compress.data.nnunet.tiles import mirrored
 from compress.data.prepared import Prepared
+from compress.data.preprocess import CENTRED, Preprocessing, Shift
+from compress.data.rules import recentre_of
 from compress.data.volume import ACDC_LABELS, Case, Volume, check_spacing
 from compress.errors import ConfigError, DataError, EnvironmentFault, ModelFileError
 from compress.runtime.card import ModelCard, read_card
@@ -19,7 +21,7 @@ from compress.runtime.concerns import Concern, check_image, check_size, holds_ve
 from compress.runtime.golden import changes, read_golden
 from compress.runtime.machine import cpu_model, saturates_int8
 from compress.runtime.modelfile import ModelFile, read_model_file, refuse_control_flow
-from compress.runtime.predict import predict_mask
+from compress.runtime.predict import find
 from compress.runtime.providers import find_provider
 from compress.runtime.session import Session, open_session
 
@@ -44,6 +46,10 @@ class Segmentation:
     """Doubts about the image that `force` overruled."""
     members: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Structure -> the values that it is made of, where these are more than its own (regions)."""
+    moves_mm: tuple[tuple[float, float], ...] = ()
+    """Where the network's window was moved to, time after time: mm along (y, x) from the slices' centre."""
+    cut_slices: tuple[int, ...] = ()
+    """Slices, from 0, in which the heart still reaches an edge of the window: it may go on behind it."""
     file: ImageFile | None = None
     """The 3D image file that was segmented, None for an array or a frame of a cine."""
 
@@ -133,10 +139,26 @@ class Segmenter:
             image = np.ascontiguousarray(image, dtype=np.float32)
         spacing = check_spacing(spacing_mm, name)
         concerns = self._concerns(image, spacing, force=force, name=name, affine=affine)
-        prepared = self.prepare(image, spacing, name=name)
-        run = mirrored(self.run, self.mirror_axes)
-        mask = predict_mask(run, prepared, batch_size=self.batch_size, pieces=self.card.pieces)
-        return Segmentation(mask, dict(self.card.labels), spacing, tuple(concerns), members=self.card.members)
+        found = find(
+            mirrored(self.run, self.mirror_axes),
+            lambda moved: self.prepare(image, spacing, name=name, moved=moved),
+            recentre=recentre_of(self.card.preprocessing),
+            batch_size=self.batch_size,
+            pieces=self.card.pieces,
+        )
+        return Segmentation(
+            found.mask,
+            dict(self.card.labels),
+            spacing,
+            tuple(concerns),
+            members=self.card.members,
+            moves_mm=self._in_mm(found.moves),
+            cut_slices=found.cut,
+        )
+
+    def _in_mm(self, moves: tuple[Shift, ...]) -> tuple[tuple[float, float], ...]:
+        y, x = self.card.preprocessing.spacing_mm
+        return tuple((rows * y, columns * x) for rows, columns in moves)
 
     def _concerns(
         self,
@@ -156,12 +178,18 @@ class Segmenter:
             found |= dict.fromkeys(check_image(each, spacing, name=name, expected=expected, **known))
         return list(found)
 
-    def prepare(self, image: np.ndarray, spacing_mm: tuple[float, float, float], *, name: str) -> Prepared:
-        """A volume (Z, Y, X) on the network's grid. Raises `DataError` for one that would fill the memory."""
+    def prepare(
+        self, image: np.ndarray, spacing_mm: tuple[float, float, float], *, name: str, moved: Shift = CENTRED
+    ) -> Prepared:
+        """A volume (Z, Y, X) on the network's grid, seen through a window that was moved where there is one.
+
+        Raises `DataError` for a volume that would fill the memory.
+        """
         image = np.asarray(image)
         check_work(image, spacing_mm, name=name, card=self.card)
         volume = Volume(Case(name, "", Path(name), None), image, None, spacing_mm, np.eye(4))
-        return self.card.preprocessing.forward(volume)
+        rules = self.card.preprocessing
+        return rules.forward(volume, moved) if isinstance(rules, Preprocessing) else rules.forward(volume)
 
     def segment_file(self, path: str | Path, *, force: bool = False) -> Segmentation:
         """Segment a 3D NIfTI image. Raises `DataError` as `segment` does, for unreadable files, and for a cine."""

@@ -21,7 +21,7 @@ from compress.data.nnunet.rules import NnunetRules
 from compress.data.phantom import is_phantom, is_phantom_image, write_phantom
 from compress.data.prepared import Prepared
 from compress.data.preprocess import Preprocessing
-from compress.data.rules import Rules, rules_from_json
+from compress.data.rules import Rules, recentred, rules_from_json
 from compress.data.split import Split, find_duplicates, split_in_folds, split_patients
 from compress.data.volume import ACDC_LABELS, Case
 from compress.errors import CheckpointError, ConfigError
@@ -108,6 +108,13 @@ class Workspace:
             return rules_from_json(self.brought.preprocessing)
         data = self.config.data
         return Preprocessing(data.spacing_mm, data.size, data.clip_percentiles)
+
+    def rules_of(self, meta: Meta) -> Rules:
+        """How a network's images are prepared to be segmented: as in its training, and as evaluation.recentre says.
+
+        Raises `CheckpointError` where its rules are damaged.
+        """
+        return recentred(rules_from_json(meta.preprocessing), self.config.evaluation.recentre)
 
     @cached_property
     def training(self) -> Cohort:

@@ -34,7 +34,7 @@ def _example() -> ModelCard:
     return ModelCard(
         labels=dict(ACDC_LABELS),
         colours=dict.fromkeys(ACDC_LABELS, "#1B9E77"),
-        preprocessing=Preprocessing((1.5, 1.5), (160, 160), (0.5, 99.5)),
+        preprocessing=Preprocessing((1.5, 1.5), (160, 160), (0.5, 99.5), recentre=2),
         multiple_of=32,
         architecture={"name": "unet", "widths": {"encoders.0": 8}},
         training={"data": "9f2c...", "phantom": False, "epochs": 100},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -17,7 +18,9 @@ from compress.data.pieces import drop_small
 from compress.data.preprocess import Preprocessing
 from compress.data.volume import ACDC_LABELS, Case
 from compress.models.checkpoint import load
-from compress.runtime.predict import Run, predict_mask
+from compress.runtime.card import read_card
+from compress.runtime.modelfile import read_metadata
+from compress.runtime.predict import Run, find
 from compress.runtime.session import open_session
 from compress.steps.scoring.cohort import torch_run
 
@@ -25,9 +28,28 @@ NEAR_TIES = 2e-5
 """Share of voxels where a network of two epochs is so undecided that torch and ONNX Runtime may round apart."""
 
 
+def rules_of(model: Path) -> Preprocessing:
+    """Those in the file."""
+    return read_card(read_metadata(model), model).preprocessing
+
+
 def training_side(run: Run, rules: Preprocessing, case: Case) -> np.ndarray:
     """The mask that evaluation computes."""
-    return predict_mask(run, rules.forward(read_volume(case, require_mask=False)), batch_size=8)
+    look = partial(rules.forward, read_volume(case, require_mask=False))
+    return find(run, look, recentre=rules.recentre, batch_size=8).mask
+
+
+def check_volumes(stage: Path, written: Path) -> None:
+    """The volumes of `eval` are those of `predict`, up to near-ties."""
+    scores = json.loads((stage / "eval/metrics.json").read_text())["volumes"]
+    assert scores
+    for score in scores:
+        mask = nib.load(written / f"{score['patient']}_{score['phase']}.nii.gz")
+        voxel_ml = np.prod(mask.header.get_zooms()) / 1000
+        for name, value in ACDC_LABELS.items():
+            voxels = np.count_nonzero(np.asarray(mask.dataobj) == value)
+            ours = score["structures"][name]["prediction_ml"] / voxel_ml
+            assert abs(ours - voxels) <= NEAR_TIES * np.prod(mask.shape)
 
 
 def check_masks(command, folder: Path, data: Path, out: Path) -> None:
@@ -36,12 +58,13 @@ def check_masks(command, folder: Path, data: Path, out: Path) -> None:
         model, checkpoint = folder / f"{name}.onnx", load(folder / f"{name}.safetensors")
         done = command("predict", model, data, "-o", out / name)
         assert done.code == 0, done.err
-        rules = Preprocessing.from_json(checkpoint.meta.preprocessing)
+        rules = rules_of(model)
         session, network = open_session(model), torch_run(checkpoint.network, torch.device("cpu"))
         for case in find_cases(data):
             written = np.asarray(nib.load(out / name / f"{case.name}.nii.gz").dataobj).T
             np.testing.assert_array_equal(written, training_side(session.run, rules, case))
             assert (written != training_side(network, rules, case)).mean() <= NEAR_TIES
+        check_volumes(model.parent, out / name)
 
 
 @pytest.mark.usefixtures("without_pages")
@@ -60,7 +83,9 @@ def test_from_training_to_masks(trained, tiny_phantom, tmp_path, command):
     assert shown.code == 0
     for word in ("RV", "PHANTOM", "cubic spline", "criterion l1", "not a medical device", "self-test"):
         assert word in shown.out
+    assert "at most 2 times onto a heart that it cuts" in shown.out
     card = json.loads(command("info", model, "--json").out)
+    assert card["preprocessing"]["recentre"]["at_most"] == 2
     assert card["pruning"]["criterion"] == "l1"
     assert card["training"]["range"]["slices"][0] >= 1
     verified = command("verify", model)
@@ -89,7 +114,7 @@ def test_small_pieces_are_dropped_by_whoever_runs_the_file(trained, tiny_phantom
     assert "RV below 0.9" in command("info", model).out
     assert command("verify", model).code == 0
     assert command("predict", model, tiny_phantom, "-o", tmp_path / "out").code == 0
-    rules = Preprocessing.from_json(load(trained / "baseline/final_model.safetensors").meta.preprocessing)
+    rules = rules_of(model)
     run, changed = open_session(model).run, 0
     for case in find_cases(tiny_phantom):
         whole = training_side(run, rules, case)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from heart_kit import SPACING, make_heart
 
-from compress.data.belonging import mask_doubt
+from compress.data.belonging import EDGE, edge_share, mask_doubt
 from compress.data.layouts import find_cases, read_volume
 from compress.data.volume import Case, Volume
 
@@ -55,6 +55,15 @@ def test_a_mask_without_a_structure_is_not_looked_at() -> None:
 
 def test_the_phantom_gives_no_doubt(tiny_phantom: Path) -> None:
     assert [mask_doubt(read_volume(case)) for case in find_cases(tiny_phantom)] == [""] * 12
+
+
+def test_the_edge_of_the_lv_tells_a_mask_that_lies_beside_it() -> None:
+    image, mask = make_heart()
+    assert edge_share(volume(mask)) == pytest.approx(1.0, abs=0.02)
+    assert edge_share(volume(np.roll(mask, 13, 2))) < EDGE
+    assert edge_share(volume(mask, -image.astype(np.float32))) == pytest.approx(0.0, abs=0.02)
+    assert edge_share(volume(np.where(mask == 2, 0, mask).astype(np.uint8))) is None
+    assert edge_share(volume(None)) is None
 
 
 @pytest.mark.acdc

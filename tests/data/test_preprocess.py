@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -148,9 +149,12 @@ def test_softmax_is_stable_and_sums_to_one():
 def test_rules_travel_as_json():
     rules = Preprocessing((1.25, 1.4), (96, 64), (1.0, 99.0))
     assert Preprocessing.from_json(rules.to_json()) == rules
+    assert set(rules.to_json()) == {"spacing_mm", "size", "clip_percentiles"}, "as before windows could move"
+    moving = replace(rules, recentre=2)
+    assert Preprocessing.from_json(moving.to_json()) == moving
 
 
-@pytest.mark.parametrize("change", [{"size": None}, {"colour": [1, 2]}, {"size": 3}])
+@pytest.mark.parametrize("change", [{"size": None}, {"colour": [1, 2]}, {"size": 3}, {"recentre": "2"}])
 def test_damaged_rules_are_refused(change: dict[str, object]):
     value = {k: v for k, v in {**Preprocessing().to_json(), **change}.items() if v is not None}
     with pytest.raises(CheckpointError, match="Preprocessing rules are damaged"):

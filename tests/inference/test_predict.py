@@ -19,7 +19,7 @@ from compress.data.sources import Source
 from compress.data.volume import ACDC_LABELS
 from compress.errors import ConfigError, DataError, InputError
 from compress.inference.predict import PredictReport, PredictRequest, predict
-from compress.inference.study_report import Segmented, describe_study
+from compress.inference.study_report import Segmented, Window, describe_study
 from compress.lock import locked
 
 
@@ -269,22 +269,40 @@ def test_a_mask_is_a_nifti_file(name: str, run, tmp_path: Path, patients: Path) 
         run(next(patients.glob("training/patient001/*frame01.nii.gz")), out=tmp_path / name)
 
 
-def test_a_frame_without_an_lv_is_no_end_systole() -> None:
-    def image(volumes: list[float]) -> Segmented:
-        labels = np.zeros((len(volumes), 1, 8, 8), np.uint8)
-        for frame, voxels in zip(labels, volumes, strict=True):
-            frame.ravel()[:voxels] = 3
-        file = SimpleNamespace(shape=(1, 8, 8), spacing=(10.0, 10.0, 10.0), is_cine=True, frames=len(volumes))
-        return Segmented(
-            Source("a", Path("a.nii"), "a.nii.gz", "", False, WholeFile(Path("a.nii"))), file, "", labels, ()
-        )  # pyright: ignore
+def segmented(labels: np.ndarray, windows: tuple[Window, ...]) -> Segmented:
+    """An image of these labels (T, Z, Y, X), as `predict` has segmented it."""
+    size = labels.shape[1:]
+    file = SimpleNamespace(shape=size, spacing=(10.0, 10.0, 10.0), is_cine=len(labels) > 1, frames=len(labels))
+    source = Source("a", Path("a.nii"), "a.nii.gz", "", False, WholeFile(Path("a.nii")))
+    return Segmented(source, file, "", labels, (), windows)  # pyright: ignore
 
+
+def still(labels: np.ndarray, window: Window) -> Segmented:
+    return segmented(labels[None], (window,))
+
+
+def described(images: list[Segmented]) -> dict:
     card = SimpleNamespace(labels=ACDC_LABELS, phantom=False, intended_use="Tests.")
-    found = describe_study(
-        [image([20, 0, 12, 16])], [(Path("a.nii.gz"), "")], segmenter=SimpleNamespace(card=card), trace={}
-    )
+    return describe_study(images, [(Path("a.nii.gz"), "")], segmenter=SimpleNamespace(card=card), trace={})
+
+
+def test_a_frame_without_an_lv_is_no_end_systole() -> None:
+    volumes = [20, 0, 12, 16]
+    labels = np.zeros((len(volumes), 1, 8, 8), np.uint8)
+    for frame, voxels in zip(labels, volumes, strict=True):
+        frame.ravel()[:voxels] = 3
+    found = described([segmented(labels, (Window(),) * len(volumes))])
     assert [found["phases"][name]["frame"] for name in ("ED", "ES")] == [1, 3]
     assert any("without frame 2" in flag["message"] for flag in found["flags"])
+    assert found["images"][0]["recentred"] == []
+
+
+def test_where_the_window_was_moved_is_told_and_what_it_still_cuts_is_flagged() -> None:
+    image = still(np.full((5, 8, 8), 3, np.uint8), Window(((12.0, -34.5), (60.0, 0.0)), (1, 2)))
+    (told,) = described([image])["images"]
+    assert told["recentred"] == [{"frame": 1, "moves_mm_yx": [[12.0, -34.5], [60.0, 0.0]]}]
+    flags = {flag["kind"]: flag["message"] for flag in told["flags"]}
+    assert "edge of the network's window in slices 2-3" in flags["window-edge"]
 
 
 def test_one_bad_study_hides_no_other(run, tmp_path: Path) -> None:

@@ -58,6 +58,20 @@ def test_the_rule_for_small_pieces_comes_back(document: dict[str, Any]) -> None:
         loads(changed(written, "postprocessing.small_pieces.connectivity", 6))
 
 
+def test_the_rule_for_a_heart_off_centre_comes_back(document: dict[str, Any]) -> None:
+    assert "recentre" not in document["preprocessing"], "files without the rule are as they were before it"
+    card = loads(document)
+    card = replace(card, preprocessing=replace(card.preprocessing, recentre=2))
+    written = card.to_json()
+    assert written["preprocessing"]["recentre"]["at_most"] == 2
+    assert loads(written) == card
+    for place, wrong in [("at_most", 0), ("at_most", 10), ("at_most", True), ("when", "always"), ("more", 1)]:
+        with pytest.raises(ModelFileError, match=r"preprocessing"):
+            loads(changed(written, f"preprocessing.recentre.{place}", wrong))
+    with pytest.raises(ModelFileError, match=r"preprocessing"):
+        loads(changed(written, "preprocessing.recentre", 2))
+
+
 def test_the_card_holds_no_path_and_no_time(document: dict[str, Any], sealed_path: Path) -> None:
     text = json.dumps(document)
     assert str(sealed_path.parent) not in text

@@ -27,7 +27,7 @@ def knowledge() -> dict[str, Any]:
     return {
         "version": __version__,
         "report_schema": study.REPORT_SCHEMA,
-        "recentring": False,  # the page can move its window too; its reports then need the key and the words for it
+        "recentring": True,
         "phantom_description": PHANTOM.decode(),
         "no_device": NO_DEVICE,
         "concerns": _concerns(),

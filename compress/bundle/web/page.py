@@ -26,7 +26,16 @@ _POLICY = (
 )
 """The page's own script and style, a worker made of its text, compiled WebAssembly; nothing is fetched or sent."""
 RULES = {
-    "preprocessing": {"spacing_mm", "size", "clip_percentiles", "axes", "resample", "crop_pad", "normalise"},
+    "preprocessing": {
+        "spacing_mm",
+        "size",
+        "clip_percentiles",
+        "axes",
+        "resample",
+        "crop_pad",
+        "normalise",
+        "recentre",
+    },
     "postprocessing": {"activation", "resample", "decision", "outside_window", "small_pieces"},
 }
 """What the page's code follows of a model card."""

@@ -9,7 +9,6 @@ from typing import Any
 from compress.config.schema import Export
 from compress.data.images import image_of
 from compress.data.nnunet.rules import NnunetRules
-from compress.data.rules import rules_from_json
 from compress.data.volume import ACDC_LABELS
 from compress.errors import CheckpointError, GateError
 from compress.exchange.import_nnunet import EXTRA
@@ -40,7 +39,7 @@ def export_stage(ws: Workspace, stage: Stage) -> ParityDocument:
     inputs = {
         "network": checkpoint.meta.digest,
         "card": digest_json(card.to_json()),
-        "data": ws.validation.identity(rules_from_json(checkpoint.meta.preprocessing)) if ws.readable else SYNTHETIC,
+        "data": ws.validation.identity(ws.rules_of(checkpoint.meta)) if ws.readable else SYNTHETIC,
     }
 
     def restore(document: dict[str, Any]) -> ParityDocument | None:
@@ -67,11 +66,17 @@ def card_of(ws: Workspace, checkpoint: Checkpoint) -> ModelCard:
     """
     check_training_data(ws, checkpoint.meta.data_digest)
     told = ws.config.export
-    rules = rules_from_json(checkpoint.meta.preprocessing)
+    rules = ws.rules_of(checkpoint.meta)
     heart = set(checkpoint.meta.labels) == set(ACDC_LABELS)
     use = told.intended_use if heart or told.intended_use != Export().intended_use else _use(checkpoint.meta.labels)
     mirroring = isinstance(rules, NnunetRules) and bool(rules.mirror_axes) and told.tta is not False
-    card = make_card(checkpoint, training_range=_range(ws, checkpoint), licence=told.licence, intended_use=use)
+    card = make_card(
+        checkpoint,
+        preprocessing=rules,
+        training_range=_range(ws, checkpoint),
+        licence=told.licence,
+        intended_use=use,
+    )
     return replace(card, mirroring=mirroring)
 
 

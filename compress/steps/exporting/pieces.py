@@ -13,7 +13,6 @@ import numpy as np
 
 from compress import records
 from compress.data.pieces import drop_small
-from compress.data.rules import rules_from_json
 from compress.errors import ConfigError
 from compress.evaluate.summary import VolumeScore, score_volume
 from compress.evaluate.surface import hd95
@@ -84,7 +83,7 @@ def small_pieces(ws: Workspace, stage: Stage, checkpoint: Checkpoint) -> tuple[d
 
 def piece_effects(ws: Workspace, stage: Stage, checkpoint: Checkpoint) -> list[PieceEffect]:
     """Measured once per network and cohort, for each of `SHARES` and each structure; small_pieces.json keeps it."""
-    rules = rules_from_json(checkpoint.meta.preprocessing)
+    rules = ws.rules_of(checkpoint.meta)
     inputs = {"network": checkpoint.meta.digest, "data": ws.validation.identity(rules), "shares": SHARES}
     result = Result(stage.small_pieces, inputs)
     stored = result.stored(lambda document: [_restored(row) for row in document["effects"]])

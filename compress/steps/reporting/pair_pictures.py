@@ -7,18 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from compress.data.cache import prepare
-from compress.data.rules import rules_from_json
+from compress.data.layouts import read_volume
+from compress.data.rules import recentre_of
 from compress.data.volume import Case
 from compress.evaluate.summary import EvaluationReport
 from compress.models.checkpoint import Checkpoint, load
 from compress.report.slice_pictures import save_slices
 from compress.report.slices import pick_pairs, slices_of_cases
-from compress.rundir import cache_dir
-from compress.runtime.predict import predict_mask
+from compress.runtime.predict import find
 from compress.steps.reporting.facts import Network, dice_per_volume
 from compress.steps.reuse import Result
-from compress.steps.scoring.cohort import torch_run
+from compress.steps.scoring.cohort import looker, torch_run
 from compress.steps.workspace import Workspace
 from compress.train.device import resolve_device
 
@@ -84,7 +83,6 @@ def _masks(
 
 def _mask(ws: Workspace, case: Case, checkpoint: Checkpoint) -> np.ndarray:
     run = torch_run(checkpoint.network, resolve_device(ws.config.experiment.device))
-    rules = rules_from_json(checkpoint.meta.preprocessing)
-    return predict_mask(
-        run, prepare(case, rules, cache=cache_dir(ws.config)), batch_size=ws.config.evaluation.batch_size
-    )
+    rules = ws.rules_of(checkpoint.meta)
+    look = looker(ws, case, read_volume(case), rules)
+    return find(run, look, recentre=recentre_of(rules), batch_size=ws.config.evaluation.batch_size).mask

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compress.data.rules import rules_from_json
 from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate
 from compress.evaluate.surface import hd95
 from compress.files import digest_json, read_json, write_text
@@ -32,7 +31,7 @@ def evaluate_checkpoint(
     if (kept := result.stored(EvaluationReport.from_json)) is not None:
         return kept
     run = torch_run(checkpoint.network, resolve_device(ws.config.experiment.device))
-    rules = rules_from_json(checkpoint.meta.preprocessing)
+    rules = ws.rules_of(checkpoint.meta)
     items: list[SlicePicture] = []
     scores: list[VolumeScore] = []
     for scored in predictions(ws, run, cohort, rules, name=f"Evaluating {name}", surface=hd95):
@@ -76,7 +75,7 @@ def scores_after_pruning(ws: Workspace, stage: Stage) -> EvaluationReport | None
 
 def scores_result(ws: Workspace, meta: Meta, folder: Path, cohort: Cohort) -> Result:
     """Where a network's scores on a cohort are stored, and what they depend on."""
-    rules = rules_from_json(meta.preprocessing)
+    rules = ws.rules_of(meta)
     settings = ws.config.evaluation.model_dump(include={"num_slices_per_volume", "num_visuals"})
     inputs = {"network": meta.digest, "data": cohort.identity(rules), "settings": digest_json(settings)}
     return Result(ScoreFiles(folder).scores, inputs)

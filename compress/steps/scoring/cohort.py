@@ -13,13 +13,13 @@ from compress.data.cache import prepare
 from compress.data.dataset import spread
 from compress.data.layouts import read_volume
 from compress.data.prepared import Prepared
-from compress.data.preprocess import Geometry
-from compress.data.rules import Rules
-from compress.data.volume import Volume
+from compress.data.preprocess import CENTRED, Preprocessing, Shift
+from compress.data.rules import Rules, recentre_of
+from compress.data.volume import Case, Volume
 from compress.evaluate.metrics import SurfaceDistance
 from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate, score_volume
 from compress.rundir import cache_dir
-from compress.runtime.predict import KEEP_ALL, Run, Shares, predict_mask
+from compress.runtime.predict import KEEP_ALL, Look, Run, Shares, find
 from compress.steps.workspace import Cohort, Workspace
 from compress.train.validate import predict_slices
 
@@ -64,24 +64,39 @@ def predictions(
     """
     with ws.progress.task(name, len(cohort.cases)) as task:
         for case in cohort.cases:
-            prepared = prepare(case, rules, cache=cache_dir(ws.config))
-            volume, mask = _predicted(ws, run, read_volume(case), prepared, pieces)
+            volume, mask = _predicted(ws, run, case, rules, pieces)
             score = score_volume(mask, volume, labels=ws.labels, surface=surface)
             yield Prediction(volume, mask, score)
             task.advance(info=f"{case.name} {score.mean_dice:.3f}")
 
 
-def _predicted(
-    ws: Workspace, run: Run, volume: Volume, prepared: Prepared, pieces: Shares
-) -> tuple[Volume, np.ndarray]:
+def _predicted(ws: Workspace, run: Run, case: Case, rules: Rules, pieces: Shares) -> tuple[Volume, np.ndarray]:
     """The volume and its mask, of as many slices as are to be scored."""
     wanted, batch = ws.config.evaluation.num_slices_per_volume, ws.config.evaluation.batch_size
+    volume = read_volume(case)
+    told = {"recentre": recentre_of(rules), "batch_size": batch, "pieces": pieces}
     if wanted is None:
-        return volume, predict_mask(run, prepared, batch_size=batch, pieces=pieces)
+        return volume, find(run, looker(ws, case, volume, rules), **told).mask
     index = spread(len(volume.image), wanted)
-    assert volume.mask is not None and prepared.mask is not None
+    assert volume.mask is not None
     thin = replace(volume, image=volume.image[index], mask=volume.mask[index])
-    if not isinstance(prepared.geometry, Geometry):  # tiles, whose place is known of the whole volume alone
-        return thin, predict_mask(run, prepared, batch_size=batch, pieces=pieces)[index]
-    prepared = replace(prepared, images=prepared.images[index], mask=prepared.mask[index])
-    return thin, predict_mask(run, prepared, batch_size=batch, pieces=pieces)
+    if not isinstance(rules, Preprocessing):  # tiles, whose place is known of the whole volume alone
+        return thin, find(run, looker(ws, case, volume, rules), **told).mask[index]
+    look = looker(ws, case, volume, rules)
+
+    def few(moved: Shift) -> Prepared:
+        whole = look(moved)
+        return replace(whole, images=whole.images[index])
+
+    return thin, find(run, few, **told).mask
+
+
+def looker(ws: Workspace, case: Case, volume: Volume, rules: Rules) -> Look:
+    """A case through the network's window; the centred one, which mostly does, comes from the cache."""
+
+    def look(moved: Shift) -> Prepared:
+        if moved == CENTRED or not isinstance(rules, Preprocessing):
+            return prepare(case, rules, cache=cache_dir(ws.config))
+        return rules.forward(volume, moved)
+
+    return look
