@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 from zipfile import BadZipFile
 from zlib import error as DeflateError
 
@@ -40,7 +41,7 @@ def _prepare_at(stored: Path, case: Case, rules: Rules) -> Prepared:
     prepared = rules.forward(read_volume(case))
     with atomic_path(stored) as temporary, temporary.open("wb") as stream:
         sizes = prepared.geometry.numbers()
-        own = seal(stored.name, prepared.images, prepared.mask, sizes)
+        own = seal(stored.name, prepared.images, cast(np.ndarray, prepared.mask), sizes)  # a case has a mask
         np.savez_compressed(stream, images=prepared.images, mask=prepared.mask, sizes=sizes, seal=own)  # pyright: ignore
     return prepared
 

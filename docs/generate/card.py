@@ -65,7 +65,8 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _documented(kind: type) -> Iterator[tuple[str, str]]:
     """(field, the text below it) of a dataclass; a field without a text says enough by its name."""
-    (body,) = (node.body for node in ast.walk(ast.parse(inspect.getsource(module))) if _is_class(node, kind))
+    nodes = ast.walk(ast.parse(inspect.getsource(module)))
+    (body,) = (node.body for node in nodes if isinstance(node, ast.ClassDef) and _is_class(node, kind))
     for field, below in zip(body, [*body[1:], None], strict=True):
         if isinstance(field, ast.AnnAssign):
             said = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else ""

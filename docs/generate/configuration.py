@@ -71,7 +71,7 @@ def _kind(found: dict[str, Any], schema: dict[str, Any]) -> str:
         more = found.get("additionalProperties")
         said = "section" if not isinstance(more, dict) else f"name: {_kind(more, schema)}"
     else:
-        said = _KINDS.get(kind, kind)
+        said = _KINDS.get(kind, str(kind))
     bounds = [text.format(found[key]) for key, text in _BOUNDS.items() if key in found and "prefixItems" not in found]
     return ", ".join([said, *bounds])
 

@@ -140,7 +140,13 @@ def time_pruned(ws: Workspace, dense: Checkpoint, pruned: Checkpoint, *, provide
         )
     speedup = found.speedup("pruned")
     share = Interval(1 / speedup.median, 1 / speedup.high, 1 / speedup.low)
-    times = [median(series[name]) if series else None for series in (found.cpu,) for name in ("dense", "pruned")]
+    dense_cpu, pruned_cpu = (median(found.cpu[name]) if found.cpu else None for name in ("dense", "pruned"))
     return Timing(
-        median(found.samples["dense"]), median(found.samples["pruned"]), share, found.warnings, *times, found.load
+        median(found.samples["dense"]),
+        median(found.samples["pruned"]),
+        share,
+        found.warnings,
+        dense_cpu,
+        pruned_cpu,
+        found.load,
     )
