@@ -70,15 +70,6 @@ class Digest(io.RawIOBase):
 _CHUNK = 2**16
 
 
-def __getattr__(name: str) -> Any:
-    """`read_mask` by its former address; `compress.data.frames` imports this module."""
-    if name == "read_mask":
-        from compress.data.frames import read_mask
-
-        return read_mask
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 @contextmanager
 def hashed(path: Path) -> Iterator[tuple[Stream, Digest]]:
     """As `opened`, for reading forwards alone, with what hashes the file meanwhile."""

@@ -282,7 +282,8 @@ def still(labels: np.ndarray, window: Window) -> Segmented:
 
 
 def described(images: list[Segmented]) -> dict:
-    card = SimpleNamespace(labels=ACDC_LABELS, phantom=False, intended_use="Tests.")
+    members = {name: (value,) for name, value in ACDC_LABELS.items()}
+    card = SimpleNamespace(labels=ACDC_LABELS, members=members, nnunet=None, phantom=False, intended_use="Tests.")
     return describe_study(images, [(Path("a.nii.gz"), "")], segmenter=SimpleNamespace(card=card), trace={})
 
 
