@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from compress.data.frames import read_mask
 from compress.data.layouts import find_cases, read_volume
+from compress.data.nifti import read_mask
 from compress.errors import EnvironmentFault
 from compress.models.checkpoint import load
 from compress.runtime.card import read_card

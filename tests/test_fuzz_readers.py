@@ -28,8 +28,9 @@ from compress.bundle.manifest import Manifest
 from compress.bundle.ship import ShipRequest, ship
 from compress.config.read import load_config, load_ratios
 from compress.data.acdc import read_info
-from compress.data.frames import open_image, read_image, read_mask
+from compress.data.frames import open_image
 from compress.data.label_values import read_labels, read_others
+from compress.data.nifti import read_image, read_mask
 from compress.errors import CardioCompressError
 from compress.evaluate.again import judge_again
 from compress.evaluate.quantized import read_quantize_record

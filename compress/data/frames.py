@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from compress.data.nifti import (
+from compress.data.nifti_file import (
     Header,
     affine_of,
     check_header,
@@ -32,53 +32,7 @@ MAX_FRAMES = 1000
 
 MAX_CINE_VOXELS = 2**29
 """The most voxels over all frames: their labels are half a gigabyte. One frame is limited by
-`compress.data.nifti.MAX_VOXELS`."""
-
-LABEL_ROUNDING = 1e-3
-"""What is this near to a whole number is one: 10000 times a header's scaling of 0.0001 is 0.99999997. Interpolated
-masks hold values in between, which differ by more."""
-
-
-@dataclass(frozen=True)
-class NiftiArray:
-    """The voxels of one 3D file and its geometry."""
-
-    array: np.ndarray
-    """(Z, Y, X): float32 for an image, uint8 for a mask."""
-    spacing_mm: tuple[float, float, float]
-    """Voxel size in mm along (z, y, x), from the header's zooms."""
-    affine: np.ndarray
-    """(4, 4), kept as found; in ACDC it does not hold the spacing."""
-
-
-def read_image(path: Path | ImageFile) -> NiftiArray:
-    """Read a 3D image, on disk or opened, as float32 (Z, Y, X).
-
-    Raises `DataError`, one line that names the file, for anything that is not a whole, finite, 3D NIfTI file.
-    """
-    file = path if isinstance(path, ImageFile) else open_image(path)
-    if file.is_cine:
-        raise DataError(
-            f"{path} is 4D (a cine) of {file.frames} frames.", cure="Extract the ED and ES frames as 3D files."
-        )
-    return NiftiArray(next(file.volumes()), file.spacing, file.affine)
-
-
-def read_mask(path: Path | ImageFile) -> NiftiArray:
-    """Read a 3D label map as uint8 (Z, Y, X), with its values as found up to rounding.
-
-    Raises `DataError` as `read_image` does, and for values that are not integers from 0 to 255.
-    """
-    mask = read_image(path)
-    labels = np.unique(mask.array)
-    bad = [float(v) for v in labels if abs(v - np.rint(v)) > LABEL_ROUNDING or not 0 <= np.rint(v) <= 255]
-    if bad:
-        shown = ", ".join(f"{v:g}" for v in bad[:5])
-        raise DataError(
-            f"{path} is not a label map: it holds {shown}; labels are whole numbers from 0 to 255.",
-            cure="Resample masks with nearest neighbour, or give the mask's folder instead of the images'.",
-        )
-    return replace(mask, array=np.rint(mask.array).astype(np.uint8))
+`compress.data.nifti_file.MAX_VOXELS`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +92,7 @@ class ImageFile:
 def open_image(path: Path) -> ImageFile:
     """Read and check the header of a 3D image or a 4D cine; no voxel is read.
 
-    Raises `DataError`, one line that names the file, for a header that `compress.data.nifti` refuses, for a fifth
+    Raises `DataError`, one line that names the file, for a header that `compress.data.nifti_file` refuses, for a fifth
     dimension, and for more than `MAX_FRAMES` frames or `MAX_CINE_VOXELS` voxels.
     """
     path = Path(path)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from compress.data.frames import ImageFile, NiftiArray, open_image, read_image, read_mask
+from compress.data.frames import ImageFile, open_image
+from compress.data.nifti import NiftiArray, read_image, read_mask
 from compress.data.volume import Case, Readable
 from compress.errors import DataError
 from compress.files import digest_file

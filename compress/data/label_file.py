@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from compress.data.frames import ImageFile
-from compress.data.nifti import Header
+from compress.data.nifti_file import Header
 from compress.data.volume import NIFTI_ENDINGS
 from compress.errors import DataError
 from compress.files import atomic_path

@@ -11,8 +11,8 @@ import numpy as np
 
 from compress.data import acdc, mnms, nnunet_raw, ukbb
 from compress.data.dicom import layout as dicom
-from compress.data.frames import NiftiArray
 from compress.data.images import read_case_image, read_case_mask
+from compress.data.nifti import NiftiArray
 from compress.data.scan import Problem, Scan, nifti_stem, stays_inside
 from compress.data.volume import Case, Volume
 from compress.errors import DataError

@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from compress.data.frames import read_mask
 from compress.data.label_values import read_labels, read_others
+from compress.data.nifti import read_mask
 from compress.data.scan import Scan, nifti_names, nifti_stem, refuse_both, unusable
 from compress.data.volume import NIFTI_ENDINGS, PHASES, Case
 from compress.errors import DataError

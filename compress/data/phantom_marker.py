@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compress.data.nifti import opened, read_header
+from compress.data.nifti_file import opened, read_header
 from compress.errors import DataError
 
 MARKER = "PHANTOM.json"

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nifti_kit import raw_file
 
-from compress.data import frames, nifti
-from compress.data.frames import open_image, read_image
+from compress.data import frames, nifti_file
+from compress.data.frames import open_image
+from compress.data.nifti import read_image
 from compress.errors import DataError
 
 CINE = (5, *makers.SHAPE)
@@ -183,4 +184,4 @@ def test_a_damaged_header_never_lets_another_exception_out(tmp_path_factory, edi
     except DataError:
         return
     assert all(volume.shape == found.shape and np.isfinite(volume).all() for volume in got)
-    assert np.prod(found.shape) <= nifti.MAX_VOXELS and 1 <= found.frames <= frames.MAX_FRAMES
+    assert np.prod(found.shape) <= nifti_file.MAX_VOXELS and 1 <= found.frames <= frames.MAX_FRAMES

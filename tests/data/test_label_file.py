@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nifti_kit import raw_file
 
-from compress.data.frames import open_image, read_mask
+from compress.data.frames import open_image
 from compress.data.label_file import write_labels
+from compress.data.nifti import read_mask
 from compress.data.phantom_marker import DESCRIPTION, is_phantom_image
 from compress.errors import DataError, EnvironmentFault
 

@@ -7,8 +7,8 @@ import onnx
 import pytest
 from onnx import helper
 
-from compress.data.frames import read_image, read_mask
 from compress.data.layouts import find_cases, read_volume
+from compress.data.nifti import read_image, read_mask
 from compress.data.volume import Volume
 from compress.errors import ConfigError, DataError, ModelFileError, ProviderError
 from compress.export.seal import stamp

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 
 from compress import __version__
-from compress.data import frames, nifti, volume
+from compress.data import frames, nifti_file, volume
 from compress.data.dicom import build, examination, files, header, runs, views
 from compress.data.label_file import SPATIAL, mask_header
 from compress.data.phantom_marker import DESCRIPTION as PHANTOM
@@ -42,8 +42,8 @@ def knowledge() -> dict[str, Any]:
         },
         "mask": {"nifti1": _mask_header(nib.Nifti1Header), "nifti2": _mask_header(nib.Nifti2Header)},
         "nifti": {
-            "max_voxels": nifti.MAX_VOXELS,
-            "gzip_max_ratio": nifti.GZIP_MAX_RATIO,
+            "max_voxels": nifti_file.MAX_VOXELS,
+            "gzip_max_ratio": nifti_file.GZIP_MAX_RATIO,
             "max_frames": frames.MAX_FRAMES,
             "max_cine_voxels": frames.MAX_CINE_VOXELS,
         },

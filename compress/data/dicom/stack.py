@@ -13,7 +13,7 @@ from nibabel.affines import voxel_sizes
 from compress.data.dicom.header import Frame, Pixels, quiet_pydicom
 from compress.data.dicom.views import Turn, upright
 from compress.data.frames import ImageFile
-from compress.data.nifti import finite_float32
+from compress.data.nifti_file import finite_float32
 from compress.errors import DataError
 from compress.files import digest_file, digest_json
 
