@@ -72,7 +72,8 @@ def _describe(folder: Path) -> None:
             f"The program is version {__version__}, and was installed as {found.version}.",
             cure=f"Try: {install_command('train')}.",
         )
-    texts = {name: found.read_text(name) or "" for name in ("METADATA", "entry_points.txt")} | {"WHEEL": _WHEEL}
+    described = found.read_text("METADATA") or found.read_text("PKG-INFO") or ""  # the second: a folder's own egg-info
+    texts = {"METADATA": described, "entry_points.txt": found.read_text("entry_points.txt") or "", "WHEEL": _WHEEL}
     folder.mkdir()
     for name, text in texts.items():
         (folder / name).write_bytes(text.encode())

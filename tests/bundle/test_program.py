@@ -32,10 +32,12 @@ def test_the_wheel_holds_the_program_and_nothing_else() -> None:
             "cardiocompress = cli.app:main"
             in packed.read(f"cardiocompress-{__version__}.dist-info/entry_points.txt").decode()
         )
+        described = packed.read(f"cardiocompress-{__version__}.dist-info/METADATA").decode()
         record = packed.read(f"cardiocompress-{__version__}.dist-info/RECORD").decode()
     assert all(each.startswith(("compress/", "cli/", f"cardiocompress-{__version__}.dist-info/")) for each in names)
     assert not [each for each in names if "__pycache__" in each or each.endswith((".pyc", "direct_url.json"))]
     assert all(each in record for each in names)
+    assert f"Version: {__version__}\n" in described
 
 
 def test_equal_programs_give_equal_bytes() -> None:
