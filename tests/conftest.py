@@ -34,6 +34,15 @@ tiny (float[n, 1, h, w] image) => (float[n, 4, h, w] logits) {
 _WEIGHTS = {"first": (8, 1, 3, 3), "up": (8, 6, 2, 2), "head": (4, 14, 1, 1)}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make test` stays short: what takes minutes is skipped, and says how it is run."""
+    if not os.environ.get("CARDIOCOMPRESS_LONG"):
+        skipped = pytest.mark.skip(reason="CARDIOCOMPRESS_LONG is not set: this test takes a minute or more")
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(skipped)
+
+
 @pytest.fixture(scope="session")
 def acdc_dir() -> Path:
     """The real ACDC data; the test is skipped where there is none."""

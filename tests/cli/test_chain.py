@@ -151,6 +151,7 @@ def test_sweep_writes_one_table_and_repeats_nothing(trained, command):
     assert again.out.count("already done") == 3
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("without_pages")
 def test_a_changed_configuration_never_overwrites_a_trained_network(trained, command, monkeypatch):
     other = settings("train.parameters.num_epochs=1")

@@ -45,6 +45,7 @@ def documents(folder: Path) -> dict[Path, Any]:
     return {path: json.loads(path.read_text()) for path in sorted(folder.rglob("*.json"))}
 
 
+@pytest.mark.long
 def test_every_stored_json_is_made_again(trained: Path, command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run, others = trained, write_phantom(tmp_path / "others", patients=6, seed=12)
 

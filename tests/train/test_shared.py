@@ -94,6 +94,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[float]]:
     return json.loads((folder / "out.json").read_text())
 
 
+@pytest.mark.long
 def test_two_processes_stopped_go_on_as_three_or_one_and_equal_one(alone, tmp_path: Path):
     """Stopped in the middle of an epoch with two; the rest with three, and with one."""
     state, out = tmp_path / "state.safetensors", tmp_path / "out.json"
