@@ -14,7 +14,7 @@ from compress.bench.model_facts import ModelFacts
 from compress.bench.report import build_report
 from compress.config import Gate, Pruning, Ratios
 from compress.evaluate.judging import judge
-from compress.evaluate.metrics import StructureScore
+from compress.evaluate.metrics import METRICS, StructureScore
 from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate
 from compress.evaluate.verdict import Named, Verdict
 from compress.files import write_json
@@ -94,7 +94,7 @@ def cohort(dice: float, *, patients: Sequence[str] = TWELVE) -> EvaluationReport
 
     def structure(number: int, phase: str) -> StructureScore:
         found, reference = volumes[phase] + number % 5 - 2, volumes[phase] + number % 3
-        return StructureScore({"dice": dice - 0.002 * (number % 4)}, dice, 5.0 + number % 2, found, reference)
+        return StructureScore(dict.fromkeys(METRICS, dice - 0.002 * (number % 4)), dice, 5.0 + number % 2, found, reference)
 
     return evaluate(
         VolumeScore(patient, phase, "NOR", {s: structure(n, phase) for s in ("RV", "MYO", "LV")}, True)

@@ -22,7 +22,7 @@ CARDS = [
     Row("foreign model without a card", metadata(KEY, lambda _: None), 2, "cardiocompress export", ALL),
     Row("card is no JSON", card_text("schema: 1"), 2, "is not JSON", ALL),
     Row("card nested a million times", card_text("[" * 2**20), 2, "is not JSON", ALL),
-    Row("card of schema 2", card("schema", 2), 2, "this version reads schema 1. Update cardiocompress.", ALL),
+    Row("card of schema 3", card("schema", 3), 2, "this version reads schema 1 and 2. Update cardiocompress.", ALL),
     Row("a label named as markup", card("labels", {"[red]": 1, "MYO": 2, "LV": 3}), 2, "[red]", ALL),
     Row("a label with a line end", card("labels", {"RV\n": 1, "MYO": 2, "LV": 3}), 2, "holding the name 'RV\\n'"),
     Row("a window of 100000 pixels", card("preprocessing.size", [10**5, 10**5]), 2, "from 8 to 1024", ALL),

@@ -87,7 +87,7 @@ def _evidence(name: str, make: Callable[[Path], object]) -> Maker:
 def _twice(place: Place) -> None:
     for folder in ("a", "b"):
         (place.root / folder).mkdir()
-        _evidence(f"{folder}/note.md", text("x"))(place)
+        _evidence(f"{folder}/note.md", text(folder))(place)
 
 
 def _beside(name: str, document: object) -> Maker:

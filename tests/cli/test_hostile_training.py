@@ -28,6 +28,14 @@ def _two_patients(tiny_phantom: Path, folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def begun(tmp_path: Path, command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with the configuration that `init` writes."""
+    monkeypatch.chdir(tmp_path)
+    assert command("init").code == 0
+
+
+@pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize("kind", ACDC)
 def test_a_hostile_acdc_folder(kind: str, tmp_path: Path, tiny_phantom: Path, command) -> None:
     damage, says = ACDC[kind]
@@ -39,6 +47,7 @@ def test_a_hostile_acdc_folder(kind: str, tmp_path: Path, tiny_phantom: Path, co
     assert not list(tmp_path.glob("artifacts/**/*.safetensors"))
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize("kind", NNUNET)
 def test_a_hostile_dataset_json(kind: str, tmp_path: Path, tiny_phantom: Path, command) -> None:
     damage, says = NNUNET[kind]
@@ -75,6 +84,7 @@ def test_a_configuration_that_is_no_file(make, tmp_path: Path, command, monkeypa
         refused(command("train", "--config", "bad.yaml"), "is no regular file")
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize("kind", CHECKPOINTS)
 def test_a_hostile_checkpoint(kind: str, tmp_path: Path, tiny_phantom: Path, command, monkeypatch) -> None:
     make, says = CHECKPOINTS[kind]
