@@ -94,7 +94,9 @@ def cohort(dice: float, *, patients: Sequence[str] = TWELVE) -> EvaluationReport
 
     def structure(number: int, phase: str) -> StructureScore:
         found, reference = volumes[phase] + number % 5 - 2, volumes[phase] + number % 3
-        return StructureScore(dict.fromkeys(METRICS, dice - 0.002 * (number % 4)), dice, 5.0 + number % 2, found, reference)
+        return StructureScore(
+            dict.fromkeys(METRICS, dice - 0.002 * (number % 4)), dice, 5.0 + number % 2, found, reference
+        )
 
     return evaluate(
         VolumeScore(patient, phase, "NOR", {s: structure(n, phase) for s in ("RV", "MYO", "LV")}, True)

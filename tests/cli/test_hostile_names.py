@@ -11,7 +11,7 @@ from shipping_kit import without_torch
 
 from compress.bundle.ship import ShipRequest, ship
 
-NAMES = ("zz\nno problems\nok", "a:white_check_mark:b", "\x1b]52;c;aGk=\x07", "[bold]x[/bold]", "x\u202egz.iin", "a\rb")
+NAMES = ("zz\nno problems\nok", "a:white_check_mark:b", "\x1b]52;c;aGk=\x07", "[bold]x[bold]", "x\u202egz.iin", "a\rb")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -45,7 +45,7 @@ VALUES = {
     "--keep": None,
 }
 """A value that is not the default's; None for a flag."""
-PLACES = {"--config", "--set", "--out", "--help", "--resume", "--restart", "--ratios", "--folds"}
+PLACES = {"--config", "--set", "--out", "--help", "--resume", "--restart", "--ratios", "--folds", "--add"}
 """What says where something lies, or what becomes of an earlier result; --ratios has a test of its own."""
 
 

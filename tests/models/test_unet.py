@@ -95,7 +95,9 @@ def test_no_encoder_is_no_unet():
 
 
 def test_unknown_architectures_are_named():
-    with pytest.raises(ConfigError, match=r"Unknown architecture 'unett'\. Known: factory, nnunet, unet\. Did you mean 'unet'\?"):
+    with pytest.raises(
+        ConfigError, match=r"Unknown architecture 'unett'\. Known: factory, nnunet, unet\. Did you mean 'unet'\?"
+    ):
         build("unett", {})
 
 

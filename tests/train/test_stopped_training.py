@@ -66,9 +66,9 @@ def test_a_signal_during_validation_loses_no_step(tmp_path: Path):
     state, data = tmp_path / "resume.safetensors", training_data(LONG)
 
     class Signalling(list[Prepared]):
-        def __iter__(self):
+        def __getitem__(self, index):
             signal.raise_signal(signal.SIGINT)
-            return super().__iter__()
+            return super().__getitem__(index)
 
     running = trainer(LONG)
     with pytest.raises(KeyboardInterrupt):
