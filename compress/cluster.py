@@ -22,7 +22,7 @@ def connect(processes: int | None) -> Iterator[Any]:
     `ModuleNotFoundError` without Ray.
     """
     os.environ.update({key: value for key, value in _QUIET.items() if key not in os.environ})
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
     address = os.environ.get("RAY_ADDRESS")
     mine = not ray.is_initialized()
