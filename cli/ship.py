@@ -38,7 +38,7 @@ def ship(
     ] = None,
     web: Annotated[
         bool,
-        typer.Option("--web", help="Add segment.html, which segments in a browser, offline (5 MiB and the model)."),
+        typer.Option("--web", help="Add segment.html, which segments in a browser, offline (10 MiB and the model)."),
     ] = False,
     signer: Annotated[
         str, typer.Option("--signer", help="The name of who signs, for whoever verifies: a hospital's, a person's.")

@@ -19,7 +19,7 @@ from compress.bundle.sbom import bundle_sbom
 from compress.bundle.shipment import Shipment
 from compress.bundle.signature import Signer, signer
 from compress.bundle.web.page import web_files
-from compress.bundle.wheel import own_wheel
+from compress.bundle.wheel import wheel_name
 from compress.bundle.writing import Writing, private, put_in_place
 from compress.errors import ConfigError, GateError, ModelFileError
 from compress.files import writing
@@ -142,7 +142,7 @@ def _describe(request: ShipRequest, file: ModelFile, baseline: ModelFile | None,
         evidence=tuple(evidence.files),
         signed=request.sign_key is not None,
         web=request.web,
-        program=own_wheel()[0],
+        program=wheel_name(),
         wheels=request.wheels,
         signer=check_signer(request.signer),
         rules=evidence.rules,

@@ -26,6 +26,11 @@ _EPOCH = "1577836800"
 """2020-01-01: wheels date their files, and equal programs shall give equal bytes."""
 
 
+def wheel_name() -> str:
+    """Its file name, without packing it."""
+    return f"cardiocompress-{__version__}-py3-none-any.whl"
+
+
 @cache
 def own_wheel() -> tuple[str, bytes]:
     """Its file name and content, the same bytes for the same program wherever it was installed from.

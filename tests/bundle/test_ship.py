@@ -29,16 +29,6 @@ from compress.runtime.concerns import check_image
 from compress.runtime.modelfile import read_model_file
 
 
-@pytest.fixture
-def model(tmp_path: Path, sealed_path: Path) -> Path:
-    return Path(shutil.copyfile(sealed_path, tmp_path / "pruned.onnx"))
-
-
-@pytest.fixture
-def request_(tmp_path: Path, model: Path) -> ShipRequest:
-    return accepted_request(tmp_path, model)
-
-
 def refuse(request: ShipRequest, kind: type[CardioCompressError], says: str) -> None:
     """The request fails so, and changes nothing on the disk."""
     folder = request.candidate.parent

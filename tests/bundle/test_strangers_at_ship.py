@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shipping_kit import PNG, accepted_request, contents, make_verdict, scores, write_gate
+from shipping_kit import PNG, contents, make_verdict, scores, write_gate
 
 from compress.bundle import ship as shipping
 from compress.bundle.ship import ShipRequest, ship
@@ -23,16 +22,6 @@ from compress.evaluate.verdict import Verdict
 from compress.files import digest_file, read_json, write_json
 
 SECRET = "-----BEGIN OPENSSH PRIVATE KEY-----"
-
-
-@pytest.fixture
-def model(tmp_path: Path, sealed_path: Path) -> Path:
-    return Path(shutil.copyfile(sealed_path, tmp_path / "pruned.onnx"))
-
-
-@pytest.fixture
-def request_(tmp_path: Path, model: Path) -> ShipRequest:
-    return accepted_request(tmp_path, model)
 
 
 @pytest.fixture
