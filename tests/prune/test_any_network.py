@@ -18,7 +18,7 @@ from torch import nn
 from compress.prune import PruningPlan, find_groups, load, rank, rebuild, save
 from compress.prune.groups import ChannelGroups
 
-NETWORKS = 110
+NETWORKS = 260
 BY_WEIGHTS = ["bn-scale", "fpgm", "l1", "l2", "random"]
 
 
@@ -88,12 +88,12 @@ def test_pruned_equals_masked():
         seen.recipes.add(recipe)
 
     holds()
-    assert len(seen.recipes) >= 0.75 * NETWORKS
+    assert len(seen.recipes) >= 200
     assert min(seen.kinds[kind] for kind in MAKERS) >= 1, seen.kinds
     assert seen.barren <= 0.1 * NETWORKS, seen
     assert seen.pruned >= 0.95 * NETWORKS, seen
     assert seen.changed >= 0.85 * NETWORKS, f"pruning has to change what is computed: {seen}"
-    assert seen.heads >= 0.2 * NETWORKS, "heads of training mode are compared too"
+    assert seen.heads >= 50, "heads of training mode are compared too"
 
 
 def check(recipe: Recipe, choice: Choice, found: ChannelGroups, seen: Seen) -> None:
