@@ -18,7 +18,8 @@ def explain(
 
     known = entries()
     if not word:
-        say("\n".join(known))
+        for each in known:
+            say(each)
         return
     found = look_up(" ".join(word), known)
     say(f"{found}: {known[found]}")

@@ -8,6 +8,7 @@ import torch
 from pruning_kit import checkpoint
 from torch import nn
 
+from compress.errors import InputError
 from compress.models.unet import dense_widths
 from compress.prune.statistics import activation_statistics, filter_statistics
 
@@ -60,6 +61,6 @@ def test_dead_layers_have_a_histogram_too():
 def test_watching_leaves_no_hooks_even_after_an_error():
     network = checkpoint(dense_widths([2])).network
     activation_statistics(network, IMAGES)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(InputError, match="7 x 7"):
         activation_statistics(network, IMAGES[:, :7, :7])
     assert not any(module._forward_hooks for module in network.modules())
