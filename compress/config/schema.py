@@ -250,6 +250,10 @@ class Pruning(Section):
     """share of the retraining loss that the dense network teaches, 0 (off) to 1"""
     distill_temperature: Annotated[float, Field(gt=0.0)] = 2.0
     """how soft its answers are made"""
+    distill_unlabelled: str | None = None
+    """a folder of images or cines without masks: the dense network answers for them; not for validation patients"""
+    distill_frames: PositiveInt = 4
+    """of each such cine, evenly spread"""
     average: Ratio | None = None
     """of the weights while retraining, as train.parameters.average; null: that"""
     rounds: PositiveInt = 1
@@ -436,7 +440,7 @@ class Config(Section):
         return _without(self.to_json(), PATH_KEYS)
 
 
-PATH_KEYS = ("train_dir", "label_dir", "eval_dir", "save_root", "cache_dir", "checkpoint")
+PATH_KEYS = ("train_dir", "label_dir", "eval_dir", "save_root", "cache_dir", "checkpoint", "distill_unlabelled")
 """The keys of a configuration that hold paths."""
 
 

@@ -16,6 +16,9 @@ from compress.data.prepared import Prepared
 from compress.errors import DataError
 from compress.stopping import STOPS
 
+UNLABELLED = 255
+"""Every pixel's label in the mask of a slice that has none."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -24,7 +27,7 @@ class Batch:
     images: torch.Tensor
     """(N, 1, H, W) float32."""
     labels: torch.Tensor
-    """(N, H, W) int64."""
+    """(N, H, W) int64; `UNLABELLED` all over where there is no mask."""
     answers: torch.Tensor | None = None
     """(N, C, H, W) float32: a teacher's probabilities."""
 
@@ -45,6 +48,15 @@ class SliceDataset(Dataset):
         self.transform = build_augmentation(strength)
         self.seed = seed
         self.epoch = 0
+
+    def add_unlabelled(self, images: np.ndarray, answers: np.ndarray) -> None:
+        """Train on (N, H, W) images as well for which nobody but the teacher has an answer, (N, C, H, W)."""
+        if self.answers is None:
+            raise DataError("Images without masks need a teacher, who has not answered for the others.")
+        unknown = np.full(images.shape, UNLABELLED, self.masks.dtype)
+        self.images = np.concatenate([self.images, images])
+        self.masks = np.concatenate([self.masks, unknown])
+        self.answers = np.concatenate([self.answers, answers])
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the augmentation of epoch `epoch` (counted from 1)."""

@@ -36,6 +36,8 @@ class Recipe:
     temperature: float = 2.0
     teacher: str = ""
     """The teacher's digest: another teacher is another recipe."""
+    unlabelled: str = ""
+    """Digest of the images that the teacher alone answers for."""
     views: int = VIEWS
     """How many views of an image the teacher's answer is the mean of."""
     cycles: tuple[Cycle, ...] = ()
@@ -62,6 +64,6 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Plain values; keys that say nothing are left out, so that recipes of before they existed stay equal."""
         left_out = set() if self.distill else {"distill", "temperature", "teacher", "views"}
-        left_out |= {key for key in ("cycles", "seen", "average") if not getattr(self, key)}
+        left_out |= {key for key in ("cycles", "seen", "average", "unlabelled") if not getattr(self, key)}
         document = {**asdict(self), "cycles": [asdict(cycle) for cycle in self.cycles]}
         return {key: value for key, value in document.items() if key not in left_out}

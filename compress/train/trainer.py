@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from compress.data.dataset import Batch
+from compress.data.dataset import UNLABELLED, Batch
 from compress.errors import CheckpointError, ConfigError
 from compress.models.checkpoint import load_tensors, save_tensors
 from compress.progress import Task
@@ -116,16 +116,19 @@ class Trainer:
         return self.group.whole(logits, count), Batch(batch.images, labels, answers)
 
     def _loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        loss, share = self.loss(logits, batch.labels.to(self.device)), self.recipe.distill
+        labels, share = batch.labels.to(self.device), self.recipe.distill
         if not share:
-            return loss
+            return self.loss(logits, labels)
         if batch.answers is None:
             raise ConfigError(
                 f"The recipe takes {share:g} of its loss from a teacher, but none has answered.",
                 cure="Give the dataset the dense network's answers, or set pruning.distill to 0.",
             )
         soft = soft_loss(logits, batch.answers.to(self.device), temperature=self.recipe.temperature)
-        return (1 - share) * loss + share * soft
+        known = labels[:, 0, 0] != UNLABELLED
+        if not known.all():
+            logits, labels = logits[known], labels[known]
+        return (1 - share) * self.loss(logits, labels) + share * soft if len(labels) else share * soft
 
     def result(self) -> dict[str, torch.Tensor]:
         """The state of the network that training would leave if it ended here."""

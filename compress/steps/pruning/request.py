@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from compress.config import Pruning
+from compress.errors import ConfigError
 from compress.models.checkpoint import Checkpoint
 from compress.models.cost import count_macs
+from compress.steps.pruning.unlabelled import find_unlabelled
 from compress.steps.training.dense import dense_checkpoint, teacher_checkpoint
 from compress.steps.training.request import Recovery
 from compress.steps.workspace import Workspace
@@ -40,4 +42,12 @@ def seed_of(ws: Workspace, wanted: Pruning) -> int:
 def recovery_of(ws: Workspace, wanted: Pruning) -> Recovery:
     """How the network is retrained; the teacher is the dense network."""
     teacher = teacher_checkpoint(ws) if wanted.distill else None
-    return Recovery(wanted.schedule, wanted.distill, wanted.distill_temperature, teacher, wanted.average)
+    more = None
+    if wanted.distill_unlabelled is not None:
+        if teacher is None:
+            raise ConfigError(
+                "pruning.distill_unlabelled needs a teacher, and pruning.distill is 0.",
+                cure="Give --distill 0.5, or leave the images without masks out.",
+            )
+        more = find_unlabelled(ws, wanted.distill_unlabelled, wanted.distill_frames)
+    return Recovery(wanted.schedule, wanted.distill, wanted.distill_temperature, teacher, more, wanted.average)

@@ -45,6 +45,7 @@ def build_recipe(ws: Workspace, *, epochs: int, seed: int | None = None, recover
         distill=recovery.distill,
         temperature=recovery.temperature,
         teacher=recovery.teacher.meta.digest if recovery.teacher else "",
+        unlabelled=recovery.unlabelled.digest if recovery.unlabelled else "",
         average=parameters.average if recovery.average is None else recovery.average,
     )
 
@@ -121,7 +122,7 @@ def _train(ws: Workspace, training: Training, recipe: Recipe, continued: int) ->
     if config.experiment.deterministic:
         make_deterministic(device)
     ws.progress.note(f"{title}: device {device}, {'bfloat16' if recipe.bf16 else 'float32'}, {recipe.total} epochs.")
-    data = _data(ws, recipe, training.recovery.teacher)
+    data = _data(ws, recipe, training.recovery)
     start = weights_digest(network, meta)
     trainer = Trainer(network, recipe, steps_per_epoch=data.steps_per_epoch(recipe.batch_size), device=device)
     keeper = Checkpoints(
@@ -157,13 +158,16 @@ def _train(ws: Workspace, training: Training, recipe: Recipe, continued: int) ->
     return trainer
 
 
-def _data(ws: Workspace, recipe: Recipe, teacher: Checkpoint | None) -> TrainingData:
+def _data(ws: Workspace, recipe: Recipe, recovery: Recovery) -> TrainingData:
     train, val = ws.cases_of(ws.split.train), ws.cases_of(ws.split.val)
     slices = SliceDataset(
         ws.prepared(train), strength=recipe.augmentation, seed=recipe.seed, per_volume=recipe.slices_per_volume
     )
-    if recipe.distill and teacher is not None:
-        slices.answers = _answers(ws, recipe, teacher, slices.images)
+    if recipe.distill and recovery.teacher is not None:
+        slices.answers = _answers(ws, recipe, recovery.teacher, slices.images)
+        if recovery.unlabelled is not None:
+            images = recovery.unlabelled.images(ws.progress)
+            slices.add_unlabelled(images, _answers(ws, recipe, recovery.teacher, images))
     return TrainingData(slices, ws.prepared(val), ws.labels)
 
 

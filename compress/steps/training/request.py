@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
+
+import numpy as np
 
 from compress.config import Schedule
 from compress.models.checkpoint import Checkpoint
+from compress.progress import Progress
 from compress.rundir import Stage
 from compress.train.recipe import Cycle
+
+
+class Images(Protocol):
+    """Slices on the network's grid that are read when they are needed."""
+
+    @property
+    def digest(self) -> str:
+        """Of the files that they come from, and of what is taken."""
+        ...
+
+    def images(self, progress: Progress) -> np.ndarray:
+        """(N, H, W) float32; raises `DataError`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,8 @@ class Recovery:
     """Divides the logits of both networks before they are compared."""
     teacher: Checkpoint | None = None
     """The network to learn from; needed where `distill` is above 0."""
+    unlabelled: Images | None = None
+    """Images without masks that the teacher answers for."""
     average: float | None = None
     """Decay of the moving average of the weights; None: as the dense network's."""
 
