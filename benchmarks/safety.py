@@ -43,6 +43,8 @@ TINY = (
     *("sweep.inits=[keep, random]", "sweep.seeds=[0]"),
 )
 TIMED = re.compile(r'"(seconds|[a-z_]*_seconds|time|date)": [^,}\n]+')
+MINUTES = re.compile(r"\| \d+\.\d \|$", re.MULTILINE)
+"""The last column of a table of networks."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ def content(folder: Path) -> dict[str, str]:
             text = path.read_bytes()
             if path.suffix in (".json", ".jsonl"):
                 text = TIMED.sub("", text.decode()).encode()
+            if path.suffix == ".md":
+                text = MINUTES.sub("", text.decode()).encode()
             found[str(path.relative_to(folder))] = digest_bytes(text)
     return found
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compress.config import Init, Pruning, RatioSet
+from compress.cluster import Needs
 from compress.files import write_json, write_text
 from compress.report.plots import sweep_plot
 from compress.steps.benching.bench import bench, run_models
-from compress.steps.exporting.export import export_stage
 from compress.steps.networks import stages_of
 from compress.steps.pruning.prune import prune_and_retrain
 from compress.steps.reporting.refresh import write_pages
 from compress.steps.reporting.summary import comparison_rows, summarise
+from compress.steps.sweeping.engines import ENGINES
+from compress.steps.sweeping.trial import CONTINUE_PRUNED, trials_of
 from compress.steps.training.dense import train_dense
 from compress.steps.training.request import Policy
 from compress.steps.workspace import Workspace
 from compress.text import markdown_table
 
+ANYWHERE = Needs()
 CONTINUE_DENSE = Policy(unfinished="resume")
-CONTINUE_PRUNED = Policy(unfinished="resume", finished="replace")
 
 
 @dataclass(frozen=True)
@@ -51,39 +53,23 @@ def _pages(ws: Workspace) -> tuple[Path, Path]:
     return pages
 
 
-def sweep(ws: Workspace) -> Outcome:
+def sweep(ws: Workspace, *, engine: str = "local", needs: Needs = ANYWHERE) -> Outcome:
     """Dense once, then every initialisation x ratio set x seed; a finished combination is not repeated.
 
+    engine: a name in `ENGINES`. needs: what each trial takes of a cluster, from `needs_of`.
     Writes sweep/results.json, table.md and sweep.png after every combination.
     """
+    trials = trials_of(ws)
     train_dense(ws, policy=CONTINUE_DENSE)
     dense = summarise(ws, "dense", ws.run.baseline)
-    rows: list[dict[str, Any]] = []
-    combinations = sweep_requests(ws)
-    with ws.progress.task("Sweep", len(combinations)) as task:
-        for set_name, wanted in combinations:
-            result = prune_and_retrain(ws, wanted, policy=CONTINUE_PRUNED)
-            export_stage(ws, result.stage)
-            row = summarise(ws, wanted.folder, result.stage)
-            row |= {"init": wanted.reinitialize_weights, "ratio_set": set_name, "seed": wanted.seed}
-            row["parameters_fraction"] = row["parameters"] / dense["parameters"]
-            rows.append(row)
-            _write_sweep(ws, dense, rows)
-            task.advance(info=wanted.folder)
+    rows: dict[int, dict[str, Any]] = {}
+    with ws.progress.task("Sweep", len(trials)) as task, closing(ENGINES[engine](ws, trials, needs)) as found:
+        for number, row in found:
+            rows[number] = row | {"parameters_fraction": row["parameters"] / dense["parameters"]}
+            _write_sweep(ws, dense, [rows[each] for each in sorted(rows)])
+            task.advance(info=trials[number].wanted.folder)
     _, page = _pages(ws)
-    return Outcome([dense, *rows], ws.run.sweep.table, page)
-
-
-def sweep_requests(ws: Workspace) -> list[tuple[str, Pruning]]:
-    """(ratio set's name, pruning) for every combination; without ratio sets, the configured ratios."""
-    chosen = ws.config.sweep
-    sets = chosen.ratio_sets or [RatioSet(name="config", ratios=ws.config.pruning.ratios)]
-
-    def pruning(chosen: RatioSet, init: Init, seed: int) -> Pruning:
-        name = f"{chosen.name}-{init}-seed{seed}"
-        return ws.config.pruning.but(ratios=chosen.ratios, reinitialize_weights=init, seed=seed, name=name)
-
-    return [(s.name, pruning(s, init, seed)) for s in sets for init in chosen.inits for seed in chosen.seeds]
+    return Outcome([dense, *(rows[each] for each in sorted(rows))], ws.run.sweep.table, page)
 
 
 def _write_sweep(ws: Workspace, dense: dict[str, Any], rows: list[dict[str, Any]]) -> None:

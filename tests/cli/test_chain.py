@@ -11,7 +11,7 @@ from pictures import is_drawn
 
 from compress.config.read import load_config
 from compress.models.checkpoint import load
-from compress.pipeline import sweep_requests
+from compress.steps.sweeping.trial import trials_of
 from compress.steps.workspace import Workspace
 
 
@@ -132,7 +132,9 @@ def test_an_interrupted_training_resumes_to_the_same_bits(trained, command, monk
 def test_sweep_writes_one_table_and_repeats_nothing(trained, command):
     sets = "sweep.ratio_sets=[{name: half, ratios: {default: 0.5, align: none}}, {name: none, ratios: {default: 0.0}}]"
     every = Workspace(load_config(None, [sets, "sweep.inits=[keep, rewind]", "sweep.seeds=[1, 2]"]))
-    asked = {(name, p.reinitialize_weights, p.seed, p.ratios.default) for name, p in sweep_requests(every)}
+    asked = {
+        (t.ratio_set, t.wanted.reinitialize_weights, t.wanted.seed, t.wanted.ratios.default) for t in trials_of(every)
+    }
     assert asked == {
         (n, i, s, r) for n, r in (("half", 0.5), ("none", 0.0)) for i in ("keep", "rewind") for s in (1, 2)
     }

@@ -186,7 +186,7 @@ def _explain_method(ws: Workspace, wanted: Pruning) -> None:
 def _note_earlier_name(ws: Workspace, wanted: Pruning, stage: Stage) -> None:
     """Up to version 0.4 keep was called none, in names of folders too: nothing is made twice without a word."""
     earlier = ws.run.pruned(re.sub(r"\bkeep\b", "none", wanted.folder))
-    if wanted.reinitialize_weights == "keep" and earlier.root.is_dir() and not stage.root.exists():
+    if wanted.reinitialize_weights == "keep" and earlier.root.is_dir() and not stage.config.is_file():
         ws.progress.warn(
             f"{earlier.root} may be this network: up to version 0.4 `keep` was called `none`. It stays as it is, and "
             f"{stage.root} is made anew. Stop and rename the folder to {stage.root.name} to go on with it."
