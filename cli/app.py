@@ -143,12 +143,14 @@ def main() -> None:
 
 def _resuming() -> set[str]:
     """The commands that have --resume."""
-    return {
-        name
-        for commands in _PANELS.values()
-        for name, found in commands.items()
-        if not isinstance(found, typer.Typer) and "resume" in signature(found).parameters
-    }
+    commands: dict[str, Any] = {}
+    for name, found in (pair for panel in _PANELS.values() for pair in panel.items()):
+        if isinstance(found, typer.Typer):
+            below = [each.callback for each in found.registered_commands if each.callback]
+            commands |= {f"{name} {each.__name__}": each for each in below}
+        else:
+            commands[name] = found
+    return {name for name, found in commands.items() if "resume" in signature(found).parameters}
 
 
 def _usage(fault: Any) -> str:

@@ -1,4 +1,4 @@
-"""`cardiocompress data check` and `data phantom`."""
+"""`cardiocompress data check`, `data convert` and `data phantom`."""
 
 from __future__ import annotations
 
@@ -43,22 +43,26 @@ def check(
 def convert(
     source: Annotated[Path, typer.Argument(help="A DICOM folder, or one with a subfolder for each patient.")],
     out: Annotated[Path, typer.Argument(help="Folder for the NIfTI files.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Keep the images that an earlier run has written.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Write all images anew.")] = False,
 ) -> None:
     """Write the short-axis scans of DICOM folders as NIfTI, as they lie in the patient; no name is written.
 
     Exit code 2 when any could not be converted.
     """
     from cli.console import RichProgress, say, show_notes, warn
+    from cli.model_options import earlier_of
     from compress.data.convert import convert as write_all
     from compress.errors import DataError
 
-    done = write_all(source, out, progress=RichProgress())
+    done = write_all(source, out, earlier=earlier_of(resume, restart), progress=RichProgress())
     show_notes(done.notes)
     if len(done.problems) == 1 and not done.written:
         raise DataError(done.problems[0].message)
     for problem in done.problems:
         warn(problem.message)
-    say(f"Wrote {len(done.written)} image(s) to {out}.")
+    kept = f", {done.kept} of them by an earlier run" if done.kept else ""
+    say(f"Wrote {len(done.written)} image(s) to {out}{kept}.")
     if done.problems:
         total = len(done.problems) + len(done.written)
         raise DataError(f"{len(done.problems)} of {total} could not be converted.", cure="They are listed above.")

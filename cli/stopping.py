@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from types import FrameType
 
@@ -44,16 +44,15 @@ def sigterm_as_interrupt() -> Iterator[Stopped]:
         signal.signal(signal.SIGTERM, before)
 
 
-def what_to_type(
-    words: Sequence[str], resuming: Collection[str], *, program: Sequence[str] = ("cardiocompress",)
-) -> str:
+def what_to_type(words: Sequence[str], resuming: Set[str], *, program: Sequence[str] = ("cardiocompress",)) -> str:
     """The command line that goes on where the one of `words`, those of the `program` left out, was stopped.
 
-    resuming: the commands that have --resume; the others keep by themselves what is whole.
+    resuming: the commands that have --resume, such as "train" and "data convert"; the others keep by themselves what
+    is whole.
     """
-    command = next((word for word in words if not word.startswith("-")), "")
+    spoken = [word for word in words if not word.startswith("-")][:2]
     kept = list(words)
-    if command in resuming:
+    if resuming & {"".join(spoken[:1]), " ".join(spoken)}:
         kept = [word for word in _without(kept, {"--restart": 0, "--resume": 0, "--extend": 1, "--rate": 1})]
         kept.append("--resume")
     return shlex.join([*program, *kept])

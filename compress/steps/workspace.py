@@ -25,7 +25,7 @@ from compress.data.rules import Rules, recentred, rules_from_json
 from compress.data.split import Split, find_duplicates, split_in_folds, split_patients
 from compress.data.volume import ACDC_LABELS, Case
 from compress.errors import CheckpointError, ConfigError
-from compress.files import digest_json, write_json
+from compress.files import digest_json, read_json, write_json
 from compress.lock import locked
 from compress.progress import SILENT, Progress
 from compress.rundir import RunDir, cache_dir, phantom_dir
@@ -139,10 +139,11 @@ class Workspace:
 
     @cached_property
     def split(self) -> Split:
-        """Train and validation patients, stratified by group, duplicates on one side; written to disk."""
-        # Not the groups: where one is corrected, patients that networks were trained on must not become validation's.
-        result = Result(self.run.split, {"data": self.training.digest, **self.split_settings})
-        if (stored := result.stored(_restore_split)) is not None:
+        """Train and validation patients, stratified by group, duplicates on one side.
+
+        Written to disk where there is none yet; another split is replaced by `describe`, when nothing refuses any more.
+        """
+        if (stored := self._split_file.stored(_restore_split)) is not None:
             return stored
         duplicates = find_duplicates(self.training.cases)
         for patients in duplicates:
@@ -153,8 +154,14 @@ class Workspace:
         else:
             dealt = split_in_folds(self.training.cases, folds=train.folds, seed=seed, duplicates=duplicates)
             split = dealt[train.fold]
-        result.store(asdict(split))
+        if intact(lambda: read_json(self.run.split)["inputs"]) is None:
+            self._split_file.store(asdict(split))
         return split
+
+    @property
+    def _split_file(self) -> Result:
+        # Not the groups: where one is corrected, patients that networks were trained on must not become validation's.
+        return Result(self.run.split, {"data": self.training.digest, **self.split_settings})
 
     @property
     def split_settings(self) -> dict[str, Any]:
@@ -215,6 +222,8 @@ class Workspace:
         write_json(self.run.environment, describe_environment())
         if facts is not None:
             write_json(self.run.data, facts)
+            if self._split_file.stored(_restore_split) is None:
+                self._split_file.store(asdict(self.split))
 
     def record_config(self, *used: str) -> None:
         """Write the sections that a command has used into the run's config.yaml.

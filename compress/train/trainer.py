@@ -177,15 +177,8 @@ class Trainer:
         return tensors, document
 
     def restore(self, path: Path) -> dict[str, Any]:
-        """Go on from `save`; returns its `extra`. `CheckpointError` when the recipe was another one."""
-        tensors, document = load_tensors(path)
-        if "recipe" not in document:
-            raise CheckpointError(f"{path} holds weights alone; resuming needs the optimiser and schedule as well.")
-        if document["recipe"] != self.recipe.to_json():
-            raise CheckpointError(
-                f"{path} was written by another training recipe ({_difference(document['recipe'], self.recipe)}).",
-                cure="Use the configuration that it was started with, or train without --resume.",
-            )
+        """Go on from `save`; returns its `extra`. Raises `CheckpointError` as `read_state` does."""
+        tensors, document = read_state(path, self.recipe)
         try:
             self.adopt(tensors, document)
         except RuntimeError as fault:
@@ -201,6 +194,22 @@ class Trainer:
         self.scheduler.load_state_dict(document["schedule"])
         if self.average is not None:
             self.average.restore({k[8:]: v for k, v in tensors.items() if k.startswith("average.")}, document["steps"])
+
+
+def read_state(path: Path, recipe: Recipe) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """What `Trainer.save` has written, as `Trainer.snapshot` returns it.
+
+    Raises `CheckpointError` for a file that holds less, and when the recipe was another one.
+    """
+    tensors, document = load_tensors(path)
+    if "recipe" not in document:
+        raise CheckpointError(f"{path} holds weights alone; resuming needs the optimiser and schedule as well.")
+    if document["recipe"] != recipe.to_json():
+        raise CheckpointError(
+            f"{path} was written by another training recipe ({_difference(document['recipe'], recipe)}).",
+            cure="Use the configuration that it was started with, or train without --resume.",
+        )
+    return tensors, document
 
 
 def _one_cycle(optimizer: torch.optim.Optimizer, cycle: Cycle, steps_per_epoch: int) -> LRScheduler:

@@ -9,6 +9,7 @@ import pytest
 from cli_kit import settings
 from safetensors import SafetensorError
 
+from cli import app
 from cli.stopping import what_to_type
 from compress.files import digest_file
 from compress.lock import locked
@@ -88,7 +89,10 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(experiment, command, monkey
 
 
 def test_what_to_type_keeps_what_was_typed():
-    resuming = {"train", "predict"}
+    resuming = {"train", "predict", "data convert"}
     assert what_to_type(["sweep", "-s", "a=b c"], resuming) == "cardiocompress sweep -s 'a=b c'"
     assert what_to_type(["predict", "m.onnx", "x", "--restart"], resuming) == "cardiocompress predict m.onnx x --resume"
+    assert what_to_type(["data", "convert", "a", "b"], resuming) == "cardiocompress data convert a b --resume"
+    assert what_to_type(["data", "check", "a"], resuming) == "cardiocompress data check a"
+    assert {"train", "data convert"} <= app._resuming() and "data check" not in app._resuming()
     assert what_to_type(["train", "--extend", "3", "--rate=1e-3"], resuming) == "cardiocompress train --resume"

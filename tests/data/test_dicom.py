@@ -180,6 +180,16 @@ def test_no_image_is_replaced_and_nothing_partial_left(tmp_path: Path) -> None:
     convert(tmp_path / "in", tmp_path / "out")
     with pytest.raises(ConfigError, match=r"in\.nii\.gz is already there"):
         convert(tmp_path / "in", tmp_path / "out")
+    (path,) = (tmp_path / "out").iterdir()
+    whole, made = path.read_bytes(), path.stat().st_mtime_ns
+    path.with_name(".in.nii.abcdefgh.partial.gz").write_bytes(b"half")
+    kept = convert(tmp_path / "in", tmp_path / "out", earlier="resume")
+    assert (kept.written, kept.kept, path.stat().st_mtime_ns) == ([path], 1, made)
+    path.write_bytes(b"another's")
+    with pytest.raises(ConfigError, match="made of another image"):
+        convert(tmp_path / "in", tmp_path / "out", earlier="resume")
+    assert convert(tmp_path / "in", tmp_path / "out", earlier="restart").kept == 0
+    assert path.read_bytes() == whole
     sources = find_sources(tmp_path / "in")
     next((tmp_path / "in").glob("*_03_02.dcm")).write_bytes(b"")
     with pytest.raises(DataError, match=r"cut short|cannot be read"):

@@ -12,6 +12,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
+from compress.config.read import from_document
 from compress.errors import CheckpointError, ConfigError, InputError
 from compress.exchange.import_torch import import_torch
 from compress.export.onnx import export_checkpoint
@@ -21,6 +22,8 @@ from compress.models.checkpoint import load, save
 from compress.prune.ranking import rank
 from compress.prune.rebuild import rebuild_checkpoint
 from compress.runtime.session import open_session
+from compress.steps.exchanging import bring
+from compress.steps.workspace import Workspace
 
 ENDS = {"spatial_dims": 2, "in_channels": 1, "out_channels": 4}
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -109,3 +112,26 @@ def test_what_does_not_fit_is_refused_in_one_line(words: str, tmp_path: Path):
 def test_only_a_factory_is_a_factory(name: str, tmp_path: Path):
     with pytest.raises(ConfigError, match="is no factory"):
         import_torch(name, tmp_path / "w.pth", tmp_path / "it.yaml")
+
+
+def test_an_import_that_was_cut_short_is_made_again_and_a_whole_one_is_kept(tmp_path: Path, monkeypatch):
+    weights = weights_of("UNet", tmp_path, ending=".pth")
+    arguments = {**ENDS, **NETWORKS["UNet"]}
+    found = import_torch("monai.networks.nets:UNet", weights, described(tmp_path, arguments))
+    settings = [f"train.paths.save_root={tmp_path}", "train.model.factory=monai.networks.nets:UNet"]
+
+    def ws() -> Workspace:
+        return Workspace(from_document({}, settings))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bring, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            bring.bring(ws(), found)
+    made = bring.bring(ws(), found)
+    assert ws().run.config.is_file() and ws().run.environment.is_file()
+    before = ws().run.baseline.final.stat().st_mtime_ns
+    assert bring.bring(ws(), found) == made and ws().run.baseline.final.stat().st_mtime_ns == before
+    with torch.no_grad():
+        next(found.network.parameters()).add_(1)
+    with pytest.raises(ConfigError, match="holds a network already"):
+        bring.bring(ws(), found)

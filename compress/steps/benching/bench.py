@@ -77,7 +77,6 @@ def bench(ws: Workspace, models: Mapping[str, Path]) -> BenchReport:
     """
     chosen = ws.config.bench
     prove(chosen.provider)
-    ws.record_config("bench")
     sessions = {
         name: open_session(path, provider=chosen.provider, threads=chosen.threads, spinning="per-run")
         for name, path in models.items()
@@ -108,6 +107,7 @@ def bench(ws: Workspace, models: Mapping[str, Path]) -> BenchReport:
     )
     per_volume = {name: {v.name: round(v.mean_dice, 6) for v in s.volumes} for name, s in scores.items()}
     report = replace(report, dice_per_volume=per_volume)
+    ws.record_config("bench")
     _write(ws, report, scores, chosen.provider)
     return report
 

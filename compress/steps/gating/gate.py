@@ -63,7 +63,6 @@ def gate_pairs(pairs: Sequence[Pair], *, out: Path | None = None) -> tuple[Verdi
     cases = [case for pair in pairs for case in pair.ws.evaluation.cases]
     check_size(cases, ws.config.gate)
     names = display_names(ws, (pairs[0].baseline, pairs[0].candidate))
-    ws.record_config("bench", "evaluation", "gate")
     scored = [_score(pair, both, names) for pair, both in zip(pairs, models, strict=True)]
     first, second = (evaluate(v for each in side for v in each.report.volumes) for side in zip(*scored, strict=True))
     cohorts = [pair.ws.evaluation.digest for pair in pairs]
@@ -78,6 +77,7 @@ def gate_pairs(pairs: Sequence[Pair], *, out: Path | None = None) -> tuple[Verdi
     )
     name = folder_name(names[1]) + ("-folds" if len(pairs) > 1 else "")
     files = GateFiles(out) if out else ws.run.gate(name)
+    ws.record_config("bench", "evaluation", "gate")
     masks = ((one.mask(index), two.mask(index)) for one, two in scored for index in range(len(one.report.volumes)))
     _write(ws, files, verdict, (first, second), slices_of_cases(cases, masks))
     return verdict, files

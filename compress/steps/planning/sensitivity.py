@@ -84,7 +84,6 @@ def measure_sensitivity(
     known = result.stored(_restore) or Measured(None, {})
     missing = [cut for cut in wanted if _key(cut) not in known.scores]
     if missing:
-        ws.describe()
         _measure(ws, dense, base, missing, known, result)
     rows = tuple(replace(cut, dice=known.scores[_key(cut)]) for cut in wanted)
     assert known.dense_dice is not None
@@ -135,6 +134,7 @@ def _measure(
 ) -> None:
     """Add what is missing to `known` and write it after every score."""
     score = _scorer(ws, dense, base, int(result.inputs["slices"]))
+    ws.describe()
     with ws.progress.task("Pruning one block at a time", len(missing)) as task:
         if known.dense_dice is None:
             known.dense_dice = score({})

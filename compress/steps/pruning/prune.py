@@ -21,9 +21,10 @@ from compress.steps.pruning.request import epochs_of, macs_share, recovery_of, s
 from compress.steps.pruning.rounds import Cut, epochs_per_round, first_cut, ratios_after, ratios_between, with_kept
 from compress.steps.scoring.checkpoint import evaluate_checkpoint
 from compress.steps.training.dense import check_shape, dense_checkpoint
-from compress.steps.training.network import effort_of, train_stage
+from compress.steps.training.network import build_recipe, check_training, effort_of, train_stage
 from compress.steps.training.request import NO_EFFORT, Effort, Policy, Training
 from compress.steps.workspace import Workspace
+from compress.train.trainer import read_state
 
 REPLACE = Policy(finished="replace")
 """Pruning again with other ratios replaces the earlier result; an unfinished one is never touched unasked."""
@@ -48,8 +49,7 @@ def prune_and_retrain(ws: Workspace, wanted: Pruning, *, policy: Policy = REPLAC
     a dense network, `PlanError` for ratios that cannot be applied, and `ConfigError` for rounds without
     epochs and for earlier results that the policy refuses to touch.
     """
-    epochs_per_round(epochs_of(ws, wanted), wanted.rounds)  # refused before anything is written
-    ws.describe("pruning")
+    epochs_per_round(epochs_of(ws, wanted), wanted.rounds)
     check_shape(ws)
     stage = ws.run.pruned(wanted.folder)
     _note_earlier_name(ws, wanted, stage)
@@ -65,11 +65,12 @@ def finetune(ws: Workspace, stage: Stage, *, policy: Policy) -> tuple[Checkpoint
     """
     wanted = ws.config.pruning
     start = _retrainable(load(stage.start))
-    ws.describe("pruning")
     chosen = epochs_of(ws, wanted, macs_share(ws, start)) or ws.config.train.parameters.num_epochs
-    recovery = recovery_of(ws, wanted)
     title = f"Retraining {stage.root.name}"
-    final = train_stage(ws, Training(stage, start, chosen, title, policy, recovery=recovery))
+    training = Training(stage, start, chosen, title, policy, recovery=recovery_of(ws, wanted))
+    check_training(ws, training)  # before anything is written
+    ws.describe("pruning")
+    final = train_stage(ws, training)
     return final, evaluate_checkpoint(ws, final, stage.evaluation, name=f"pruned-{stage.root.name}")
 
 
@@ -103,6 +104,8 @@ class _Pruning:
         targets, wanted = self.targets(), self.wanted
         share = macs_share(self.ws, rebuild_checkpoint(self.dense, targets[-1]))
         first, *budgets = epochs_per_round(epochs_of(self.ws, wanted, share), wanted.rounds)
+        self.guard(targets, [first, *budgets])
+        self.begin()
         done = self.round(1, first_cut(self.dense, targets[0]), first, NO_EFFORT)
         for number, (target, epochs) in enumerate(zip(targets[1:], budgets, strict=True), start=2):
             done = self.round(number, self.next_cut(done, target), epochs, effort_of(done.stage))
@@ -111,18 +114,39 @@ class _Pruning:
         return PruneResult(self.stage, done.cut.plan, done.trained, after, report)
 
     def targets(self) -> list[PruningPlan]:
-        """What each round shall leave of the dense network, once nothing of an earlier pruning is in the way."""
+        """What each round shall leave of the dense network."""
         wanted, rounds = self.wanted, self.wanted.rounds
         _explain_method(self.ws, wanted)
         whole = rank(self.ws, self.dense, wanted)
-        _guard_unfinished(self.stage, whole, self.policy, any_channels=rounds > 1)
+        steps = [wanted.but(ratios=ratios_after(wanted.ratios, i, rounds)) for i in range(1, rounds)]
+        return [*(rank(self.ws, self.dense, step) for step in steps), whole]
+
+    def guard(self, targets: list[PruningPlan], epochs: list[int]) -> None:
+        """Refuse before the first file is written what a round would refuse.
+
+        Which channels the later rounds keep is not known yet, so only the rest of their plans is compared.
+        """
+        for number, (target, budget) in enumerate(zip(targets, epochs, strict=True), start=1):
+            stage = self.stage_of(number)
+            _guard_unfinished(stage, target, self.policy, any_channels=number > 1)
+            begun = stage.resume.is_file() and not stage.record.is_file()
+            if begun and self.policy.unfinished == "resume" and budget:
+                recovery, seed = recovery_of(self.ws, self.wanted), seed_of(self.ws, self.wanted)
+                read_state(stage.resume, build_recipe(self.ws, epochs=budget, seed=seed, recovery=recovery))
+
+    def begin(self) -> None:
+        """Nothing of an earlier pruning is in the way: say what is made now."""
+        self.ws.describe("pruning")
+        wanted = self.wanted
         save_config(self.ws.config.model_copy(update={"pruning": wanted}), self.stage.config)
         if wanted.compensate and not wanted.compensates:
             start = wanted.reinitialize_weights
             self.ws.progress.note(f"Compensation fits kept weights; {self.name} starts from {start} ones.")
-        drop_rounds(self.stage, first=rounds)
-        steps = [wanted.but(ratios=ratios_after(wanted.ratios, i, rounds)) for i in range(1, rounds)]
-        return [*(rank(self.ws, self.dense, step) for step in steps), whole]
+        drop_rounds(self.stage, first=wanted.rounds)
+
+    def stage_of(self, number: int) -> Stage:
+        """The folder of a round; the last one's is the network's own."""
+        return self.stage if number == self.wanted.rounds else self.stage.round(number)
 
     def next_cut(self, done: _Round, target: PruningPlan) -> Cut:
         """Cut the network that the last round trained to the widths that `target` leaves of the dense one."""
@@ -133,7 +157,7 @@ class _Pruning:
     def round(self, number: int, cut: Cut, epochs: int, spent: Effort) -> _Round:
         """One round, from the cut's files to the retrained network."""
         last = number == self.wanted.rounds
-        stage = self.stage if last else self.stage.round(number)
+        stage = self.stage_of(number)
         title = self.name if last else f"{self.name}, round {number} of {self.wanted.rounds}"
         _guard_unfinished(stage, cut.plan, self.policy)
         pruned, start = realise(self.ws, stage, cut, self.wanted, title=title)

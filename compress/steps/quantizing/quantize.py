@@ -80,10 +80,10 @@ def quantize(ws: Workspace, model: Path, *, out: Path | None = None) -> Quantize
     source = _source(ws, job)
     target, record = quantized_files(model, chosen.kind, out=out)
     _refuse_foreign(target, source.session.file)
-    ws.record_config("bench", "evaluation", "quantization")
     with tempfile.TemporaryDirectory() as scrap:
         made = _make(ws, job, source, Path(scrap))
         if chosen.keep or made.faster:
+            ws.record_config("bench", "evaluation", "quantization")
             with atomic_path(target) as temporary:
                 temporary.write_bytes(made.path.read_bytes())
             kept = replace(made, path=target)

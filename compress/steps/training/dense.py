@@ -12,7 +12,7 @@ from compress.models.checkpoint import Checkpoint, Meta, load, read_meta
 from compress.models.folds import first_fold, mean_of_folds
 from compress.models.unet import UNet, dense_widths, initialise
 from compress.steps.scoring.checkpoint import evaluate_checkpoint
-from compress.steps.training.network import train_stage
+from compress.steps.training.network import check_training, train_stage
 from compress.steps.training.request import Policy, Training
 from compress.steps.workspace import Workspace
 from compress.train.recipe import Cycle
@@ -33,20 +33,22 @@ def train_dense(ws: Workspace, *, policy: Policy, extend: AddedCycle | None = No
             f"{ws.run.baseline.root} holds a network that was imported.",
             cure="Choose another experiment.experiment_name to train one from scratch.",
         )
-    if policy.force:
-        ws.forget_cycles()
-    ws = _with_cycles(ws, [*ws.cycles, *([extend] if extend else [])])
+    known = ws.config.train.cycles if policy.force else ws.cycles
+    ws = _with_cycles(ws, [*known, *([extend] if extend else [])])
     if extend and (ws.run.baseline.resume.is_file() or not ws.run.baseline.final.is_file()):
         raise ConfigError(
             f"{ws.run.baseline.root} holds no finished training to extend.",
             cure="Finish it with `cardiocompress train --resume` first; extend then.",
         )
-    start, seen = _start(ws)  # before anything is written
-    ws.describe()
+    start, seen = _start(ws)
     wanted, rate = ws.config.train, ws.config.train.parameters.learning_rate
     cycles = tuple(Cycle(cycle.epochs, cycle.learning_rate or rate) for cycle in wanted.cycles)
     epochs = wanted.parameters.num_epochs
     training = Training(ws.run.baseline, start, epochs, "Training dense", policy, cycles=cycles, seen=seen)
+    check_training(ws, training)  # before anything is written
+    if policy.force:
+        ws.forget_cycles()
+    ws.describe()
     return evaluate_checkpoint(ws, train_stage(ws, training), ws.run.baseline.evaluation, name="dense")
 
 

@@ -13,6 +13,7 @@ from compress.data.dataset import SliceDataset
 from compress.errors import ConfigError
 from compress.files import digest_bytes, digest_json, read_json
 from compress.models.checkpoint import Checkpoint, load, save, weights_digest
+from compress.progress import SILENT, Progress
 from compress.report.plots import training_curves
 from compress.rundir import Stage, cache_dir
 from compress.steps.reuse import Result, intact
@@ -24,7 +25,7 @@ from compress.train.distill import VIEWS, stored_answers, teacher_answers
 from compress.train.loop import TrainingData, fit
 from compress.train.recipe import Recipe
 from compress.train.shared import lead
-from compress.train.trainer import Trainer
+from compress.train.trainer import Trainer, read_state
 
 
 def build_recipe(ws: Workspace, *, epochs: int, seed: int | None = None, recovery: Recovery = AS_DENSE) -> Recipe:
@@ -89,15 +90,13 @@ def train_stage(ws: Workspace, training: Training) -> Checkpoint:
     Returns at once when the stage is already there from the same inputs. Raises `ConfigError` when an
     unfinished or different result is there and the policy refuses to touch it.
     """
-    stage, policy = training.stage, training.policy
-    recipe = build_recipe(ws, epochs=training.epochs, seed=training.seed, recovery=training.recovery)
-    recipe = replace(recipe, cycles=training.cycles, seen=training.seen)
+    stage, policy, recipe = training.stage, training.policy, recipe_of(ws, training)
     inputs = inputs_of(ws, training.start, recipe)
     if not policy.force and is_current(stage, inputs):
         ws.progress.note(f"{training.title}: already done in {stage.root}; nothing to do (--restart trains again).")
         return load(stage.final)
     continued = 0 if policy.force else finished_part(stage, inputs)
-    _guard(ws, stage, policy, recipe, continued)
+    _guard(ws.progress, stage, policy, recipe, continued)
     resumed = policy.unfinished == "resume" and stage.resume.is_file()
     if not continued and (stage.record.is_file() or not resumed):
         _clear(stage)
@@ -112,6 +111,25 @@ def train_stage(ws: Workspace, training: Training) -> Checkpoint:
     Result(stage.record, inputs).store({"digest": saved.digest, **effort})
     stage.resume.unlink(missing_ok=True)
     return load(stage.final)
+
+
+def recipe_of(ws: Workspace, training: Training) -> Recipe:
+    """The recipe of one training."""
+    recipe = build_recipe(ws, epochs=training.epochs, seed=training.seed, recovery=training.recovery)
+    return replace(recipe, cycles=training.cycles, seen=training.seen)
+
+
+def check_training(ws: Workspace, training: Training) -> None:
+    """Raise what `train_stage` would refuse with, before anybody has written a file."""
+    stage, policy, recipe = training.stage, training.policy, recipe_of(ws, training)
+    inputs = inputs_of(ws, training.start, recipe)
+    if policy.force or is_current(stage, inputs):
+        return
+    continued = finished_part(stage, inputs)
+    _guard(SILENT, stage, policy, recipe, continued)
+    if policy.unfinished == "resume" and stage.resume.is_file() and (continued or not stage.record.is_file()):
+        _, document = read_state(stage.resume, recipe)
+        _same_start(stage, document["extra"]["start"], weights_digest(training.start.network, training.start.meta))
 
 
 def _train(ws: Workspace, training: Training, recipe: Recipe, continued: int) -> Trainer:
@@ -195,14 +213,14 @@ def _loggers(config: Config, stage: Stage) -> list[Any]:
     return [build_logger(k, folder=stage.tensorboard, name=title, config=config.without_paths()) for k in asked]
 
 
-def _guard(ws: Workspace, stage: Stage, policy: Policy, recipe: Recipe, continued: int) -> None:
+def _guard(progress: Progress, stage: Stage, policy: Policy, recipe: Recipe, continued: int) -> None:
     if not continued and intact(lambda: read_json(stage.record)["inputs"]) is not None:
         if policy.finished == "refuse":
             raise ConfigError(
                 f"{stage.root} holds a network trained with other settings or data.",
                 cure="Choose another experiment.experiment_name (or --name), or --restart to replace it.",
             )
-        ws.progress.warn(f"{stage.root} held a network made with other settings; it is replaced.")
+        progress.warn(f"{stage.root} held a network made with other settings; it is replaced.")
     elif stage.resume.is_file() and policy.unfinished == "refuse":
         raise ConfigError(
             f"{stage.root} holds an unfinished run ({len(read_metrics(stage.metrics))} of {recipe.total} epochs).",

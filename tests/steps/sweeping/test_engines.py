@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from ray_kit import FakeRay, Killed
 from workspace_kit import tiny_workspace
 
@@ -31,6 +33,15 @@ class Heard(Progress):
         self.lines.append(text)
 
     warn = note
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As each trial has on the cluster: with another number of threads sums are rounded otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
