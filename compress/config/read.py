@@ -135,14 +135,17 @@ def _dig(value: Any, *keys: str) -> Any:
     return value
 
 
-def read_yaml(path: Path, *, named: bool = True) -> dict[str, Any]:
-    """A YAML mapping; `ConfigError` for a missing file, broken YAML or another shape."""
+def read_yaml(
+    path: Path, *, named: bool = True, what: str = "the configuration", cure: str = "`cardiocompress init` writes one."
+) -> dict[str, Any]:
+    """A YAML mapping; `ConfigError` for a missing file, broken YAML or another shape.
+
+    what: how a message calls it. cure: what is said of a missing file.
+    """
     if not is_there(Path(path)):
-        raise ConfigError(f"No such file: {path}.", cure="`cardiocompress init` writes one.")
+        raise ConfigError(f"No such file: {path}.", cure=cure)
     try:
-        document = _parse(
-            read_bytes(Path(path), most=MAX_YAML, what="the configuration", named=named, fault=ConfigError)
-        )
+        document = _parse(read_bytes(Path(path), most=MAX_YAML, what=what, named=named, fault=ConfigError))
     except ConfigError:
         raise
     except _UNREADABLE as fault:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 import stat
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from compress.errors import CheckpointError, InputError
 from compress.files import MAX_DOCUMENT, parse_json
@@ -20,6 +21,12 @@ _RATIO = 200
 """Weights hardly pack; what inflates to more than this many times its size is a bomb. JSON reaches about 30."""
 _HARMLESS = 2**20
 """Bytes that may inflate from anything."""
+_DIRECTORY = 2**22
+"""Bytes of an archive's table of contents, which is read whole: some 40,000 files."""
+_TAIL = 2**16 + 2**10
+"""An archive ends with its end record and a comment of at most 2^16 bytes."""
+_BYTES_OF_ANY_LENGTH = b"bytearray"
+"""What a checkpoint could ask for any amount of memory with, in a few bytes; torch allows it and never writes it."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,9 @@ def open_source(path: Path) -> Iterator[Source]:
     if not path.is_file():
         raise InputError(f"There is nothing at {path}.", cure="Give a results folder of nnU-Net, or its zip.")
     try:
+        with path.open("rb") as stream:
+            if directory_size(stream) > _DIRECTORY:
+                raise InputError(f"{path} lists more files than any results folder has.", cure="Do not use it.")
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError) as fault:
         raise InputError(
@@ -86,17 +96,44 @@ def open_source(path: Path) -> Iterator[Source]:
         yield Source(path, tuple(e.filename for e in archive.infolist() if not e.is_dir()), archive)
 
 
+def directory_size(stream: BinaryIO) -> int:
+    """Bytes of a zip archive's table of contents, as its end says; 0 where no end is found."""
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(max(0, size - _TAIL))
+    tail = stream.read(_TAIL)
+    end = tail.rfind(b"PK\5\6")
+    before = tail[: max(0, end)]
+    if before[-20:-16] != b"PK\6\7":
+        return int.from_bytes(tail[end + 12 : end + 16], "little") if end >= 0 else 0
+    records = [found.start() for found in re.finditer(rb"PK\x06\x06", before)]  # of a large archive
+    return max((int.from_bytes(before[at + 40 : at + 48], "little") for at in records), default=size)
+
+
 def refuse_inflating(content: bytes, name: str) -> None:
-    """torch's files are zip archives that hold tensors as they are: `CheckpointError` for packed ones."""
+    """Raise `CheckpointError` for a file of torch's that would take more memory than its own size.
+
+    torch writes zip archives that hold tensors as they are, and older versions plain pickles.
+    """
     if not zipfile.is_zipfile(io.BytesIO(content)):
-        return
+        return _refuse_any_length(content, name)
+    if directory_size(io.BytesIO(content)) > _DIRECTORY:
+        raise CheckpointError(f"{name} lists more tensors than any network has.")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as inner:
             size = sum(entry.file_size for entry in inner.infolist())
+            if size <= len(content) + _HARMLESS:
+                for entry in inner.infolist():
+                    if entry.filename.endswith(".pkl"):
+                        _refuse_any_length(inner.read(entry), name)
     except (zipfile.BadZipFile, ValueError) as fault:
         raise CheckpointError(f"{name} is damaged: {fault}.") from None
     if size > len(content) + _HARMLESS:
         raise CheckpointError(f"{name} would inflate from {len(content)} to {size} bytes; torch writes no such file.")
+
+
+def _refuse_any_length(pickled: bytes, name: str) -> None:
+    if _BYTES_OF_ANY_LENGTH in pickled:
+        raise CheckpointError(f"{name} asks for memory by the name of bytearray; torch writes no such file.")
 
 
 def _files_in(folder: Path) -> Iterator[str]:

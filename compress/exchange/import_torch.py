@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import nn
 
+from compress.config.read import read_yaml
 from compress.data.rules import Rules, rules_from_json
 from compress.errors import CheckpointError, ConfigError
 from compress.exchange.archive import MAX_WEIGHTS
+from compress.exchange.monai_bundle import Bundle
 from compress.exchange.results import load_torch
 from compress.models.build import build
 from compress.models.checkpoint import Checkpoint, Meta
 from compress.models.factory import trust
+from compress.outside import read_bytes
 
 _KEYS = {"preprocessing", "labels", "network"}
 _NESTED = ("state_dict", "model_state_dict", "model", "network_weights", "net")
@@ -34,25 +36,42 @@ def import_torch(factory: str, weights: Path, description: Path) -> Checkpoint:
     (structure: value) and, where the factory takes arguments, `network`. Raises `InputError` and its kinds.
     """
     trust(factory)
-    rules, labels, arguments = _described(description)
-    document = {
-        "factory": factory,
-        "in_channels": 1,
-        "out_channels": len(labels) + 1,
-        "network": arguments,
-    }
+    return _imported(factory, weights, *_described(description))
+
+
+def import_bundle(bundle: Bundle, description: Path) -> Checkpoint:
+    """The network of a MONAI bundle, as `import_torch`.
+
+    description: its `preprocessing`; `labels` are the bundle's own unless the file names others.
+    """
+    rules, labels, _ = _described(description, bundle)
+    with torch.device("meta"):  # a stranger's numbers: nothing is allocated before the weights are seen to fit
+        outline = build("factory", _document(bundle.factory, labels, bundle.network))
+    _check_fit(outline, _weights(bundle.weights), bundle.weights)
+    return _imported(bundle.factory, bundle.weights, rules, labels, bundle.network)
+
+
+def _imported(
+    factory: str, weights: Path, rules: Rules, labels: dict[str, int], arguments: dict[str, Any]
+) -> Checkpoint:
+    document = _document(factory, labels, arguments)
     network = build("factory", document)
     _fill(network, _weights(weights), weights)
     _try(network, rules, len(labels) + 1, factory)
     return Checkpoint(network, Meta("factory", document, labels, rules.to_json()))
 
 
-def _described(path: Path) -> tuple[Rules, dict[str, int], dict[str, Any]]:
-    try:
-        found = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
-        raise ConfigError(f"{path} cannot be read: {' '.join(str(fault).split())}.") from None
-    if not isinstance(found, dict) or not {"preprocessing", "labels"} <= found.keys() <= _KEYS:
+def _document(factory: str, labels: dict[str, int], arguments: dict[str, Any]) -> dict[str, Any]:
+    return {"factory": factory, "in_channels": 1, "out_channels": len(labels) + 1, "network": arguments}
+
+
+def _described(path: Path, bundle: Bundle | None = None) -> tuple[Rules, dict[str, int], dict[str, Any]]:
+    found = read_yaml(path, what="the description", cure=f"Write one, such as {_EXAMPLE}")
+    if bundle is not None:
+        if "network" in found:
+            raise ConfigError(f"{path} has network, which a bundle says itself.", cure="Leave it out.")
+        found = {"labels": bundle.labels, **found} if bundle.labels else found
+    if not {"preprocessing", "labels"} <= found.keys() <= _KEYS:
         raise ConfigError(f"{path} must hold preprocessing, labels and perhaps network.", cure=f"Such as {_EXAMPLE}")
     labels, network = found["labels"], found.get("network") or {}
     whole = isinstance(labels, dict) and all(type(value) is int for value in labels.values())
@@ -76,12 +95,7 @@ def _check(rules: Rules) -> None:
 
 
 def _weights(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        if path.stat().st_size > MAX_WEIGHTS:
-            raise CheckpointError(f"{path} is larger than {MAX_WEIGHTS} bytes.")
-        content = path.read_bytes()
-    except OSError as fault:
-        raise CheckpointError(f"{path} cannot be read: {fault.strerror or fault}.") from None
+    content = read_bytes(path, most=MAX_WEIGHTS, named=True, fault=CheckpointError)
     if path.suffix == ".safetensors":
         try:
             return load_safetensors(content)
@@ -100,15 +114,20 @@ def _fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -
     own = network.state_dict()
     if len({value.data_ptr() for value in own.values() if value.numel()}) < sum(v.numel() > 0 for v in own.values()):
         raise ConfigError("The network has tensors under several names; such networks are not stored.")
+    _check_fit(network, tensors, path)
+    if any(not torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
+        raise CheckpointError(f"{path} holds weights that are not finite.")
+    network.load_state_dict(dict(tensors))
+
+
+def _check_fit(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    own = network.state_dict()
     wrong = sorted(own.keys() ^ tensors.keys()) or [k for k in own if own[k].shape != tensors[k].shape]
     if wrong:
         raise CheckpointError(
             f"{path} does not fit the network: {len(wrong)} tensors differ, such as {wrong[0]}.",
             cure="Give the factory's arguments under `network` in the YAML file.",
         )
-    if any(not torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
-        raise CheckpointError(f"{path} holds weights that are not finite.")
-    network.load_state_dict(dict(tensors))
 
 
 def _try(network: nn.Module, rules: Rules, classes: int, factory: str) -> None:

@@ -17,6 +17,7 @@ from compress.data.nnunet.tiles import mirrored
 from compress.data.rules import rules_from_json
 from compress.data.volume import Case, Volume
 from compress.errors import CheckpointError, ConfigError, InputError
+from compress.exchange.archive import directory_size
 from compress.exchange.import_nnunet import EXTRA, import_nnunet
 from compress.models.checkpoint import Checkpoint, load, save
 from compress.runtime.predict import predict_mask
@@ -233,3 +234,38 @@ def test_postprocessing_comes_from_its_json_and_never_from_its_pickle(tmp_path: 
     labels[0, :3, :3], labels[0, 3, 3], labels[0, 7:, 7:], labels[0, 0, 0] = 2, 1, 3, 1
     kept = rules.keep_largest(labels)  # pyright: ignore
     assert (kept == 3).sum() == 0 and (kept == 2).sum() == 8 and (kept == 1).sum() == 2
+
+
+class _AnyLength:
+    def __reduce__(self):
+        return bytearray, (2**34,)
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_checkpoint_that_asks_for_memory_without_holding_it_is_refused(new: bool, tmp_path: Path):
+    """Sixteen GiB in a few hundred bytes: torch's own safe loader would make them."""
+    folder = write_results(tmp_path, Kind())
+    file = folder / "fold_0" / "checkpoint_final.pth"
+    torch.save({"network_weights": {"a": _AnyLength()}}, file, _use_new_zipfile_serialization=new)
+    with pytest.raises(CheckpointError, match="asks for memory"):
+        import_nnunet(folder)
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_an_archive_that_lists_too_many_files_is_refused_before_they_are_listed(large: bool, tmp_path: Path):
+    """Its table of contents alone is a bomb: half a KiB of memory for each 47 bytes."""
+    entry = b"PK\1\2" + bytes(24) + (1).to_bytes(2, "little") + bytes(16) + b"a"
+    many = 10**5
+    size, count = (len(entry) * many).to_bytes(8, "little"), many.to_bytes(8, "little")
+    end = b"PK\5\6" + bytes(8) + (b"\xff" * 4 if large else size[:4]) + bytes(6)
+    record = b"PK\6\6" + bytes(20) + count + count + size + bytes(8)
+    found = b"PK\6\7" + bytes(4) + size + (1).to_bytes(4, "little")
+    (tmp_path / "it.zip").write_bytes(entry * many + (record + found if large else b"") + end)
+    with pytest.raises(InputError, match="lists more files"):
+        import_nnunet(tmp_path / "it.zip")
+
+
+def test_its_table_of_contents_is_measured(tmp_path: Path):
+    path = archive_of(tmp_path / "it.zip", {"m/plans.json": b"{}"})
+    with path.open("rb") as stream:
+        assert directory_size(stream) == 46 + len("m/plans.json")

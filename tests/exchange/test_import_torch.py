@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,12 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
+from cli.holding import release
+from cli.import_torch import import_torch as command
 from compress.config.read import from_document
 from compress.errors import CheckpointError, ConfigError, InputError
-from compress.exchange.import_torch import import_torch
+from compress.exchange.import_torch import import_bundle, import_torch
+from compress.exchange.monai_bundle import read_bundle
 from compress.export.onnx import export_checkpoint
 from compress.export.parity import reference_run
 from compress.models import factory
@@ -135,3 +140,99 @@ def test_an_import_that_was_cut_short_is_made_again_and_a_whole_one_is_kept(tmp_
         next(found.network.parameters()).add_(1)
     with pytest.raises(ConfigError, match="holds a network already"):
         bring.bring(ws(), found)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("which", ["weights", "description"])
+def test_a_pipe_is_refused_and_not_waited_for(which: str, tmp_path: Path):
+    paths = {"weights": tmp_path / "weights.pth", "description": described(tmp_path, {**ENDS, **NETWORKS["UNet"]})}
+    paths[which] = tmp_path / "pipe"
+    os.mkfifo(paths[which])
+    with pytest.raises(InputError, match="no regular file"):
+        import_torch("monai.networks.nets:UNet", **paths)
+
+
+def test_aliases_that_multiply_are_refused(tmp_path: Path):
+    path = tmp_path / "it.yaml"
+    path.write_text("labels: &a {RV: 1}\npreprocessing: *a\n")
+    with pytest.raises(ConfigError, match="aliases"):
+        import_torch("monai.networks.nets:UNet", tmp_path / "weights.pth", path)
+
+
+def bundle_of(tmp_path: Path, changes: dict[str, Any] | None = None) -> Path:
+    """As `python -m monai.bundle init_bundle` and the model zoo lay one out."""
+    folder = tmp_path / "bundle"
+    told = {"_target_": "UNet", **ENDS, **NETWORKS["UNet"], **(changes or {})}
+    document = {"imports": ["$import glob"], "network_def": told, "network": "$@network_def.to(@device)"}
+    channels = {"0": "background", "1": "RV", "2": "MYO", "3": "LV"}
+    metadata = {"network_data_format": {"outputs": {"pred": {"channel_def": channels}}}}
+    for name, content in (("inference", document), ("metadata", metadata)):
+        (folder / "configs").mkdir(parents=True, exist_ok=True)
+        (folder / f"configs/{name}.json").write_text(json.dumps(content))
+    (folder / "models").mkdir()
+    weights_of("UNet", folder / "models", ending=".pth").rename(folder / "models/model.pt")
+    return folder
+
+
+def test_a_plain_bundle_is_the_network_that_it_describes(tmp_path: Path):
+    path = described(tmp_path, {**ENDS, **NETWORKS["UNet"]})
+    bundle, told = read_bundle(bundle_of(tmp_path)), yaml.safe_load(path.read_text())
+    with pytest.raises(ConfigError, match="which a bundle says itself"):
+        import_bundle(bundle, path)
+    state = torch.load(tmp_path / "bundle/models/model.pt", weights_only=True)["state_dict"]
+    for labels in ({}, {"labels": {"A": 1, "B": 2, "C": 3}}):
+        path.write_text(yaml.safe_dump({"preprocessing": told["preprocessing"], **labels}))
+        found = import_bundle(bundle, path)
+        assert all(torch.equal(value, state[name]) for name, value in found.network.state_dict().items())
+        assert found.meta.labels == labels.get("labels", {"RV": 1, "MYO": 2, "LV": 3})
+
+
+def test_the_command_takes_a_bundle_or_a_factory_with_weights(tmp_path: Path, monkeypatch, capsys):
+    path = described(tmp_path, {})
+    path.write_text(path.read_text().replace("network: {}", ""))
+    monkeypatch.chdir(tmp_path)
+    try:
+        command(str(bundle_of(tmp_path)), preprocessing=path)
+    finally:
+        release()
+    assert "labels RV, MYO, LV" in capsys.readouterr().out
+    assert load(tmp_path / "artifacts/cardiac/baseline/final_model.safetensors").meta.architecture == "factory"
+    with pytest.raises(ConfigError, match="which has weights"):
+        command(str(tmp_path / "bundle"), preprocessing=path, weights=path)
+    with pytest.raises(ConfigError, match="no weights are given"):
+        command("monai.networks.nets:UNet", preprocessing=path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"channels": "$list(range(3))"}, "network_def.channels is '\\$list"),
+        ({"norm": ["batch", {"eps": "@eps"}]}, "network_def.norm.1.eps is '@eps'"),
+        ({"act": {"_target_": "os.system"}}, "network_def.act has _target_"),
+        ({"_mode_": "callable"}, "network_def has _mode_"),
+        ({"_target_": "os.system"}, "only those of monai.networks.nets"),
+        ({"_target_": "monai.networks.netsx.UNet"}, "only those of monai.networks.nets"),
+        ({"spatial_dims": 3}, "spatial_dims is 3"),
+        ({"pretrained": True}, "asks for a download"),
+    ],
+)
+def test_a_bundle_that_is_no_plain_data_is_refused(changes: dict[str, Any], text: str, tmp_path: Path):
+    with pytest.raises(ConfigError, match=text) as fault:
+        read_bundle(bundle_of(tmp_path, changes))
+    assert "\n" not in str(fault.value)
+
+
+def test_a_bundle_of_a_size_that_its_weights_do_not_have_takes_no_memory(tmp_path: Path):
+    """Its first convolution alone would have 4 TiB."""
+    bundle, path = read_bundle(bundle_of(tmp_path, {"channels": [10**6, 10**5, 10**5]})), described(tmp_path, {})
+    path.write_text(path.read_text().replace("network: {}", ""))
+    with pytest.raises(CheckpointError, match="does not fit the network"):
+        import_bundle(bundle, path)
+
+
+def test_what_a_bundle_lacks_is_named(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"none of configs/inference\.json"):
+        read_bundle(tmp_path)
+    (bundle_of(tmp_path) / "models/model.pt").unlink()
+    with pytest.raises(ConfigError, match=r"none of models/model\.pt"):
+        read_bundle(tmp_path / "bundle")
