@@ -194,7 +194,8 @@ def works(root: Path, nnunet: Path | None = None) -> list[Work]:
     prune = ("prune", "--rounds", "2", *settings)
     here = "artifacts/cardiac/baseline/final_model.onnx"
     quantize = ("quantize", here, "--method", "minmax", "--keep", *settings)
-    gate = ("gate", here, "half.onnx", *settings, "--set", f"evaluation.paths.eval_dir={judges}")
+    whole = ("--set", "evaluation.num_slices_per_volume=null", "--set", f"evaluation.paths.eval_dir={judges}")
+    gate = ("gate", here, "half.onnx", *settings, *whole)
     ship = ("ship", "candidate.onnx", "--ungated", "--threads", "1", "-o", "bundle")
     convert = ("data", "convert", str(data), "nifti")
     network, told = monai_network(root)
