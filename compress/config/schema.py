@@ -93,6 +93,8 @@ class Data(Section):
     """centred window in pixels; multiples of 2^(number of features)"""
     clip_percentiles: tuple[Annotated[float, Field(ge=0, lt=50)], Annotated[float, Field(gt=50, le=100)]] = (0.5, 99.5)
     """per volume, before the z-score"""
+    structures: Annotated[list[str], Field(min_length=1)] | None = None
+    """what is learnt and scored; null: those of RV, MYO, LV, LA and RA that the masks tell"""
     cache_dir: str | None = None
     """prepared volumes; null: <save_root>/cache"""
     phantom: Phantom = Phantom()
@@ -101,8 +103,8 @@ class Data(Section):
 
 class Network(Section):
     in_channels: Literal[1] = 1
-    out_channels: Literal[4] = 4
-    """background, RV, MYO, LV"""
+    out_channels: Annotated[int, Field(ge=2, le=256)] | None = None
+    """null: background and the structures that the masks tell; a number is checked against them"""
     features: Annotated[list[PositiveInt], Field(min_length=1, max_length=7)] = [16, 32, 64, 128, 128]
     """[64, 128, 256, 512, 512] is the 43.9M-parameter network"""
     factory: str | None = None

@@ -8,7 +8,7 @@ What a single volume does not show, the median over a data set does (`EDGES`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,9 +50,10 @@ def mask_doubt(volume: Volume) -> str:
 
     A mask that lacks one of the structures is not looked at.
     """
-    if volume.mask is None or min(np.bincount(volume.mask.ravel(), minlength=4)[_VALUES]) < _FEWEST:
+    mask = _acdc_mask(volume)
+    if mask is None or min(np.bincount(mask.ravel(), minlength=4)[_VALUES]) < _FEWEST:
         return ""
-    return _mixed_labels(volume.mask) or _misplaced(volume)
+    return _mixed_labels(mask) or _misplaced(replace(volume, mask=mask))
 
 
 def edge_share(volume: Volume) -> float | None:
@@ -60,19 +61,30 @@ def edge_share(volume: Volume) -> float | None:
 
     None for a mask with hardly any such edge.
     """
-    if volume.mask is None:
+    whole = _acdc_mask(volume)
+    if whole is None:
         return None
     inside, outside = ACDC_LABELS["LV"], ACDC_LABELS["MYO"]
     brighter = edges = 0.0
     for axis in (1, 2):
         steps = max(1, round(_BESIDE_MM / volume.spacing[axis]))
-        image, mask = (np.moveaxis(array, axis, 0) for array in (volume.image, volume.mask))
+        image, mask = (np.moveaxis(array, axis, 0) for array in (volume.image, whole))
         for grey, label in ((image, mask), (image[::-1], mask[::-1])):
             at = (label[steps : -1 - steps] == inside) & (label[1 + steps : len(label) - steps] == outside)
             step = grey[: len(grey) - 1 - 2 * steps][at] - grey[1 + 2 * steps :][at]
             edges += step.size
             brighter += np.count_nonzero(step > 0) + 0.5 * np.count_nonzero(step == 0)
     return float(brighter / edges) if edges >= _FEWEST_EDGES else None
+
+
+def _acdc_mask(volume: Volume) -> np.ndarray | None:
+    """The mask in ACDC's values, whatever values its case has, without other structures."""
+    if volume.mask is None or volume.case.values == ACDC_LABELS:
+        return volume.mask
+    table = np.zeros(256, np.uint8)
+    for name, value in volume.case.values.items():
+        table[value] = ACDC_LABELS.get(name, 0)
+    return table[volume.mask]
 
 
 def _mixed_labels(mask: np.ndarray) -> str:

@@ -14,7 +14,7 @@ from compress.data.label_values import label_notes
 from compress.data.layouts import contents, detect_layout, scan_cases
 from compress.data.scan import Problem, Scan
 from compress.data.split import group_by_fingerprint
-from compress.data.volume import ACDC_LABELS, VENTRICLES, Case
+from compress.data.volume import VENTRICLES, Case
 
 _FEW = 3
 """Volumes from which on a median shows what none of them does alone."""
@@ -64,7 +64,7 @@ class CheckReport:
     millilitres: dict[str, dict[str, Spread]]
     """Phase ("ED", "ES", "unknown") to structure to volume in ml."""
     ejection_fraction: dict[str, Spread]
-    """LV and RV, in per cent of the ED volume, over patients with both phases."""
+    """LV and RV where they are there, in per cent of the ED volume, over patients with both phases."""
     crop_mm: float
     outside_crop: dict[str, OutsideCrop]
     duplicates: tuple[tuple[str, ...], ...]
@@ -108,7 +108,7 @@ def check_folder(image_dir: Path, *, label_dir: Path | None = None, crop_mm: flo
         millilitres=_by_phase(measured),
         ejection_fraction=_ejection_fractions(measured),
         crop_mm=crop_mm,
-        outside_crop={name: _outside(measured, name) for name in ACDC_LABELS} if measured else {},
+        outside_crop={name: _outside(measured, name) for name in measured[0].millilitres} if measured else {},
         duplicates=tuple(group_by_fingerprint((fact.patient, fact.fingerprint) for fact in facts)),
         notes=tuple(label_notes(found.cases)),
         problems=tuple(problems),
@@ -187,7 +187,8 @@ def _groups(cases: list[Case]) -> dict[str, int]:
 def _by_phase(facts: list[VolumeFacts]) -> dict[str, dict[str, Spread]]:
     return {
         phase or "unknown": {
-            name: _spread(fact.millilitres[name] for fact in facts if fact.phase == phase) for name in ACDC_LABELS
+            name: _spread(fact.millilitres[name] for fact in facts if fact.phase == phase)
+            for name in facts[0].millilitres
         }
         for phase in sorted({fact.phase for fact in facts}, key=lambda phase: (not phase, phase))
     }
@@ -204,7 +205,7 @@ def _beating_backwards(facts: list[VolumeFacts]) -> list[Problem]:
         Problem(es.image, f"{es.image} (ES) has a larger {name} than ED: {es_ml:.1f} against {ed_ml:.1f} ml.")
         for ed, es in _both_phases(facts)
         for name in VENTRICLES
-        if (es_ml := es.millilitres[name]) > (ed_ml := ed.millilitres[name])
+        if name in ed.millilitres and (es_ml := es.millilitres[name]) > (ed_ml := ed.millilitres[name])
     ]
 
 
@@ -212,7 +213,7 @@ def _ejection_fractions(facts: list[VolumeFacts]) -> dict[str, Spread]:
     found: dict[str, list[float]] = {"LV": [], "RV": []}
     for ed, es in _both_phases(facts):
         for name, values in found.items():
-            if ed.millilitres[name] > 0:
+            if ed.millilitres.get(name, 0) > 0:
                 values.append(100 * (1 - es.millilitres[name] / ed.millilitres[name]))
     return {name: _spread(values) for name, values in found.items() if values}
 

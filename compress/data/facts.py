@@ -12,7 +12,7 @@ from compress.data.images import read_case_mask
 from compress.data.layouts import read_volume
 from compress.data.scan import Problem
 from compress.data.split import array_fingerprint
-from compress.data.volume import ACDC_LABELS, Case, Volume, two_voxel_sizes
+from compress.data.volume import Case, Volume, two_voxel_sizes
 from compress.errors import DataError
 
 
@@ -106,8 +106,8 @@ def _measure(volume: Volume, crop_mm: float) -> tuple[dict[str, float], dict[str
     rows, columns = (_inside(n, size, crop_mm) for n, size in zip(volume.mask.shape[1:], (y, x), strict=True))
     whole = np.bincount(volume.mask.ravel(), minlength=256)
     kept = np.bincount(volume.mask[:, rows][:, :, columns].ravel(), minlength=256)
-    ml = {name: float(whole[value]) * z * y * x / 1000 for name, value in ACDC_LABELS.items()}
-    cut = {name: float(whole[value] - kept[value]) * z * y * x / 1000 for name, value in ACDC_LABELS.items()}
+    ml = {name: float(whole[value]) * z * y * x / 1000 for name, value in volume.case.values.items()}
+    cut = {name: float(whole[value] - kept[value]) * z * y * x / 1000 for name, value in volume.case.values.items()}
     return ml, cut
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from compress.data.volume import ACDC_LABELS, Case
+from compress.data.volume import ACDC_LABELS, HEART, Case
 from compress.errors import DataError, InputError
 from compress.files import read_json
 
@@ -18,39 +18,56 @@ STRUCTURE_NAMES = {
     "RV": re.compile(f"{_RIGHT}{_CAVITY}"),
     "MYO": re.compile(f"mlv|myo|myocard|myocardium|{_LEFT}{_MUSCLE}+|myocardium(of)?(the)?{_LEFT}"),
     "LV": re.compile(f"{_LEFT}{_CAVITY}"),
+    "LA": re.compile(f"(la|leftatri(um|al)){_CAVITY}"),
+    "RA": re.compile(f"(ra|rightatri(um|al)){_CAVITY}"),
 }
 """Spellings in dataset.json, lower case, without spaces and signs. A label has one meaning, so what a data set calls
 endocardium is the cavity inside it, and epicardium what lies between it and the cavity. No muscle of the RV: others
 leave it out."""
 
+_IGNORE = "ignore"
+"""nnU-Net's name for voxels that nobody labelled."""
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,30}")
+"""As a model card takes it."""
+
 
 def read_labels(path: Path) -> dict[str, int]:
     """Structure to label value from dataset.json, v1 `{"1": "RV"}` or v2 `{"RV": 1}`; ACDC's when there is no file.
 
-    Raises `DataError` for structures that are missing, doubled or regions of several labels.
+    These are the structures of `HEART` that it names; where it names none of them, all that it does name.
+    Raises `DataError` for structures that are doubled, regions of several labels, or nothing but background.
     """
-    if not path.exists():
-        return dict(ACDC_LABELS)
-    named = _entries(path)
-    pairs = [(structure, value) for name, value in named.items() if (structure := structure_of(name))]
-    labels = dict(pairs)
-    values = [value for value in named.values() if value]
-    if len(pairs) != len(ACDC_LABELS) or len(labels) != len(pairs) or len(set(values)) != len(values):
-        raise DataError(
-            f"{path} must give RV, MYO and LV one label each; got {named}.",
-            cure="Usual names are understood, such as LVBP, LV cavity, RVENDO or left ventricular myocardium.",
-        )
-    return {name: labels[name] for name in ACDC_LABELS}
+    return _told(path)[0] if path.exists() else dict(ACDC_LABELS)
 
 
 def read_others(path: Path) -> dict[str, int]:
-    """What dataset.json names beside background, RV, MYO and LV, with its label value; its voxels become background."""
-    named = _entries(path) if path.exists() else {}
-    return {name: value for name, value in named.items() if value and not structure_of(name)}
+    """What dataset.json names beside background and `read_labels`, with its label value; read as background."""
+    return _told(path)[1] if path.exists() else {}
+
+
+def _told(path: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """The structures that count, and the others."""
+    named = {name: value for name, value in _entries(path).items() if value}
+    pairs = [(structure, value) for name, value in named.items() if (structure := structure_of(name))]
+    known = dict(pairs)
+    if len(known) != len(pairs) or len(set(named.values())) != len(named):
+        raise DataError(
+            f"{path} must give each structure one label of its own; got {named}.",
+            cure="Usual names are understood, such as LVBP, LV cavity, RVENDO or left ventricular myocardium.",
+        )
+    others = {name: value for name, value in named.items() if not structure_of(name)}
+    if known:
+        return {name: known[name] for name in HEART if name in known}, others
+    unknown = {name: value for name, value in others.items() if name != _IGNORE}
+    if unfit := [name for name in unknown if not _NAME.fullmatch(name)] or ([] if unknown else ["nothing"]):
+        raise DataError(
+            f"{path} names {unfit[0]!r:.60} as structures; {', '.join(HEART)} or other plain names are needed."
+        )
+    return unknown, {name: value for name, value in others.items() if name == _IGNORE}
 
 
 def structure_of(name: str) -> str | None:
-    """The key of `ACDC_LABELS` that a name in use stands for; None for another structure."""
+    """The structure of `HEART` that a name in use stands for; None for another structure."""
     plain = re.sub(r"[^a-z]", "", name.lower())
     return next((structure for structure, usual in STRUCTURE_NAMES.items() if usual.fullmatch(plain)), None)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from compress.data.label_values import read_labels, read_others
 from compress.data.nifti import read_mask
 from compress.data.scan import Scan, nifti_names, nifti_stem, refuse_both, unusable
-from compress.data.volume import NIFTI_ENDINGS, PHASES, Case
+from compress.data.volume import NIFTI_ENDINGS, PHASES, VENTRICLES, Case
 from compress.errors import DataError
 
 LOOKS_LIKE = "nnU-Net raw: imagesTr/CASE_0000.nii.gz with labelsTr/CASE.nii.gz"
@@ -28,9 +28,9 @@ def matches(folder: Path) -> bool:
 def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
     """The cases below `folder`, from a root those of imagesTr.
 
-    The patient is the case without `_frameXX`. Of a patient's two frames the one with the larger LV volume in its
-    mask is ED, the other ES; otherwise the phase is "" (unknown), as the layout does not hold it.
-    Raises `DataError` for a missing label folder or a dataset.json whose labels are not RV, MYO and LV.
+    The patient is the case without `_frameXX`. Of a patient's two frames the one with the larger LV (or, without one,
+    RV) in its mask is ED, the other ES; otherwise the phase is "" (unknown), as the layout does not hold it.
+    Raises `DataError` for a missing label folder or a dataset.json that `read_labels` refuses.
     """
     images = folder / "imagesTr" if (folder / "imagesTr").is_dir() else folder
     masks = _label_folder(folder, images, label_dir)
@@ -128,20 +128,21 @@ def _with_phases(cases: list[Case]) -> list[Case]:
 def _name_phases(frames: list[Case]) -> list[Case]:
     if len(frames) != 2:
         return frames
-    first, second = (_lv_volume(frame) for frame in frames)
+    first, second = (_cavity_volume(frame) for frame in frames)
     if first is None or second is None or first == second:
         return frames
     phases = PHASES if first > second else PHASES[::-1]
     return [replace(frame, phase=phase) for frame, phase in zip(frames, phases, strict=True)]
 
 
-def _lv_volume(case: Case) -> float | None:
-    """LV volume in mm3, or None without a readable mask (reading the volume will say what is wrong with it)."""
-    if case.label_path is None:
+def _cavity_volume(case: Case) -> float | None:
+    """Of the LV, or else the RV, in mm3; None without a readable mask of it (reading the volume will say why)."""
+    cavity = next((name for name in VENTRICLES if name in case.labels), None)
+    if case.label_path is None or cavity is None:
         return None
     try:
         mask = read_mask(case.label_path)
     except DataError:
         return None
     z, y, x = mask.spacing_mm
-    return float((mask.array == case.labels["LV"]).sum()) * z * y * x
+    return float((mask.array == case.labels[cavity]).sum()) * z * y * x

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -27,6 +27,16 @@ TWO_SIZES = "pixdim says voxels of {pixdim} mm, sform {sform} mm"
 
 ACDC_LABELS: dict[str, int] = {"RV": 1, "MYO": 2, "LV": 3}
 """ACDC's label values. Other data sets differ, so the map travels with every volume and artefact."""
+HEART = (*STRUCTURES, "LA", "RA")
+"""Structures that are known by name, in the order in which networks number them."""
+
+
+def values_of(structures: Iterable[str]) -> dict[str, int]:
+    """Structure -> its value in `Volume.mask` and its channel of a network: 1, 2, ... in the order of `HEART`, then as
+    they come. `values_of(ACDC_LABELS)` is `ACDC_LABELS`."""
+    places = {name: place for place, name in enumerate(HEART)}
+    ordered = sorted(structures, key=lambda name: places.get(name, len(places)))
+    return {name: value for value, name in enumerate(ordered, start=1)}
 
 
 def check_spacing(spacing_mm: Sequence[float], name: str) -> tuple[float, float, float]:
@@ -88,10 +98,14 @@ class Case:
     """What told the phase, in words."""
     others: dict[str, int] = field(default_factory=dict)
     """What else the masks may hold: structures that are left out, read as background."""
-    values: dict[str, int] = field(default_factory=lambda: dict(ACDC_LABELS))
-    """What `Volume.mask` holds for each structure, whatever the files hold."""
+    values: dict[str, int] = field(default_factory=dict)
+    """What `Volume.mask` holds for each structure, whatever the files hold; by default as `values_of` numbers them."""
     labels_told: bool = False
     """Whether the data set says what its label values mean; otherwise they are assumed."""
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            object.__setattr__(self, "values", values_of(self.labels))
 
     @property
     def name(self) -> str:

@@ -29,11 +29,13 @@ _PHANTOM = ("images", "model")
 def write_table(path: Path, studies: Sequence[dict[str, Any]], problems: Sequence[Problem]) -> Path:
     """One row per study, its clinical values and flags; then one row per image that could not be segmented."""
     quantities = [f"{name} ({q.unit})" for name, q in QUANTITIES.items()]
-    heads = ["study", "status", "ED", "ES", *quantities, *(f"{name} volume (ml)" for name in STRUCTURES)]
+    told = dict.fromkeys(name for study in studies for image in study["images"] for name in image["volumes_ml"])
+    names = [*STRUCTURES, *(name for name in told if name not in STRUCTURES)]
+    heads = ["study", "status", "ED", "ES", *quantities, *(cell(f"{name} volume (ml)") for name in names)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*heads, "flags", "phantom"])
-    writer.writerows(_row(study) for study in studies)
+    writer.writerows(_row(study, names) for study in studies)
     blank = [""] * (len(heads) - 2)
     writer.writerows([cell(p.study or p.path.name), "failed", *blank, cell(_local(p)), ""] for p in problems)
     return write_text(path, text.getvalue())
@@ -51,7 +53,7 @@ def phases_of(study: dict[str, Any]) -> dict[str, str]:
 def is_whole(study: Any) -> bool:
     """Whether a study's report, read from a file that may be damaged, holds all that is shown of one."""
     try:
-        _row(study)
+        _row(study, STRUCTURES)
         shown = [v["unit"] + "" for v in study["clinical"].values()]
         for image in study["images"]:
             shown += [c["message"] + "" for c in image["concerns"]]
@@ -76,20 +78,20 @@ def concerns_of(study: dict[str, Any]) -> list[str]:
     return [concern["message"] for image in study["images"] for concern in image["concerns"]]
 
 
-def _row(study: dict[str, Any]) -> list[str]:
+def _row(study: dict[str, Any], names: Sequence[str]) -> list[str]:
     values = {name: entry["value"] for name, entry in study["clinical"].items()}
     cells = ["" if values.get(name) is None else f"{values[name]:g}" for name in QUANTITIES]
     flags = [*(WORDS["forced"].format(concern=concern) for concern in concerns_of(study)), *flags_of(study)]
     phases = [cell(phases_of(study).get(name, "")) for name in PHASES]
-    row = [cell(study["study"]), "segmented", *phases, *cells, *_volumes(study)]
+    row = [cell(study["study"]), "segmented", *phases, *cells, *_volumes(study, names)]
     return [*row, cell(" ".join(flags)), " and ".join(kind for kind in _PHANTOM if study["phantom"].get(kind))]
 
 
-def _volumes(study: dict[str, Any]) -> list[str]:
+def _volumes(study: dict[str, Any], names: Sequence[str]) -> list[str]:
     images = study["images"]
     alone = not study["phases"] and len(images) == 1 and images[0]["frames"] == 1
     told = images[0]["volumes_ml"] if alone else {}
-    return [f"{told[name][0]:g}" if name in told else "" for name in STRUCTURES]
+    return [f"{told[name][0]:g}" if name in told else "" for name in names]
 
 
 def _local(problem: Problem) -> str:

@@ -23,7 +23,7 @@ from compress.data.prepared import Prepared
 from compress.data.preprocess import Preprocessing
 from compress.data.rules import Rules, recentred, rules_from_json
 from compress.data.split import Split, find_duplicates, split_in_folds, split_patients
-from compress.data.volume import ACDC_LABELS, Case
+from compress.data.volume import ACDC_LABELS, HEART, Case, values_of
 from compress.errors import CheckpointError, ConfigError
 from compress.files import digest_json, read_json, write_json
 from compress.lock import locked
@@ -59,6 +59,11 @@ class Cohort:
         """SHA-256 over every file's digest: equal images and masks, equal digest, wherever they lie."""
         return digest_json([told for case in self.cases for told in digests_of(case)])
 
+    @property
+    def labels(self) -> dict[str, int]:
+        """Structure -> its value in `Volume.mask`, of all that the masks tell: one data set has one label set."""
+        return self.cases[0].values
+
     def identity(self, rules: Rules) -> str:
         """SHA-256 over all that scores on these cases depend on: files, patients, phases, groups, labels and rules.
 
@@ -74,7 +79,6 @@ class Workspace:
 
     config: Config
     progress: Progress = SILENT
-    labels: dict[str, int] = field(default_factory=lambda: dict(ACDC_LABELS))
     sound: dict[Path, tuple[list[Case], list[str]]] = field(default_factory=dict)
     """With train.skip_bad: each folder's cases that can be used, and why others are left out."""
 
@@ -88,8 +92,24 @@ class Workspace:
 
             trust(named)
         if self.brought is not None:
-            self.labels = dict(self.brought.labels)
             self.config = suited(self.config, self.brought)
+
+    @cached_property
+    def labels(self) -> dict[str, int]:
+        """Structure -> its value in masks and its channel of a network: an imported network's, else the data's.
+
+        Where the training data is not at hand, those of the run's network.
+        """
+        if self.brought is not None:
+            return dict(self.brought.labels)
+        folder = self.config.train.paths.train_dir
+        if folder is None:
+            return dict(ACDC_LABELS)
+        if not Path(folder).exists() and self.run.baseline.final.is_file():
+            from compress.models.checkpoint import read_meta
+
+            return dict(read_meta(self.run.baseline.final).labels)
+        return dict(self.training.labels)
 
     @cached_property
     def brought(self) -> Meta | None:
@@ -121,8 +141,9 @@ class Workspace:
         """All cases under `train.paths.train_dir`; the embedded phantom when that is null."""
         paths = self.config.train.paths
         if paths.train_dir is None:
-            return self._cohort(self._phantom(), None)
-        return self._cohort(Path(paths.train_dir), paths.label_dir)
+            return self._cohort(self._phantom(), None, None)
+        wanted = self.config.data.structures if self.brought is None else list(self.brought.labels)
+        return self._cohort(Path(paths.train_dir), paths.label_dir, wanted)
 
     @cached_property
     def validation(self) -> Cohort:
@@ -135,7 +156,7 @@ class Workspace:
         paths = self.config.evaluation.paths
         if paths.eval_dir is None:
             return self.validation
-        return self._cohort(Path(paths.eval_dir), paths.label_dir)
+        return self._cohort(Path(paths.eval_dir), paths.label_dir, list(self.labels), some=True)
 
     @cached_property
     def split(self) -> Split:
@@ -183,7 +204,7 @@ class Workspace:
         if self.brought is None:
             return True
         given = self.config.train.paths.train_dir is not None
-        return given and set(self.labels) == set(ACDC_LABELS) and not _untaught(self.rules)
+        return given and set(self.labels) <= set(HEART) and not _untaught(self.rules)
 
     def learnt(self, meta: Meta) -> Meta:
         """The description of a network that has learnt from this workspace's training data.
@@ -198,7 +219,10 @@ class Workspace:
     def check_labels(self, meta: Meta) -> None:
         """Raise `CheckpointError` for a network of other labels than the data's."""
         if meta.labels != self.labels:
-            raise CheckpointError(f"The network was trained on labels {meta.labels}, the data has {self.labels}.")
+            raise CheckpointError(
+                f"The network was trained on labels {meta.labels}, the data has {self.labels}.",
+                cure=f"Set data.structures to {list(meta.labels)} where it was trained on some of them.",
+            )
 
     def training_images(self) -> np.ndarray:
         """(N, H, W) float32: every slice of the training patients on the network's grid, not augmented."""
@@ -251,20 +275,27 @@ class Workspace:
             facts["skipped"] = self.sound[cohort.folder][1]
         return {**facts, "preprocessing": self.rules.to_json(), "labels": self.labels}
 
-    def _valued(self, cases: list[Case]) -> list[Case]:
-        """The cases with masks in the label values of an imported network."""
-        if self.brought is None:
-            return cases
+    def _valued(self, folder: Path, cases: list[Case], wanted: list[str] | None, *, some: bool) -> list[Case]:
+        """The cases with the structures that are wanted (None: all that count), in the network's values.
+
+        `some`: those are enough that the masks tell. Raises `ConfigError` for others that they do not.
+        """
         if what := _untaught(self.rules):
             raise ConfigError(
                 f"The imported network {what}; data is read here with one channel and labels.", cure=_AWAY
             )
-        if set(self.labels) != set(ACDC_LABELS):
+        every = {**cases[0].labels, **cases[0].others}
+        names = list(cases[0].labels) if wanted is None else [name for name in wanted if name in every]
+        absent = [name for name in wanted or () if name not in every]
+        if absent and (not some or not names):
             raise ConfigError(
-                f"The imported network segments {', '.join(self.labels)}; data is read here with RV, MYO and LV alone.",
-                cure=_AWAY,
+                f"{folder} has no {', '.join(absent)}: its masks tell {', '.join(every)}.",
+                cure=_AWAY if self.brought else "Name some of them in data.structures, or leave it null.",
             )
-        return [replace(case, values=dict(self.labels)) for case in cases]
+        if absent:
+            self.progress.note(f"{folder}: {', '.join(names)} alone can be scored: its masks tell no {absent[0]}.")
+        values = self.labels if some or self.brought else values_of(names)
+        return [_with(case, names, {name: values[name] for name in names}) for case in cases]
 
     def _phantom(self) -> Path:
         folder = phantom_dir(self.config)
@@ -283,14 +314,14 @@ class Workspace:
                 partial.rename(folder)
         return folder
 
-    def _cohort(self, folder: Path, label_dir: str | None) -> Cohort:
+    def _cohort(self, folder: Path, label_dir: str | None, wanted: list[str] | None, *, some: bool = False) -> Cohort:
         labels = None if label_dir is None else Path(label_dir)
         cases = (
             self._sound_cases(folder, labels) if self.config.train.skip_bad else find_cases(folder, label_dir=labels)
         )
         if not cases:
             raise ConfigError(f"{folder} holds no cases.")
-        cases = self._valued(cases)
+        cases = self._valued(folder, cases, wanted, some=some)
         phantom = is_phantom(folder) or any(is_phantom_image(s.image_path) for s in cases)
         for note in () if phantom else label_notes(cases):
             self.progress.note(f"{folder}: {note}")
@@ -309,6 +340,13 @@ class Workspace:
                     "configuration, for every command of this run to leave out the same."
                 )
         return self.sound[folder][0]
+
+
+def _with(case: Case, names: Sequence[str], values: dict[str, int]) -> Case:
+    """The case with these structures; what else its mask holds is background."""
+    every = {**case.labels, **case.others}
+    labels = {name: every[name] for name in names}
+    return replace(case, labels=labels, others={n: v for n, v in every.items() if n not in labels}, values=values)
 
 
 def suited(config: Config, meta: Meta) -> Config:

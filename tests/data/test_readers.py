@@ -152,11 +152,11 @@ def test_other_label_values_come_out_as_acdc(tmp_path: Path, labels: dict) -> No
 @pytest.mark.parametrize(
     ("labels", "text"),
     [
-        ({"background": 0, "LV": 1, "MYO": 2}, "one label each"),
-        ({"LV": 1, "MYO": 2, "RV": 2}, "one label each"),
-        ({"LV": 1, "LVC": 4, "MYO": 2, "RV": 3}, "one label each"),
-        ({"LV": 1, "MYO": 2, "RV": 3, "atrium": 3}, "one label each"),
-        ({"LV": 1, "RV myocardium": 2, "RV": 3}, "LVBP, LV cavity"),
+        ({"LV": 1, "MYO": 2, "RV": 2}, "one label of its own"),
+        ({"LV": 1, "LVC": 4, "MYO": 2, "RV": 3}, "one label of its own"),
+        ({"LV": 1, "MYO": 2, "RV": 3, "atrium": 3}, "LVBP, LV cavity"),
+        ({"background": 0}, "names 'nothing' as structures"),
+        ({"1 or 2": 1}, "names '1 or 2' as structures"),
         ({"whole": [1, 2], "MYO": 2, "RV": 3}, "expected one whole number"),
         (["RV"], "no 'labels' table"),
     ],
@@ -175,11 +175,26 @@ def test_further_structures_are_left_out_and_said(tmp_path: Path) -> None:
     mask[:, 22:] = 5
     makers.nnunet_case(tmp_path, "c1")
     makers.save(tmp_path / "labelsTr" / "c1.nii.gz", mask)
-    makers.dataset_json(tmp_path, {"background": 0, "RV": 1, "MYO": 2, "LV": 3, "left atrium": 4, "ignore": 5})
+    makers.dataset_json(tmp_path, {"background": 0, "RV": 1, "MYO": 2, "LV": 3, "septum": 4, "ignore": 5})
     (case,) = find_cases(tmp_path)
-    assert case.others == {"left atrium": 4, "ignore": 5}
+    assert case.others == {"septum": 4, "ignore": 5}
     assert np.array_equal(read_volume(case).mask, makers.make_mask())
-    assert label_notes([case]) == ["Left out, read as background: ignore (5), left atrium (4)."]
+    assert label_notes([case]) == ["Left out, read as background: ignore (5), septum (4)."]
+
+
+@pytest.mark.parametrize(
+    ("labels", "known", "values"),
+    [
+        ({"LV": 3}, {"LV": 3}, {"LV": 1}),
+        ({"left atrium": 7, "LVM": 2, "LV": 1}, {"MYO": 2, "LV": 1, "LA": 7}, {"MYO": 1, "LV": 2, "LA": 3}),
+        ({"scar": 2, "ignore": 3}, {"scar": 2}, {"scar": 1}),
+    ],
+)
+def test_any_label_set(labels: dict[str, int], known: dict[str, int], values: dict[str, int], tmp_path: Path) -> None:
+    makers.nnunet_case(tmp_path, "c1")
+    makers.dataset_json(tmp_path, {"background": 0, **labels})
+    (case,) = find_cases(tmp_path)
+    assert (case.labels, case.values) == (known, values)
 
 
 def test_assumed_label_values_are_said(tmp_path: Path) -> None:

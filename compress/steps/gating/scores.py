@@ -45,7 +45,7 @@ def score_file(ws: Workspace, model: Segmenter, cohort: Cohort, *, name: str) ->
     inputs = _inputs(model, cohort)
     folder = ws.run.gate_scores(digest_json(inputs)[:16])
     result = Result(folder.scores, inputs)
-    if (stored := result.stored(lambda document: _restore(document, folder, cohort, ws.labels))) is not None:
+    if (stored := result.stored(lambda document: _restore(document, folder, cohort))) is not None:
         ws.progress.note(f"{name}: scored before, see {result.path}.")
         return Scored(stored, folder)
     shutil.rmtree(folder.root, ignore_errors=True)  # what an interrupted gate left
@@ -72,13 +72,13 @@ def _inputs(model: Segmenter, cohort: Cohort) -> dict[str, object]:
     }
 
 
-def _restore(document: dict[str, Any], folder: GateScores, cohort: Cohort, labels: dict[str, int]) -> EvaluationReport:
+def _restore(document: dict[str, Any], folder: GateScores, cohort: Cohort) -> EvaluationReport:
     """The scores, when the masks beside them give them again; `ValueError` where they do not."""
     report = EvaluationReport.from_json(document)
     masks = (_read_mask(folder.mask(index)) for index in range(len(cohort.cases)))
     volumes = map(read_volume, cohort.cases)
     pairs = zip(masks, volumes, strict=True)
-    again = evaluate(score_volume(mask, volume, labels=labels, surface=hd95) for mask, volume in pairs)
+    again = evaluate(score_volume(mask, volume, labels=cohort.labels, surface=hd95) for mask, volume in pairs)
     if again != report:
         raise ValueError("its masks give other scores")
     return again

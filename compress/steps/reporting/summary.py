@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from compress.data.volume import STRUCTURES
@@ -20,12 +21,11 @@ COLUMNS = (
     "MACs",
     "Dice right after pruning",
     "Dice",
-    "Dice RV",
-    "Dice MYO",
-    "Dice LV",
     "epochs",
     "minutes",
 )
+_SCORED = COLUMNS.index("Dice") + 1
+"""Where each structure's Dice stands."""
 
 BENCH_NOTE = (
     "Parameters are those in the ONNX file, where every BatchNorm is folded into its convolution. "
@@ -56,11 +56,13 @@ def summarise(ws: Workspace, name: str, stage: Stage) -> dict[str, Any]:
 
 def comparison_rows(rows: list[dict[str, Any]], *, phantom: bool) -> tuple[list[str], list[list[str]]]:
     """Headings and cells of the table of networks, for Markdown and the terminal alike."""
-    heads = [f"{c}{phantom_mark(phantom and 'Dice' in c)}" for c in COLUMNS]
-    return heads, [_cells(row) for row in rows]
+    names = list(dict.fromkeys(name for row in rows for name in row["structure_dice"] or STRUCTURES))
+    columns = [*COLUMNS[:_SCORED], *(f"Dice {name}" for name in names), *COLUMNS[_SCORED:]]
+    heads = [f"{c}{phantom_mark(phantom and 'Dice' in c)}" for c in columns]
+    return heads, [_cells(row, names) for row in rows]
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
+def _cells(row: dict[str, Any], names: Sequence[str]) -> list[str]:
     structures = row["structure_dice"] or {}
     return [
         row["name"],
@@ -68,7 +70,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         f"{row['macs'] / 1e9:.3f} G",
         dash(row["dice_after_pruning"], ".4f"),
         dash(row["dice"], ".4f"),
-        *(dash(structures.get(s), ".4f") for s in STRUCTURES),
+        *(dash(structures.get(s), ".4f") for s in names),
         str(row["epochs"]),
         f"{row['training_seconds'] / 60:.1f}",
     ]

@@ -65,7 +65,7 @@ def predictions(
     with ws.progress.task(name, len(cohort.cases)) as task:
         for case in cohort.cases:
             volume, mask = _predicted(ws, run, case, rules, pieces)
-            score = score_volume(mask, volume, labels=ws.labels, surface=surface)
+            score = score_volume(mask, volume, labels=cohort.labels, surface=surface)
             yield Prediction(volume, mask, score)
             task.advance(info=f"{case.name} {score.mean_dice:.3f}")
 

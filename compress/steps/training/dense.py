@@ -75,9 +75,17 @@ def _start(ws: Workspace) -> tuple[Checkpoint, int]:
 
 
 def new_network(ws: Workspace, widths: dict[str, list[int]], *, seed: int) -> tuple[UNet, Meta]:
-    """A freshly initialised network of these widths and its description."""
-    model = ws.config.train.model
-    arguments = {"in_channels": model.in_channels, "out_channels": model.out_channels, "widths": widths}
+    """A freshly initialised network of these widths and its description.
+
+    Raises `ConfigError` when `train.model.out_channels` is not what the data asks for.
+    """
+    model, classes = ws.config.train.model, len(ws.labels) + 1
+    if model.out_channels not in (None, classes):
+        raise ConfigError(
+            f"train.model.out_channels is {model.out_channels}; background and {', '.join(ws.labels)} are {classes}.",
+            cure="Set it to null, or data.structures to what is to be learnt.",
+        )
+    arguments = {"in_channels": model.in_channels, "out_channels": classes, "widths": widths}
     network = UNet(**arguments)
     initialise(network, seed=seed)
     meta = Meta(
