@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -29,6 +29,12 @@ def plan(
     depth: Annotated[
         bool, typer.Option("--depth/--no-depth", help="Whether convolutions and the level of full resolution may go.")
     ] = True,
+    precision: Annotated[
+        Literal["float32", "int8"],
+        typer.Option(
+            "--precision", help="int8: widths for layers that compute in INT8 where that is faster (latency)."
+        ),
+    ] = "float32",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write ratios.yaml as well.")] = None,
 ) -> None:
     """Choose every convolution's width for a budget, and write the ratios that `cardiocompress prune` then applies.
@@ -36,6 +42,8 @@ def plan(
     Weighs how much Dice each block loses (see `cardiocompress sensitivity`) against what narrowing it saves. Beside
     widths it weighs depth: double convolutions that become single ones, and the network without full resolution.
     Latency is predicted from layers measured on the provider; then the pruned network is exported and really measured.
+    With --precision int8 layers are measured in both precisions, the target is a share of the dense network in float32,
+    and the file says which layers stay in float32, for `cardiocompress quantize --ratios`.
     """
     from cli.options import open_workspace
     from compress.errors import ConfigError
@@ -49,7 +57,7 @@ def plan(
     from compress.steps.planning.request import BudgetRequest
 
     chosen = provider or ws.config.bench.provider
-    found = plan_budget(ws, BudgetRequest(wanted, chosen, align, slices, depth, out))
+    found = plan_budget(ws, BudgetRequest(wanted, chosen, align, slices, depth, precision, out))
     _show(found, chosen)
 
 
@@ -62,6 +70,8 @@ def _show(found: BudgetPlan, provider: str) -> None:
         what = f"Depth, weighed for {found.target.text}{' (phantom)' if found.phantom else ''}"
         lines = [[m.name, f"{m.dice_lost:.3f}", "yes" if m.chosen else "no", m.reason] for m in found.moves]
         table(what, ["single, or gone", "Dice lost alone", "taken", "why"], lines)
+    if found.float_layers is not None:
+        say(f"In INT8, but for these layers, which are faster in float32: {', '.join(found.float_layers) or 'none'}.")
     dense, share = found.dense_cost, found.predicted
     word = "Predicted" if found.timing else "Counted"
     say(f"{word}: {_amount(found.target, share * dense)}, {share:.4f}x of dense ({_amount(found.target, dense)}).")
@@ -78,6 +88,8 @@ def _show(found: BudgetPlan, provider: str) -> None:
         for warning in timing.warnings:
             say(f"warning: {warning}")
     say(f"Next: cardiocompress prune --ratios {found.ratios}")
+    if found.float_layers is not None:
+        say(f"Then: cardiocompress export, and cardiocompress quantize MODEL --ratios {found.ratios}")
 
 
 def _amount(target: Target, value: float) -> str:

@@ -16,6 +16,7 @@ from compress.registry import explained
 
 if TYPE_CHECKING:
     from compress.steps.quantizing.quantize import Quantized
+    from compress.steps.workspace import Workspace
 
 
 def quantize(
@@ -41,6 +42,10 @@ def quantize(
             metavar="7|8|auto",
             help="Bits of INT8 weights: 7 is right on every processor, 8 needs VNNI; auto: 8 where this one has it.",
         ),
+    ] = None,
+    ratios: Annotated[
+        Path | None,
+        typer.Option("--ratios", help="ratios.yaml of `plan --precision int8`: which layers stay in float32."),
     ] = None,
     budget: Annotated[float | None, typer.Option("--budget", min=0, help="Largest loss of mean 3D Dice.")] = None,
     slices: Annotated[int | None, typer.Option("--slices", min=4, help="Training slices to measure ranges on.")] = None,
@@ -71,10 +76,28 @@ def quantize(
         bench__rounds=rounds,
         bench__threads=threads,
     )
+    if ratios:
+        ws = _as_planned(ws, ratios)
     from compress.steps.quantizing.quantize import quantize as run
 
     show_quantized(run(ws, model, out=out))
     show_pages(ws)
+
+
+def _as_planned(ws: Workspace, path: Path) -> Workspace:
+    """The workspace whose configuration leaves in float32 what the plan left there."""
+    from compress.config.read import load_ratios
+    from compress.errors import ConfigError
+    from compress.steps.workspace import Workspace
+
+    ratios = load_ratios(path, levels=len(ws.config.train.model.features))
+    if ratios.precision != "int8":
+        raise ConfigError(
+            f"{path} is no plan for INT8: its precision is {ratios.precision}.",
+            cure="Plan with `cardiocompress plan --precision int8 --target latency=...`, or leave --ratios out.",
+        )
+    chosen = ws.config.quantization.model_copy(update={"float_layers": ratios.float_layers})
+    return Workspace(ws.config.model_copy(update={"quantization": chosen}), ws.progress)
 
 
 def _ms(times: Sequence[float]) -> str:

@@ -170,11 +170,30 @@ def measure_latency_model(
     nothing or too few samples, `ModelFileError` for files of different topologies.
     """
     _refuse(provider, len(paths))
-    layers = [network_layers(path, size=size) for path in paths]
-    _check_topology(paths, layers)
+    _layers_of(paths, size=size)  # refused before anything is timed
     profiles = profile_nodes(paths, size=size, batch=batch, provider=provider, threads=threads, rounds=rounds)
+    return latency_model_of(paths, profiles, size=size, batch=batch, provider=provider, threads=threads)
+
+
+def latency_model_of(
+    paths: Sequence[Path],
+    profiles: Sequence[NodeProfile],
+    *,
+    size: tuple[int, int],
+    batch: int,
+    provider: str,
+    threads: int | None,
+) -> LatencyModel:
+    """Fit what `profile_nodes` measured of these files of one topology. Raises what `measure_latency_model` raises."""
+    layers = _layers_of(paths, size=size)
     block = find_provider(provider).alignment
     return fit_latency_model(layers, profiles, Conditions(provider, block, threads or available_cores(), batch, size))
+
+
+def _layers_of(paths: Sequence[Path], *, size: tuple[int, int]) -> list[Sequence[Layer]]:
+    layers = [network_layers(path, size=size) for path in paths]
+    _check_topology(paths, layers)
+    return layers
 
 
 def fit_latency_model(

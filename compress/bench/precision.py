@@ -67,7 +67,7 @@ def measure_precisions(
     layers = [network_layers(path, size=size) for path in (floats, int8)]
     profiles = profile_nodes([floats, int8], size=size, batch=batch, threads=threads, rounds=rounds)
     seconds = [_per_layer(found, profile) for found, profile in zip(layers, profiles, strict=True)]
-    rate = _conversion_rate(profiles[1].nodes)
+    rate = conversion_rate(profiles[1].nodes)
     values = {layer.name: layer.outputs * layer.positions * batch for layer in layers[1]}
     edges = {
         (maker, reader): rate * values[maker] / shrink
@@ -82,7 +82,7 @@ def _per_layer(layers: Sequence[Layer], profile: NodeProfile) -> dict[str, float
     return {layer.name: float(seconds) for layer, seconds in zip(layers, own + after, strict=True)}
 
 
-def _conversion_rate(nodes: Sequence[NodeTime]) -> float:
+def conversion_rate(nodes: Sequence[NodeTime]) -> float:
     """Seconds per value of one conversion and one change of layout, from those of the whole INT8 network."""
     rates: dict[bool, list[float]] = {True: [], False: []}
     for node in nodes:

@@ -222,6 +222,16 @@ class Ratios(Section):
     """double convolutions that become single ones, such as decoders.9"""
     space_to_depth: bool = False
     """the level of full resolution goes: squares of 2x2 pixels become channels, and pixels again at the end"""
+    precision: Literal["float32", "int8"] = "float32"
+    """the arithmetic that `plan` chose the widths for; `quantize --ratios` takes int8 up"""
+    float_layers: tuple[str, ...] = ()
+    """precision int8: layers that are faster in float32, by the times that `plan` measured"""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.float_layers and self.precision != "int8":
+            raise ValueError("float_layers are those that INT8 leaves in float32: precision must be int8")
+        return self
 
     @property
     def depth(self) -> bool:
@@ -334,6 +344,8 @@ class Quantization(Section):
     """training slices that the ranges are measured on"""
     budget: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.003
     """largest loss of mean 3D Dice; layers stay in float until it holds"""
+    float_layers: tuple[str, ...] | None = None
+    """INT8: layers left in float32 for the sake of time, as `plan --precision int8` chose them; null: measured here"""
 
 
 class GateMargins(Section):

@@ -23,13 +23,9 @@ class Planning(Folder):
     sensitivity_plot = At("sensitivity.png", "the same, drawn")
     depth = At("depth.json", "Dice after each move of depth alone, right after its fit")
 
-    def latency(self, provider: str) -> Path:
-        """The fitted latency model."""
-        return self.root / f"latency-{provider}.json"
-
-    def folded_latency(self, provider: str) -> Path:
-        """The same of the network without the level of full resolution."""
-        return self.root / f"latency-{provider}-folded.json"
+    def latency(self, provider: str, *, folded: bool = False, int8: bool = False) -> Path:
+        """The fitted latency model; folded: of the network without the level of full resolution."""
+        return self.root / f"latency-{provider}{'-int8' * int8}{'-folded' * folded}.json"
 
     def target(self, name: str) -> TargetFiles:
         """`name` is the target as typed, such as latency=0.1x."""

@@ -130,13 +130,46 @@ def test_dicom_is_refused_in_the_same_words(spoil_it, words, page, bundle, tmp_p
     assert problem.replace(f"{tmp_path}/", "") in said.replace("\n\n", " "), said
 
 
-def test_packed_dicom_is_named_as_such(page, tmp_path):
-    def packed(data):
-        data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.90"
-        data.PixelData = encapsulate([data.PixelData])
+PACKED = {
+    "1.2.840.10008.1.2.5": "is compressed (RLE), for which this page has no decoder",
+    "1.2.840.10008.1.2.4.70": "is compressed (JPEG Lossless), for which this page has no decoder",
+    "1.2.840.10008.1.2.4.80": "is compressed (JPEG-LS Lossless), for which this page has no decoder",
+    "1.2.840.10008.1.2.4.90": "is compressed (JPEG 2000 Lossless), for which this page has no decoder",
+    "1.2.840.10008.1.2.4.50": "has transfer syntax 1.2.840.10008.1.2.4.50; this page reads uncompressed files",
+}
 
-    said = give(page, write_study(tmp_path / "P1", change=packed))
-    assert "is compressed (JPEG 2000 Lossless), for which this page has no decoder" in said and "gdcmconv" in said
+
+def test_packed_dicom_is_named_as_such_with_the_cure(page, tmp_path):
+    for number, (syntax, words) in enumerate(PACKED.items()):
+
+        def packed(data, syntax=syntax):
+            data.file_meta.TransferSyntaxUID = syntax
+            data.PixelData = encapsulate([data.PixelData])
+
+        said = give(page, write_study(tmp_path / f"P{number}", change=packed))
+        assert words in said and "gdcmconv --raw" in said, said
+
+
+@pytest.mark.long
+def test_a_large_cine_stays_below_600_MiB(bundle, tmp_path):
+    """Forty frames of 12 slices, 256 x 256 pixels: the largest process of the browser, at its peak."""
+    array = np.random.default_rng(0).integers(0, 500, (40, 12, 256, 256)).astype(np.int16)
+    cine = raw_file(tmp_path / "cine.nii.gz", array, **SPACING)
+    with browser(tmp_path / "profile") as page:
+        page.open((bundle / "segment.html").as_uri())
+        page.wait(f"{STATUS}.includes('Ready')")
+        page.choose("#files", [cine])
+        page.wait(f"{RUNS} === '1'", seconds=1200)
+        assert page.run("document.querySelectorAll('button.save').length") == 1
+        processes = page.call("SystemInfo.getProcessInfo")["processInfo"]
+        peaks = [_peak_mib(each["id"]) for each in processes]
+    print(peaks)
+    assert max(peaks) < 600
+
+
+def _peak_mib(process: int) -> int:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) // 1024
 
 
 def compare(page: Browser, bundle: Path, source: Path, folder: Path) -> tuple[dict[str, Any], dict[str, Any], bool]:

@@ -14,11 +14,23 @@ from compress.prune.budget import Kept
 from compress.prune.plan import PruningPlan
 from compress.prune.shapes import Shapes
 from compress.steps.planning.latency import latency_model
+from compress.steps.planning.precision import mixed_model
 from compress.steps.workspace import Workspace
 
-Count = Callable[[Kept], float]
-"""Seconds, multiply-adds or parameters of the network in which each group keeps so many units; 0 units of
-"<block>.conv1" make the block a single convolution."""
+
+@dataclass(frozen=True)
+class Count:
+    """What a network costs: seconds, multiply-adds or parameters."""
+
+    of: Callable[[Kept], float]
+    """Of the network in which each group keeps so many units; 0 units of "<block>.conv1" make the block single."""
+    dense: float
+    """Of the whole network as it is, in float32."""
+    float_layers: Callable[[Kept], tuple[str, ...]] | None = None
+    """Layers that are best left in float32, by their names in the pruned network; None: nothing becomes INT8."""
+
+    def __call__(self, kept: Kept) -> float:
+        return self.of(kept)
 
 
 @dataclass(frozen=True)
@@ -53,9 +65,24 @@ def second_of(first: str) -> str:
     return f"{first.removesuffix('.conv1')}.conv2"
 
 
-def count_of(quantity: str, ws: Workspace, network: Network, provider: str, grid: Grid) -> Count:
-    """The function that counts or predicts a quantity."""
+def count_of(
+    quantity: str, ws: Workspace, network: Network, provider: str, grid: Grid, precision: str = "float32"
+) -> Count:
+    """What counts or predicts a quantity."""
+    if precision == "int8":
+        return _mixed_latency(ws, network, provider, grid)
     return _COUNTS[quantity](ws, network, provider, grid)
+
+
+def _mixed_latency(ws: Workspace, network: Network, provider: str, grid: Grid) -> Count:
+    model = mixed_model(ws, network.checkpoint, network.base, provider=provider, grid=grid)
+
+    def float_layers(kept: Kept) -> tuple[str, ...]:
+        stays = {name: second_of(name) for name in _gone(kept)}
+        return tuple(stays.get(name, name) for name in model.times(network.layers(kept)).slower())
+
+    dense = model.floats.predict(network.layers({}))
+    return Count(lambda kept: model.predict(network.layers(kept)), dense, float_layers)
 
 
 def _latency(ws: Workspace, network: Network, provider: str, grid: Grid) -> Count:
@@ -72,11 +99,14 @@ def _latency(ws: Workspace, network: Network, provider: str, grid: Grid) -> Coun
         known = (seconds for layer, seconds in zip(every, times, strict=True) if layer.name in there)
         return model.overhead + sum(known)
 
-    return seconds
+    return Count(seconds, seconds({}))
 
 
 def _macs(ws: Workspace, network: Network, provider: str, grid: Grid) -> Count:
-    return lambda kept: sum(layer.macs for layer in network.layers(kept)) if _gone(kept) else network.shapes.macs(kept)
+    def macs(kept: Kept) -> float:
+        return sum(layer.macs for layer in network.layers(kept)) if _gone(kept) else network.shapes.macs(kept)
+
+    return Count(macs, macs({}))
 
 
 def _parameters(ws: Workspace, network: Network, provider: str, grid: Grid) -> Count:
@@ -84,7 +114,7 @@ def _parameters(ws: Workspace, network: Network, provider: str, grid: Grid) -> C
         single = [layer for layer in network.layers(kept) if layer.name in gone] if (gone := _gone(kept)) else []
         return network.shapes.parameters(kept) + sum(x.inputs * x.outputs * x.kernel for x in single)
 
-    return parameters
+    return Count(parameters, parameters({}))
 
 
 def _gone(kept: Kept) -> Sequence[str]:

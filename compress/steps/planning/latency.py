@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import onnxruntime
 
 from compress.bench.latency import time_files
 from compress.bench.layer_costs import LatencyModel, measure_latency_model, sample_widths
+from compress.bench.mixed import MixedModel
 from compress.bench.stats import median
+from compress.config import Bench
 from compress.errors import ConfigError
 from compress.evaluate.interval import Interval
 from compress.export.onnx import export_checkpoint
@@ -63,12 +66,17 @@ def latency_model(ws: Workspace, dense: Checkpoint, base: PruningPlan, *, provid
 
     base: a plan of the dense network that removes nothing. Widths are those of the grid.
     """
-    files, folded = ws.run.planning, bool((dense.meta.plan or {}).get("space_to_depth"))
-    path = files.folded_latency(provider) if folded else files.latency(provider)
-    result = Result(path, _inputs(ws, dense, grid))
+    folded = bool((dense.meta.plan or {}).get("space_to_depth"))
+    result = Result(ws.run.planning.latency(provider, folded=folded), measured_on(ws, dense, grid))
     if (stored := result.stored(lambda document: LatencyModel.from_json(document["model"]))) is not None:
         return stored
     model = _measure(ws, dense, base, provider, grid)
+    keep_trusted(ws, result, model)
+    return model
+
+
+def keep_trusted(ws: Workspace, result: Result, model: LatencyModel | MixedModel) -> None:
+    """Store a model whose samples predict each other; warn of one that a busy machine measured."""
     if model.largest_error > TRUSTED:
         ws.progress.warn(
             f"A sample network took {model.largest_error:.0%} more or less than the others predict: a busy machine? "
@@ -76,10 +84,10 @@ def latency_model(ws: Workspace, dense: Checkpoint, base: PruningPlan, *, provid
         )
     else:
         result.store({"model": model.to_json()})
-    return model
 
 
-def _inputs(ws: Workspace, dense: Checkpoint, grid: Grid) -> dict[str, Any]:
+def measured_on(ws: Workspace, dense: Checkpoint, grid: Grid) -> dict[str, Any]:
+    """All that decides what a model of the network's latency is."""
     return {
         "widths": widths_of(dense.network, dense.meta.arguments),
         "size": list(ws.rules.size),
@@ -93,14 +101,8 @@ def _inputs(ws: Workspace, dense: Checkpoint, grid: Grid) -> dict[str, Any]:
 
 def _measure(ws: Workspace, dense: Checkpoint, base: PruningPlan, provider: str, grid: Grid) -> LatencyModel:
     bench = ws.config.bench
-    settings = _sample_counts(base, grid)
     with tempfile.TemporaryDirectory(prefix="latency-samples-") as folder:
-        paths = []
-        with ws.progress.task("Exporting sample widths", len(settings)) as task:
-            for index, kept in enumerate(settings):
-                sample = rebuild_checkpoint(dense, narrowed(base, kept))
-                paths.append(export_to(sample, Path(folder, f"sample{index}.onnx")))
-                task.advance()
+        paths = export_samples(ws, dense, base, grid, Path(folder))
         ws.progress.note(f"Timing every layer of {len(paths)} sample networks on '{provider}'.")
         return measure_latency_model(
             paths,
@@ -108,8 +110,24 @@ def _measure(ws: Workspace, dense: Checkpoint, base: PruningPlan, provider: str,
             batch=bench.batch_size,
             provider=provider,
             threads=bench.threads,
-            rounds=min(_ROUNDS, bench.rounds),
+            rounds=rounds_of(bench),
         )
+
+
+def rounds_of(bench: Bench) -> int:
+    """Rounds that sample networks are timed for."""
+    return min(_ROUNDS, bench.rounds)
+
+
+def export_samples(ws: Workspace, dense: Checkpoint, base: PruningPlan, grid: Grid, folder: Path) -> list[Path]:
+    """ONNX files of the network at the widths worth measuring, the dense one first."""
+    settings, paths = _sample_counts(base, grid), []
+    with ws.progress.task("Exporting sample widths", len(settings)) as task:
+        for index, kept in enumerate(settings):
+            sample = rebuild_checkpoint(dense, narrowed(base, kept))
+            paths.append(export_to(sample, folder / f"sample{index}.onnx"))
+            task.advance()
+    return paths
 
 
 def _sample_counts(base: PruningPlan, grid: Grid) -> list[dict[str, int]]:
@@ -125,13 +143,25 @@ def export_to(checkpoint: Checkpoint, path: Path) -> Path:
     return export_checkpoint(checkpoint, path)
 
 
-def time_pruned(ws: Workspace, dense: Checkpoint, pruned: Checkpoint, *, provider: str) -> Timing:
-    """Export both networks and time them in turn for `bench.rounds` rounds."""
+def time_pruned(
+    ws: Workspace,
+    dense: Checkpoint,
+    pruned: Checkpoint,
+    *,
+    provider: str,
+    finish: Callable[[Path], Path] = lambda path: path,
+) -> Timing:
+    """Export both networks and time them in turn for `bench.rounds` rounds.
+
+    finish: makes the file that is timed of the pruned network's float file.
+    """
     bench = ws.config.bench
     with tempfile.TemporaryDirectory(prefix="latency-check-") as folder:
-        networks = {"dense": dense, "pruned": pruned}
+        whole, small = (
+            export_to(network, Path(folder, name)) for network, name in ((dense, "d.onnx"), (pruned, "p.onnx"))
+        )
         found = time_files(
-            {name: export_to(network, Path(folder, f"{name}.onnx")) for name, network in networks.items()},
+            {"dense": whole, "pruned": finish(small)},
             shape=(bench.batch_size, dense.meta.arguments["in_channels"], *ws.rules.size),
             provider=provider,
             threads=bench.threads,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from compress.runtime.providers import find_provider
 from compress.steps.planning.costs import Network, count_of
 from compress.steps.planning.depth import Move
 from compress.steps.planning.latency import Timing, refuse_unmeasurable, time_pruned
+from compress.steps.planning.precision import image_of, refuse_precision, write_int8
 from compress.steps.planning.request import BudgetRequest
 from compress.steps.planning.search import Option, Problem, Search
 from compress.steps.planning.sensitivity import measure_sensitivity, whole_plan
@@ -59,6 +61,8 @@ class BudgetPlan:
     ratios: Path
     plan: PruningPlan
     phantom: bool
+    float_layers: tuple[str, ...] | None = None
+    """Layers that stay in float32 where the others become INT8; None: planned for float32."""
 
     @property
     def error(self) -> float | None:
@@ -73,25 +77,36 @@ def plan_budget(ws: Workspace, request: BudgetRequest) -> BudgetPlan:
     `PlanError` when the target cannot be reached and `ProviderError` when the provider is not there.
     """
     target, grid = request.target, _grid(request)
+    refuse_precision(request.precision, target)
     if target.quantity == "latency":
         refuse_unmeasurable(request.provider)
     check_shape(ws)
     dense = dense_checkpoint(ws)
     whole = Network.of(ws, dense, whole_plan(ws, dense))
-    count = count_of(target.quantity, ws, whole, request.provider, grid)
+    count = count_of(target.quantity, ws, whole, request.provider, grid, request.precision)
     # The dense network's time is predicted as well: what the model gets wrong for all widths alike cancels out.
-    dense_cost = count({})
-    problem = Problem(target, target.share(dense_cost), grid, dense_cost)
+    problem = Problem(target, target.share(count.dense), grid, count.dense)
     found = measure_sensitivity(ws, slices=request.slices, base=whole.base)
     option, moves = Search(ws, request, problem, whole, count, found).best()
     plan = _exact_plan(ws, option)
     timing = None
     if target.quantity == "latency":
         pruned = rebuild_checkpoint(restructured(ws, dense, option.ratios), plan)
-        timing = time_pruned(ws, dense, pruned, provider=request.provider)
+        timing = time_pruned(ws, dense, pruned, provider=request.provider, finish=_finish(ws, option))
     widths = tuple(_width(group, option, target) for group in option.network.base.channel_groups)
     path = request.out or ws.run.planning.target(target.text).ratios
-    result = BudgetPlan(target, widths, moves, dense_cost, option.cost, timing, path, plan, dense.meta.phantom)
+    result = BudgetPlan(
+        target=target,
+        widths=widths,
+        moves=moves,
+        dense_cost=count.dense,
+        predicted=option.cost,
+        timing=timing,
+        ratios=path,
+        plan=plan,
+        phantom=dense.meta.phantom,
+        float_layers=option.float_layers,
+    )
     _write(ws, result, option.ratios, request)
     return result
 
@@ -105,6 +120,17 @@ def _grid(request: BudgetRequest) -> Grid:
             cure="Leave --align out, or use a target in macs or params.",
         )
     return grid
+
+
+def _finish(ws: Workspace, option: Option) -> Callable[[Path], Path]:
+    """What makes the file that is timed of a float one. Raises `PlanError` where INT8 gains in no layer."""
+    in_float = option.float_layers
+    if in_float is None:
+        return lambda path: path
+    if len(in_float) == len(option.network.layers(option.kept)):
+        raise PlanError("Every layer of the planned network is faster in float32 here.", cure="Leave --precision out.")
+    image = image_of(ws, option.network.checkpoint)
+    return lambda path: write_int8(path, image=image, keep_float=in_float)
 
 
 def _exact_plan(ws: Workspace, option: Option) -> PruningPlan:
@@ -133,13 +159,18 @@ _RATIOS_HEAD = """\
 # `align: none` keeps these very widths; they are aligned already. Blocks in `single` become single convolutions, and
 # with `space_to_depth` the level of full resolution goes.
 """
+_INT8_HEAD = """\
+# Planned for INT8: export the pruned network, then `cardiocompress quantize MODEL --ratios THIS_FILE`, which leaves
+# `float_layers` in float32, where they are faster on the machine that was planned for.
+"""
 
 
 def _write(ws: Workspace, result: BudgetPlan, ratios: Ratios, request: BudgetRequest) -> None:
     files = ws.run.planning.target(result.target.text)
     document = ratios.model_dump(mode="json", exclude_defaults=True) | {"default": 0.0}
     document = {key: document[key] for key in Ratios.model_fields if key in document}
-    text = _RATIOS_HEAD.format(target=result.target.text) + yaml.safe_dump(document, sort_keys=False)
+    head = _RATIOS_HEAD.format(target=result.target.text) + (_INT8_HEAD if ratios.precision == "int8" else "")
+    text = head + yaml.safe_dump(document, sort_keys=False)
     save_plan(result.plan, files.plan)
     timing = result.timing
     measured = timing and {**vars(timing), "share": vars(timing.share), "warnings": list(timing.warnings)}
@@ -148,6 +179,8 @@ def _write(ws: Workspace, result: BudgetPlan, ratios: Ratios, request: BudgetReq
         {
             "target": result.target.text,
             "provider": request.provider,
+            "precision": request.precision,
+            "float_layers": result.float_layers,
             "network": result.plan.source,
             "phantom": result.phantom,
             "dense_cost": result.dense_cost,

@@ -42,6 +42,7 @@ class Option:
     tables: Tables
     cost_of: Cost
     """Share of the dense network's cost."""
+    count: Count
     fold_loss: float | None = None
     """Dice that goes with the level of full resolution; None where that stays."""
 
@@ -68,7 +69,14 @@ class Option:
             align="none",
             single=self.single,
             space_to_depth=self.fold_loss is not None,
+            precision="float32" if self.float_layers is None else "int8",
+            float_layers=self.float_layers or (),
         )
+
+    @property
+    def float_layers(self) -> tuple[str, ...] | None:
+        """Layers that stay in float32 where the others become INT8; None: nothing becomes INT8."""
+        return self.count.float_layers(self.kept) if self.count.float_layers else None
 
 
 SURE = 1e-4
@@ -128,7 +136,7 @@ class Search:
             kept = allocate(choices, cost, damage=tables, target=problem.share, show=self._amount)
         except PlanError as fault:
             return fault
-        return Option(network, kept, choices, tables, cost, fold_loss)
+        return Option(network, kept, choices, tables, cost, count, fold_loss)
 
     def _folded(self, singles: Mapping[str, float], loss: float, best: Option | PlanError) -> Option | PlanError | None:
         """Without the level of full resolution; None where its loss alone is more than another option's.
@@ -139,7 +147,8 @@ class Search:
             return None
         checkpoint = restructured(self.ws, self.whole.checkpoint, ratios_for(FOLD))
         network = Network.of(self.ws, checkpoint, whole_plan(self.ws, checkpoint))
-        count = count_of(self.problem.target.quantity, self.ws, network, self.wanted.provider, self.problem.grid)
+        wanted, problem = self.wanted, self.problem
+        count = count_of(problem.target.quantity, self.ws, network, wanted.provider, problem.grid, wanted.precision)
         return self._try(network, count, singles, fold_loss=loss)
 
     def _fold_move(self, loss: float, best: Option | PlanError, folded: Option | PlanError | None) -> Move:
@@ -162,13 +171,10 @@ class Search:
             return Move(block, loss, True, f"saves {saved - option.cost:.1%} of the dense {quantity}")
         if f"{block}.conv1" not in option.kept:
             return Move(block, loss, False, "gone with the level of full resolution")
-        forced = self._try(option.network, self._count_of(option), singles, option.fold_loss, block)
+        forced = self._try(option.network, option.count, singles, option.fold_loss, block)
         if isinstance(forced, PlanError):
             return Move(block, loss, False, "the target cannot be reached with it")
         return Move(block, loss, False, f"{forced.loss - option.loss:+.3f} Dice against widths at equal {quantity}")
-
-    def _count_of(self, option: Option) -> Count:
-        return lambda kept: option.cost_of(kept) * self.problem.dense_cost
 
     def _amount(self, value: float) -> str:
         return f"{value:.3g}x {self.problem.target.quantity}"

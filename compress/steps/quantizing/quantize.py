@@ -29,6 +29,7 @@ from compress.runtime.machine import saturates_int8
 from compress.runtime.modelfile import ModelFile, read_model_file
 from compress.runtime.predict import Run
 from compress.runtime.proof import prove
+from compress.runtime.providers import find_provider
 from compress.runtime.segmenter import Segmenter, refuse_saturation
 from compress.runtime.session import open_session
 from compress.steps.exporting.export import check_training_data
@@ -78,6 +79,7 @@ def quantize(ws: Workspace, model: Path, *, out: Path | None = None) -> Quantize
     if job.chosen.kind == "int8" and job.bits == 8:
         refuse_saturation("The file that is asked for")
     source = _source(ws, job)
+    _refuse_plan(job)
     target, record = quantized_files(model, chosen.kind, out=out)
     _refuse_foreign(target, source.session.file)
     with tempfile.TemporaryDirectory() as scrap:
@@ -136,6 +138,7 @@ def _search(ws: Workspace, job: _Job, card: ModelCard, images: np.ndarray, scrap
         bits=job.bits,
         provider=job.provider,
         rounds=min(_LAYER_ROUNDS, job.bench.rounds),
+        planned=job.chosen.float_layers,
     )
 
 
@@ -167,6 +170,27 @@ def _source(ws: Workspace, job: _Job) -> Segmenter:
         )
     check_training_data(ws, str(source.card.training.get("data") or ""))
     return source
+
+
+def _refuse_plan(job: _Job) -> None:
+    """Layers that a plan left in float32 must be this file's, and its times this provider's."""
+    planned, without = job.chosen.float_layers, "Leave --ratios (quantization.float_layers) out."
+    if planned is None:
+        return
+    if job.chosen.kind != "int8":
+        raise ConfigError("FP16 has no layers in float32; the plan is one for INT8.", cure=without)
+    if not find_provider(job.provider).times_layers:
+        raise ConfigError(
+            f"The plan was made from times of layers, which '{job.provider}' does not tell.", cure=without
+        )
+    known = convolutions(job.model)
+    if unknown := sorted(set(planned) - set(known)):
+        raise ConfigError(
+            f"{job.model} has no layer {', '.join(unknown)}: it is not the network that was planned.",
+            cure="Give the file of the network that was pruned by these ratios.",
+        )
+    if len(set(planned)) == len(known):
+        raise ConfigError("The plan leaves every layer in float32; nothing would be in INT8.", cure=without)
 
 
 def _refuse_foreign(target: Path, source: ModelFile) -> None:

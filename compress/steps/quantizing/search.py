@@ -62,10 +62,12 @@ class Search:
         bits: int = 7,
         provider: str = "",
         rounds: int = 20,
+        planned: tuple[str, ...] | None = None,
     ) -> None:
         """images: (N, 1, H, W) float32 of training slices; `score` gives the mean Dice of a file; bits of weights.
 
-        Layers are chosen by time too where `provider` times layers; "": by Dice alone.
+        Layers are chosen by time too where `provider` times layers; "": by Dice alone. planned: layers that a plan has
+        chosen by time already.
         """
         self.model = prepare_int8(model, folder / "prepared.onnx")
         self.original = model
@@ -77,6 +79,7 @@ class Search:
         self.bits = bits
         self.provider = provider
         self.rounds = rounds
+        self.planned = planned
         self.seconds: dict[str, tuple[float, float]] = {}
         self.trials: list[Trial] = []
 
@@ -90,7 +93,7 @@ class Search:
         whole = [self._try(calibrations[name], ()) for name in methods]
         best = max(whole, key=lambda trial: trial.dice)
         calibration = calibrations[best.method]
-        slower = self.slower(calibration)
+        slower = self.slower(calibration) if self.planned is None else self.planned
         if slower:
             best = self._try(calibration, slower)
         if best.dice >= least_dice:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
+import torch
+from latency_kit import made_up_model
 from workspace_kit import tiny_workspace
 
 from compress.config.read import load_ratios
@@ -15,6 +18,7 @@ from compress.evaluate.interval import Interval
 from compress.models.cost import count_macs, count_parameters
 from compress.prune.plan import load_plan
 from compress.prune.rebuild import rebuild_checkpoint
+from compress.prune.shapes import layers_of
 from compress.prune.target import parse_target
 from compress.steps.planning import costs, search
 from compress.steps.planning import plan as budgeting
@@ -99,7 +103,7 @@ def test_latency_is_predicted_measured_and_compared(ws, monkeypatch):
 
     timed = []
 
-    def time_pruned(ws, dense, pruned, *, provider):
+    def time_pruned(ws, dense, pruned, *, provider, finish):
         timed.append(sum(sum(w) for w in pruned.meta.arguments["widths"].values()))
         return Timing(2e-3, 1e-3, Interval(0.5, 0.4, 0.6), ("busy",))
 
@@ -194,6 +198,69 @@ def test_a_single_convolution_is_predicted_as_the_first_of_its_block(ws, monkeyp
     assert any(row["decoders.1.conv1"] == (inputs, kept["decoders.1.conv2"]) for row in priced)
     whole = 1e-3 + 1e-6 * (8 + 64 + 8 * 16 + 256 + 16 * 8 + 16 * 8 + 64 + 32)
     assert found.dense_cost == pytest.approx(whole)
+
+
+@pytest.fixture
+def both_precisions(ws, monkeypatch):
+    """Plans from a made-up table; what would be timed is collected: the file and the layers left in float32."""
+    layers = layers_of(dense_checkpoint(ws).network, torch.zeros(1, 1, 32, 32))
+    chain = [(a.name, b.name, 1) for a, b in pairwise(layers)]
+    model, timed = made_up_model(layers, chain), []
+    monkeypatch.setattr(costs, "mixed_model", lambda *_, **__: model)
+    monkeypatch.setattr(budgeting, "write_int8", lambda path, *, image, keep_float: timed.append((image, keep_float)))
+
+    def time_pruned(ws, dense, pruned, *, provider, finish):
+        finish(ws.run.root / "pruned.onnx")
+        return Timing(2e-3, 1e-3, Interval(0.5, 0.4, 0.6), ())
+
+    monkeypatch.setattr(budgeting, "time_pruned", time_pruned)
+    return model, timed
+
+
+def test_widths_and_precisions_are_planned_together(ws, both_precisions, tmp_path):
+    model, timed = both_precisions
+    path = tmp_path / "ratios.yaml"
+    found = plan_budget(ws, _request("latency=0.5x", align=2, precision="int8", out=path))
+    layers = layers_of(dense_checkpoint(ws).network, torch.zeros(1, 1, 32, 32))
+    assert found.dense_cost == model.floats.predict(layers), "the share is that of the dense network in float32"
+    small = layers_of(rebuild_checkpoint(dense_checkpoint(ws), found.plan).network, torch.zeros(1, 1, 32, 32))
+    assert found.predicted == pytest.approx(model.predict(small) / found.dense_cost) and found.predicted <= 0.5
+    ratios = load_ratios(path, levels=1)
+    assert ratios.precision == "int8" and ratios.float_layers == found.float_layers == model.times(small).slower()
+    assert 0 < len(ratios.float_layers) < len(small)
+    assert timed == [((1, 32, 32), ratios.float_layers)], "the very mix is timed"
+    table = json.loads(ws.run.planning.target("latency=0.5x").widths.read_text())
+    assert table["precision"] == "int8" and table["float_layers"] == list(ratios.float_layers)
+    again = rank(ws, dense_checkpoint(ws), ws.config.pruning.but(ratios=ratios))
+    assert again.digest == found.plan.digest, "pruning takes the file as it is"
+
+
+def test_a_layer_in_float_has_the_name_that_it_has_in_the_pruned_network(ws, both_precisions, monkeypatch, tmp_path):
+    _losing(monkeypatch, {"encoders.0": 0.0, "decoders.1": 0.0})
+    found = plan_budget(ws, _request("latency=0.3x", align=2, precision="int8", depth=True))
+    ratios = load_ratios(found.ratios, levels=1)
+    assert ratios.single
+    small = rebuild_checkpoint(restructured(ws, dense_checkpoint(ws), ratios), found.plan)
+    names = {layer.name for layer in layers_of(small.network, torch.zeros(1, 1, 32, 32))}
+    assert ratios.float_layers and set(ratios.float_layers) <= names
+
+
+@pytest.mark.parametrize("text", ["macs=0.5x", "params=0.5x"])
+def test_int8_with_a_target_that_it_does_not_change_is_refused(fresh, text):
+    with pytest.raises(ConfigError, match="--precision int8 needs a latency"):
+        plan_budget(fresh, _request(text, precision="int8"))
+    assert not fresh.run.planning.root.exists()
+
+
+def test_a_plan_in_which_int8_gains_nowhere_is_none(ws, both_precisions, monkeypatch):
+    monkeypatch.setattr(
+        type(both_precisions[0]),
+        "times",
+        lambda model, layers: SimpleNamespace(slower=lambda: [x.name for x in layers]),
+    )
+    with pytest.raises(PlanError, match="Every layer of the planned network is faster in float32"):
+        plan_budget(ws, _request("latency=0.6x", align=2, precision="int8"))
+    assert not ws.run.planning.target("latency=0.6x").root.exists()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from compress.config import Quantization
 from compress.config.read import from_document
 from compress.errors import CheckpointError, ConfigError, EnvironmentFault, GateError, ModelFileError, ProviderError
 from compress.export.onnx import export_onnx
+from compress.export.quantize import convolutions
 from compress.export.seal import seal
 from compress.progress import SILENT
 from compress.runtime import machine
@@ -280,3 +281,44 @@ def test_providers_that_time_no_layers_are_not_asked(sealed_path, tmp_path):
         provider="openvino",
     )
     assert search.slower(SimpleNamespace(method="minmax")) == ()
+
+
+def test_layers_that_a_plan_left_in_float_are_taken_up_and_not_timed_again(sealed_path, tmp_path):
+    kept: dict[Path, tuple[str, ...]] = {}
+
+    def written(calibration, path, *, keep_float, bits):
+        kept[path] = tuple(keep_float)
+        return path
+
+    search = Search(
+        sealed_path,
+        np.zeros((1, 1, 32, 32), np.float32),
+        tmp_path,
+        score=lambda path, name: 0.9,
+        progress=SILENT,
+        provider="cpu",
+        planned=("layer3",),
+    )
+    search.calibrate = lambda *_, method, **__: SimpleNamespace(method=method)
+    search.quantize = written
+    search.slower = lambda calibration: pytest.fail("timed although it was planned")
+    assert kept[search.run(["minmax"], least_dice=0.8).path] == ("layer3",)
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        ({"float_layers": ("encoders.7.conv1",)}, r"has no layer encoders\.7\.conv1: it is not the network"),
+        ({"float_layers": (), "kind": "fp16", "provider": "cpu"}, "FP16 has no layers in float32"),
+        ({"float_layers": (), "provider": "openvino"}, "times of layers, which 'openvino' does not tell"),
+        ({"float_layers": "all"}, "leaves every layer in float32"),
+    ],
+)
+def test_a_plan_that_does_not_fit_is_refused_before_anything_is_computed(ws, model, monkeypatch, changed, word):
+    if changed["float_layers"] == "all":
+        changed = {"float_layers": tuple(convolutions(model))}
+    monkeypatch.setattr(quantizing, "prove", lambda provider: None)
+    monkeypatch.setattr(quantizing, "_source", lambda ws, job: None)
+    with pytest.raises(ConfigError, match=word):
+        quantize(told(ws, **changed), model)
+    assert beside(model) == ["model.onnx"]

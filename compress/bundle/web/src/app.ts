@@ -16,7 +16,6 @@ const workerSource = data<string>("worker");
 const model = bytesIn("model");
 const packedWasm = bytesIn("wasm");
 const results: Result[] = [];
-let wasm: Uint8Array | null = null;
 let worker: Worker | null = null;
 let isReady = false;
 let runs = 0;
@@ -36,7 +35,7 @@ async function unpacked(packed: Uint8Array): Promise<Uint8Array> {
 
 async function start(): Promise<void> {
   setReady(false);
-  wasm ??= await unpacked(packedWasm);
+  const wasm = await unpacked(packedWasm);
   const address = URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" }));
   worker = new Worker(address);
   URL.revokeObjectURL(address);
@@ -45,11 +44,12 @@ async function start(): Promise<void> {
     event.preventDefault();
     fail(event.message || "the worker did not start");
   };
-  send({ type: "open", wasm, model, bundle });
+  send({ type: "open", wasm, model, bundle }, [wasm.buffer as ArrayBuffer]);
 }
 
-function send(message: ToWorker): void {
-  worker!.postMessage(message);
+/** `moved`: what the page does not keep. */
+function send(message: ToWorker, moved: ArrayBuffer[] = []): void {
+  worker!.postMessage(message, moved);
 }
 
 function take(message: FromWorker): void {

@@ -2,7 +2,7 @@
 
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
-import { Inflate, deflateRaw } from "pako";
+import { Deflate, Inflate } from "pako";
 import { DataFault } from "./faults";
 
 export const COPY_AGAIN = "Copy or download the file again.";
@@ -110,17 +110,22 @@ export function digestBytes(bytes: Uint8Array): string {
 
 /** A gzip file as Python's gzip module writes it without name and time: equal labels, equal bytes with the same zlib. */
 export function gzip(...parts: Uint8Array[]): Uint8Array {
-  const whole = concat(parts);
-  const body = deflateRaw(whole, { level: 6, legacyHash: true }); // as zlib itself does
+  const deflate = new Deflate({ level: 6, legacyHash: true, raw: true }); // as zlib itself does
+  parts.forEach((part, i) => deflate.push(part, i === parts.length - 1)); // one after the other: a cine is large
+  const body = deflate.result as Uint8Array;
   const head = new Uint8Array([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
   const tail = new DataView(new ArrayBuffer(8));
-  tail.setUint32(0, crc32(whole), true);
-  tail.setUint32(4, whole.length >>> 0, true);
+  tail.setUint32(0, crc32(parts), true);
+  tail.setUint32(4, lengthOf(parts) >>> 0, true);
   return concat([head, body, new Uint8Array(tail.buffer)]);
 }
 
+function lengthOf(parts: Uint8Array[]): number {
+  return parts.reduce((sum, part) => sum + part.length, 0);
+}
+
 function concat(parts: Uint8Array[]): Uint8Array {
-  const found = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  const found = new Uint8Array(lengthOf(parts));
   let place = 0;
   for (const part of parts) {
     found.set(part, place);
@@ -131,13 +136,13 @@ function concat(parts: Uint8Array[]): Uint8Array {
 
 let table: Uint32Array | null = null;
 
-function crc32(bytes: Uint8Array): number {
+function crc32(parts: Uint8Array[]): number {
   table ??= Uint32Array.from({ length: 256 }, (_, n) => {
     for (let bit = 0; bit < 8; bit++) n = n & 1 ? (n >>> 1) ^ 0xedb88320 : n >>> 1;
     return n;
   });
   let crc = ~0;
-  for (const byte of bytes) crc = (crc >>> 8) ^ table[(crc ^ byte) & 0xff]!;
+  for (const part of parts) for (const byte of part) crc = (crc >>> 8) ^ table[(crc ^ byte) & 0xff]!;
   return ~crc >>> 0;
 }
 

@@ -101,7 +101,7 @@ async function segmentImage(
     looked.push({ moves: found.moves, cut: found.cut });
     for (const concern of found.concerns) concerns.set(`${concern.kind} ${concern.message}`, concern);
   }
-  const maskFile = writeMask(joined(labels), file.header, engine.bundle.knowledge);
+  const maskFile = writeMask(labels, file.header, engine.bundle.knowledge);
   const segmented: Segmented = {
     file,
     sha256: await file.digest(),

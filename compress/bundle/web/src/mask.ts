@@ -5,8 +5,8 @@ import type { SpatialHeader } from "./image";
 import type { Knowledge } from "./knowledge";
 
 /** A mask as .nii.gz: every spatial field of the image's header is kept bit for bit, and nothing else. */
-export function writeMask(labels: Uint8Array, like: SpatialHeader, know: Knowledge): Uint8Array {
-  return gzip(maskHeader(like, know), new Uint8Array(4), labels);
+export function writeMask(frames: Uint8Array[], like: SpatialHeader, know: Knowledge): Uint8Array {
+  return gzip(maskHeader(like, know), new Uint8Array(4), ...frames);
 }
 
 function maskHeader(like: SpatialHeader, know: Knowledge): Uint8Array {

@@ -22,14 +22,21 @@ export type FromWorker =
 
 let engine: Engine | null = null;
 
-function say(message: FromWorker): void {
-  self.postMessage(message);
+function say(message: FromWorker, moved: ArrayBufferLike[] = []): void {
+  self.postMessage(message, { transfer: moved as ArrayBuffer[] });
+}
+
+/** The arrays of a result: they move to the page, as a copy of a cine's would take as much memory again. */
+function arraysOf({ images }: Result): ArrayBufferLike[] {
+  const arrays = images.flatMap(({ grey, labels, maskFile }) => [...grey, ...labels, maskFile]);
+  return [...new Set(arrays.map((array) => array.buffer))];
 }
 
 async function open({ wasm, model, bundle }: Extract<ToWorker, { type: "open" }>): Promise<void> {
   ort.env.wasm.numThreads = 1; // a page from a disk has no shared memory
-  ort.env.wasm.wasmBinary = wasm.slice().buffer;
+  ort.env.wasm.wasmBinary = wasm.buffer;
   engine = await Engine.open(ort as unknown as Ort, model, bundle, "wasm");
+  ort.env.wasm.wasmBinary = undefined; // compiled: the bytes may go
   say({ type: "ready", verification: await engine.selfTest() });
 }
 
@@ -42,7 +49,7 @@ async function segment(files: Dropped[], force: boolean): Promise<void> {
       const result = await doJob(engine!, job, force, (done, total, words) =>
         say({ type: "progress", done, total, words }),
       );
-      say({ type: "result", result });
+      say({ type: "result", result }, arraysOf(result));
     } catch (fault) {
       refuse(job.study, fault);
     }

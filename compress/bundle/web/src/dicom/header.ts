@@ -141,9 +141,8 @@ function parse(bytes: Uint8Array, file: Blob, path: string, know: Knowledge["dic
 function checkSyntax(path: string, syntax: string, know: Knowledge["dicom"]): void {
   if (NATIVE.includes(syntax)) return;
   if (!(syntax in know.packed)) {
-    const known = [...new Set(Object.values(know.packed))].join(", ");
-    const readable = `readable are uncompressed files, ${known}`;
-    throw new DataFault(`${path} has transfer syntax ${syntax.slice(0, 64) || "nothing"}; ${readable}.`, DECOMPRESS);
+    const told = syntax.slice(0, 64) || "nothing";
+    throw new DataFault(`${path} has transfer syntax ${told}; this page reads uncompressed files.`, DECOMPRESS);
   }
   const message = `${path} is compressed (${know.packed[syntax]}), for which this page has no decoder.`;
   throw new DataFault(message, DECOMPRESS);
