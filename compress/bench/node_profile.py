@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -62,7 +62,7 @@ class NodeProfile:
     nodes: tuple[NodeTime, ...]
     """In order of execution."""
     wall: tuple[float, ...]
-    """Seconds per run WITHOUT profiling, in order of rounds."""
+    """Seconds per run WITHOUT profiling, in order of rounds; of one thread the processor's."""
 
 
 def profile_nodes(
@@ -86,7 +86,9 @@ def profile_nodes(
     with tempfile.TemporaryDirectory(prefix="node-profile-") as folder:
         traced = [open_one(path, profile=Path(folder, f"{index}")) for index, path in enumerate(paths)]
         images = np.random.default_rng(0).standard_normal((batch, first.channels, *size)).astype(np.float32)
-        walls = _run_in_turn(first, plain, traced, images, rounds)
+        # One thread's processor time is what its run takes when nothing else computes, on a busy machine too.
+        clock = time.process_time if threads == 1 else time.perf_counter
+        walls = _run_in_turn(first, plain, traced, images, rounds, clock)
         files = [Path(session.inner.end_profiling()) for session in traced]
         return tuple(
             NodeProfile(Path(path), read_profile(file, rounds=rounds), wall)
@@ -95,7 +97,12 @@ def profile_nodes(
 
 
 def _run_in_turn(
-    first: Runner, plain: Sequence[Runner], traced: Sequence[Runner], images: np.ndarray, rounds: int
+    first: Runner,
+    plain: Sequence[Runner],
+    traced: Sequence[Runner],
+    images: np.ndarray,
+    rounds: int,
+    clock: Callable[[], float],
 ) -> list[tuple[float, ...]]:
     """Seconds of each plain run, per file; the order is reversed every round."""
     walls: list[list[float]] = [[] for _ in plain]
@@ -103,9 +110,9 @@ def _run_in_turn(
         order = range(len(plain)) if number % 2 == 0 else reversed(range(len(plain)))
         for index in order:
             first.run(images)
-            start = time.perf_counter()
+            start = clock()
             plain[index].run(images)
-            walls[index].append(time.perf_counter() - start)
+            walls[index].append(clock() - start)
             traced[index].run(images)
     return [tuple(wall[_WARMUP:]) for wall in walls]
 

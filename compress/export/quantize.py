@@ -34,6 +34,9 @@ _PASSING = ("MaxPool", "DepthToSpace", "Concat")
 QUANTIZED_OPERATORS = ("Conv", "Relu", *_PASSING)
 """Computed on whole numbers. A Relu costs nothing there: its output cannot be negative, so quantizing cuts it off."""
 
+WITH_TRANSPOSED = (*QUANTIZED_OPERATORS, "ConvTranspose")
+"""The same for a provider that computes transposed convolutions on whole numbers as they are (OpenVINO)."""
+
 ACTIVATIONS = "uint8"
 
 
@@ -53,16 +56,20 @@ class Calibration:
     """ONNX Runtime's calibration cache."""
 
 
-def convolutions(path: Path) -> list[str]:
-    """Names of the layers that can be computed in INT8, along the graph: weight names without ".weight"."""
+def convolutions(path: Path, *, transposed: bool = False) -> list[str]:
+    """Names of the layers that can be computed in INT8, along the graph: weight names without ".weight".
+
+    transposed: also those transposed convolutions that cannot become plain ones.
+    """
     model = onnx.load(path)
     spread_transposed(model)
-    return list(_convolutions(model))
+    return list(_convolutions(model, ("Conv", "ConvTranspose") if transposed else ("Conv",)))
 
 
-def _convolutions(model: onnx.ModelProto) -> dict[str, str]:
+def _convolutions(model: onnx.ModelProto, operators: Sequence[str]) -> dict[str, str]:
     """Layer name -> node name."""
-    return {n.input[1].removesuffix(".weight"): n.name for n in model.graph.node if n.op_type == "Conv"}
+    kinds = {"Conv", "ConvTranspose"} & set(operators)
+    return {n.input[1].removesuffix(".weight"): n.name for n in model.graph.node if n.op_type in kinds}
 
 
 def prepare_int8(path: Path, target: Path, *, spread: bool = True) -> Path:
@@ -106,12 +113,12 @@ def quantize_int8(
 ) -> Path:
     """Write the INT8 file with weights of `bits` bits and the layers in `keep_float` in float32; returns `target`.
 
-    Other `operators` serve comparisons.
+    `operators`: WITH_TRANSPOSED for a provider that computes transposed convolutions; others serve comparisons.
 
     Raises `ModelFileError` for a layer that the model does not have.
     """
     model = onnx.load(calibration.model)
-    nodes = _convolutions(model)
+    nodes = _convolutions(model, operators)
     if unknown := sorted(set(keep_float) - set(nodes)):
         raise ModelFileError(f"The model has no layer {', '.join(unknown)}. Layers: {', '.join(nodes)}.")
     in_float = {nodes[name] for name in keep_float}

@@ -52,6 +52,8 @@ class Provider:
     """Whether it may round products to 10 bits."""
     quantized: tuple[str, ...] = ("int8",)
     """Kinds of quantized files that can gain on it."""
+    int8_transposed: bool = False
+    """Whether it computes transposed convolutions on whole numbers as they are; elsewhere they are made plain ones."""
     times_layers: bool = False
     """Whether ONNX Runtime's time of a node is that of its work there, so that latency can be predicted."""
     prepare: Callable[[Any], object] = lambda ort: None
@@ -148,6 +150,7 @@ PROVIDERS: dict[str, Provider] = {
         cure="On an Intel processor `pip install onnxruntime-ep-openvino`, or choose the provider 'cpu'.",
         logit_bound=1e-3,  # as on the CPU: float32 sums in another order
         plugin="onnxruntime_ep_openvino",
+        int8_transposed=True,
         options=_openvino_options,
     ),
 }

@@ -62,9 +62,9 @@ def verify(model: Path | ModelFile, *, provider: str = "cpu", threads: int | Non
     """Run the file's self-test on this machine; `model` is a path, or what `read_model_file` found at it.
 
     Raises `ModelFileError` for a file without one, `ProviderError` when the provider is not truly there.
-    A self-test that fails is no error: its verdict is "broken", or of an INT8 file on another provider than it was made
-    for "another rounding of whole numbers" while only few voxels differ. A file that was altered is broken too, and
-    nothing of it runs: whoever altered it may have asked for all memory.
+    A self-test that fails is no error: its verdict is "broken". An INT8 file on another provider than it was made for
+    is "another rounding of whole numbers" unless it is bit-equal, while only few voxels differ. A file that was altered
+    is broken too, and nothing of it runs: whoever altered it may have asked for all memory.
     """
     row = find_provider(provider)
     file = model if isinstance(model, ModelFile) else read_model_file(model)
@@ -94,11 +94,12 @@ def verify(model: Path | ModelFile, *, provider: str = "cpu", threads: int | Non
         reasons += (f"logits differ by {difference:.2g}, at most {bound:g} is accepted",)
     if flipped > FLIPPED_VOXELS * golden.mask.size:
         reasons += (f"{flipped} of {golden.mask.size} voxels have another label",)
-    # Self-tests are computed on the CPU, whatever provider a file is made for.
-    as_sealed = row.name == "cpu" and same_rounding(card, row.name)
-    if reasons and card.weight_bits and not as_sealed and flipped <= ROUNDED_VOXELS * golden.mask.size:
-        return found(ROUNDED, (), flipped, max_logit_difference=difference)
     equal = flipped == 0 and digest_bytes(computed.logits.tobytes()) == golden.logits_sha256
+    # Self-tests are computed on the CPU, whatever provider a file is made for.
+    elsewhere = not same_rounding(card, row.name)
+    rounded = (elsewhere and not equal) or bool(reasons and card.weight_bits and row.name != "cpu")
+    if rounded and flipped <= ROUNDED_VOXELS * golden.mask.size:
+        return found(ROUNDED, (), flipped, max_logit_difference=difference)
     verdict = BROKEN if reasons else BIT_EQUAL if equal else WITHIN
     return found(verdict, reasons, flipped, max_logit_difference=difference)
 

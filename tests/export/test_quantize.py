@@ -14,6 +14,7 @@ from onnx import numpy_helper
 from compress.choices import CALIBRATION_METHODS
 from compress.errors import ConfigError, ModelFileError
 from compress.export.quantize import (
+    WITH_TRANSPOSED,
     Calibration,
     calibrate,
     convolutions,
@@ -60,6 +61,19 @@ def test_every_convolution_is_on_seven_bit_weights_the_transposed_ones_too(calib
     assert sorted(weights) == sorted(f"{name}.weight_quantized" for name in LAYERS)
     assert all(w.dtype == np.int8 and np.abs(w.astype(int)).max() <= 64 for w in weights.values())
     assert weights["decoders.0.weight_quantized"].shape[2:] == (1, 1)
+
+
+def test_transposed_convolutions_stay_as_they_are_for_providers_that_compute_them(sealed_path, images, tmp_path):
+    prepared = prepare_int8(sealed_path, tmp_path / "prepared.onnx", spread=False)
+    ranges = calibrate(prepared, images, method="minmax", folder=tmp_path)
+    path = quantize_int8(ranges, tmp_path / "int8.onnx", operators=WITH_TRANSPOSED)
+    assert sorted(whole_number_weights(path)) == sorted(f"{name}.weight_quantized" for name in LAYERS)
+    operators = Counter(node.op_type for node in onnx.load(path).graph.node)
+    assert operators["ConvTranspose"] == 2 and not operators["DepthToSpace"]
+    ours, theirs = logits(sealed_path, images), logits(path, images)
+    assert np.sqrt(np.mean((ours - theirs) ** 2)) < 0.15 * ours.std()
+    mixed = quantize_int8(ranges, tmp_path / "mixed.onnx", operators=WITH_TRANSPOSED, keep_float=["decoders.0"])
+    assert "decoders.0.weight_quantized" not in whole_number_weights(mixed)
 
 
 def test_eight_bits_are_used_where_they_are_asked_for(calibration, tmp_path):

@@ -81,6 +81,19 @@ def test_whole_numbers_rounded_by_another_provider_are_not_broken(
     assert found.differing_voxels == int(flipped * found.voxels)
 
 
+@pytest.mark.parametrize(("made_for", "verdict"), [("openvino", ROUNDED), ("cpu", WITHIN)])
+def test_whole_numbers_elsewhere_are_named_even_within_the_bounds(copy, monkeypatch, made_for, verdict) -> None:
+    _made_for(copy, made_for)
+    real = module.compute
+
+    def shifted(*arguments):
+        computed = real(*arguments)
+        return dataclasses.replace(computed, logits=computed.logits + np.float32(0.01))
+
+    monkeypatch.setattr(module, "compute", shifted)
+    assert verify(copy).verdict == verdict
+
+
 def test_a_user_is_told_when_whole_numbers_run_elsewhere(copy: Path) -> None:
     for made_for, told in (("cpu", False), ("openvino", True)):
         _made_for(copy, made_for)

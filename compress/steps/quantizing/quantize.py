@@ -59,6 +59,11 @@ class _Job:
     bench: Bench
 
     @property
+    def transposed(self) -> bool:
+        """Whether transposed convolutions are quantized as they are."""
+        return find_provider(self.provider).int8_transposed
+
+    @property
     def bits(self) -> int:
         """Of INT8 weights."""
         wanted = self.chosen.weights
@@ -114,7 +119,7 @@ def _make(ws: Workspace, job: _Job, source: Segmenter, scrap: Path) -> Quantized
         kind=job.chosen.kind,
         method=found.chosen.method if found else None,
         float_layers=found.chosen.float_layers if found else (),
-        layers=len(convolutions(original.path)),
+        layers=len(convolutions(original.path, transposed=job.transposed)),
         before=before,
         after=after,
         latency=_timed(job, card, {"float": original.path, job.chosen.kind: path}),
@@ -139,6 +144,7 @@ def _search(ws: Workspace, job: _Job, card: ModelCard, images: np.ndarray, scrap
         provider=job.provider,
         rounds=min(_LAYER_ROUNDS, job.bench.rounds),
         planned=job.chosen.float_layers,
+        transposed=job.transposed,
     )
 
 

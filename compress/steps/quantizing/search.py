@@ -13,7 +13,15 @@ from compress.bench.peak import PeakMemory
 from compress.bench.precision import measure_precisions
 from compress.errors import GateError
 from compress.evaluate.quantized import Trial
-from compress.export.quantize import Calibration, calibrate, convolutions, prepare_int8, quantize_int8
+from compress.export.quantize import (
+    QUANTIZED_OPERATORS,
+    WITH_TRANSPOSED,
+    Calibration,
+    calibrate,
+    convolutions,
+    prepare_int8,
+    quantize_int8,
+)
 from compress.files import digest_json
 from compress.progress import Progress
 from compress.runtime.predict import Run
@@ -63,13 +71,15 @@ class Search:
         provider: str = "",
         rounds: int = 20,
         planned: tuple[str, ...] | None = None,
+        transposed: bool = False,
     ) -> None:
         """images: (N, 1, H, W) float32 of training slices; `score` gives the mean Dice of a file; bits of weights.
 
         Layers are chosen by time too where `provider` times layers; "": by Dice alone. planned: layers that a plan has
-        chosen by time already.
+        chosen by time already. transposed: transposed convolutions are quantized as they are.
         """
-        self.model = prepare_int8(model, folder / "prepared.onnx")
+        self.model = prepare_int8(model, folder / "prepared.onnx", spread=not transposed)
+        self.transposed = transposed
         self.original = model
         self.images = images
         self.folder = folder
@@ -132,12 +142,12 @@ class Search:
         """Layer -> root mean square of what quantizing it alone changes in the logits."""
         images = self.images[:: max(1, len(self.images) // RANKING_IMAGES)][:RANKING_IMAGES]
         reference = self._logits(self.original, images)
-        layers = convolutions(self.model)
+        layers = convolutions(self.model, transposed=self.transposed)
         errors = {}
         with self.progress.task("Sensitivity of layers", len(layers)) as task:
             for layer in layers:
                 others = [name for name in layers if name != layer]
-                alone = self.quantize(calibration, self.folder / "alone.onnx", keep_float=others, bits=self.bits)
+                alone = self._written(calibration, self.folder / "alone.onnx", others)
                 errors[layer] = float(np.sqrt(np.mean((self._logits(alone, images) - reference) ** 2)))
                 task.advance(info=f"{layer} {errors[layer]:.3g}")
         return errors
@@ -150,7 +160,11 @@ class Search:
 
     def _quantized(self, calibration: Calibration, keep_float: Sequence[str]) -> Path:
         path = self._place(calibration.method, keep_float)
-        return self.quantize(calibration, path, keep_float=keep_float, bits=self.bits)
+        return self._written(calibration, path, keep_float)
+
+    def _written(self, calibration: Calibration, path: Path, keep_float: Sequence[str]) -> Path:
+        operators = WITH_TRANSPOSED if self.transposed else QUANTIZED_OPERATORS
+        return self.quantize(calibration, path, keep_float=keep_float, bits=self.bits, operators=operators)
 
     def _try(self, calibration: Calibration, keep_float: Sequence[str]) -> Trial:
         path = self._quantized(calibration, keep_float)

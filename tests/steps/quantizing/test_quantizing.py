@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -207,7 +208,7 @@ def test_calibration_sees_training_patients_alone(ws, model):
 def test_the_search_keeps_the_fewest_layers_in_float_worst_first(layers, enough, sealed_path, tmp_path_factory):
     kept: dict[Path, tuple[str, ...]] = {}
 
-    def written(calibration, path, *, keep_float, bits):
+    def written(calibration, path, *, keep_float, bits, operators):
         kept[path] = tuple(keep_float)
         return path
 
@@ -244,7 +245,7 @@ def test_layers_that_are_slower_in_int8_stay_in_float(gain, enough, in_float, se
     times = PrecisionTimes(dict.fromkeys(layers, 1.0), {name: 3.0 if name[-1] in "04" else 0.5 for name in layers}, {})
     kept: dict[Path, tuple[str, ...]] = {}
 
-    def written(calibration, path, *, keep_float, bits):
+    def written(calibration, path, *, keep_float, bits, operators):
         kept[path] = tuple(keep_float)
         return path
 
@@ -271,6 +272,30 @@ def test_layers_that_are_slower_in_int8_stay_in_float(gain, enough, in_float, se
     assert found.seconds["layer0"] == (1.0, 3.0)
 
 
+def test_what_openvino_gets_has_its_transposed_convolutions_as_they_are(sealed_path, tmp_path):
+    asked = []
+
+    def written(calibration, path, *, keep_float, bits, operators):
+        asked.append("ConvTranspose" in operators)
+        return path
+
+    for transposed in (False, True):
+        search = Search(
+            sealed_path,
+            np.zeros((1, 1, 32, 32), np.float32),
+            tmp_path,
+            score=lambda path, name: 0.9,
+            progress=SILENT,
+            transposed=transposed,
+        )
+        search.calibrate = lambda *_, method, **__: SimpleNamespace(method=method)
+        search.quantize = written
+        search.run(["minmax"], least_dice=0.8)
+        kinds = {node.op_type for node in onnx.load(search.model).graph.node}
+        assert ("ConvTranspose" in kinds, "DepthToSpace" in kinds) == (transposed, not transposed)
+    assert asked == [False, True]
+
+
 def test_providers_that_time_no_layers_are_not_asked(sealed_path, tmp_path):
     search = Search(
         sealed_path,
@@ -286,7 +311,7 @@ def test_providers_that_time_no_layers_are_not_asked(sealed_path, tmp_path):
 def test_layers_that_a_plan_left_in_float_are_taken_up_and_not_timed_again(sealed_path, tmp_path):
     kept: dict[Path, tuple[str, ...]] = {}
 
-    def written(calibration, path, *, keep_float, bits):
+    def written(calibration, path, *, keep_float, bits, operators):
         kept[path] = tuple(keep_float)
         return path
 
