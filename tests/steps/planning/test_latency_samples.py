@@ -10,8 +10,9 @@ from compress.bench.latency import measure_latency
 from compress.files import read_json, write_json
 from compress.prune.allocate import Grid
 from compress.prune.shapes import layers_of
-from compress.steps.planning import latency
+from compress.steps.planning import latency, precision
 from compress.steps.planning.latency import latency_model, time_pruned
+from compress.steps.planning.precision import mixed_model
 from compress.steps.planning.sensitivity import whole_plan
 from compress.steps.training.dense import dense_checkpoint
 
@@ -83,3 +84,18 @@ def test_timing_compares_round_by_round(ws, monkeypatch):
     assert asked == [(["dense", "pruned"], (1, 1, 32, 32), 3)]
     assert found.share.low <= found.share.median <= found.share.high
     assert found.dense > 0 and found.pruned > 0 and found.warnings
+
+
+def test_both_precisions_are_measured_once_on_the_same_samples(ws, monkeypatch):
+    dense = dense_checkpoint(ws)
+    base = whole_plan(ws, dense)
+    real = latency.sample_widths
+    monkeypatch.setattr(latency, "sample_widths", lambda *args, **kwargs: real(*args, **kwargs)[:4])
+    monkeypatch.setattr(latency, "TRUSTED", 1e9)
+    model = mixed_model(ws, dense, base, provider="cpu", grid=Grid(8, 4))
+    layers = layers_of(dense.network, torch.zeros(1, 1, 32, 32))
+    assert 0 < model.predict(layers) <= model.int8.overhead + sum(model.times(layers).int8_s.values()) + 1e-9
+    assert [layer.name for layer in model.int8.layers] == [layer.name for layer in layers]
+    monkeypatch.setattr(precision, "measure_mixed_model", None)
+    assert mixed_model(ws, dense, base, provider="cpu", grid=Grid(8, 4)) == model
+    assert ws.run.planning.latency("cpu", int8=True).exists() and not ws.run.planning.latency("cpu").exists()
