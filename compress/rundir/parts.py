@@ -23,9 +23,21 @@ class Planning(Folder):
     sensitivity_plot = At("sensitivity.png", "the same, drawn")
     depth = At("depth.json", "Dice after each move of depth alone, right after its fit")
 
-    def latency(self, provider: str, *, folded: bool = False, int8: bool = False) -> Path:
-        """The fitted latency model; folded: of the network without the level of full resolution."""
-        return self.root / f"latency-{provider}{'-int8' * int8}{'-folded' * folded}.json"
+    def latency(self, provider: str) -> Path:
+        """The fitted latency model."""
+        return self.root / f"latency-{provider}.json"
+
+    def folded_latency(self, provider: str) -> Path:
+        """The same of the network without the level of full resolution."""
+        return self.root / f"latency-{provider}-folded.json"
+
+    def mixed_latency(self, provider: str) -> Path:
+        """The latency model of both precisions."""
+        return self.root / f"latency-{provider}-int8.json"
+
+    def folded_mixed_latency(self, provider: str) -> Path:
+        """The same of the network without the level of full resolution."""
+        return self.root / f"latency-{provider}-int8-folded.json"
 
     def target(self, name: str) -> TargetFiles:
         """`name` is the target as typed, such as latency=0.1x."""

@@ -66,8 +66,9 @@ def latency_model(ws: Workspace, dense: Checkpoint, base: PruningPlan, *, provid
 
     base: a plan of the dense network that removes nothing. Widths are those of the grid.
     """
-    folded = bool((dense.meta.plan or {}).get("space_to_depth"))
-    result = Result(ws.run.planning.latency(provider, folded=folded), measured_on(ws, dense, grid))
+    files, folded = ws.run.planning, bool((dense.meta.plan or {}).get("space_to_depth"))
+    path = files.folded_latency(provider) if folded else files.latency(provider)
+    result = Result(path, measured_on(ws, dense, grid))
     if (stored := result.stored(lambda document: LatencyModel.from_json(document["model"]))) is not None:
         return stored
     model = _measure(ws, dense, base, provider, grid)

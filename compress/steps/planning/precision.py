@@ -37,8 +37,9 @@ def mixed_model(ws: Workspace, dense: Checkpoint, base: PruningPlan, *, provider
 
     base: a plan of the dense network that removes nothing. Widths are those of the grid.
     """
-    folded = bool((dense.meta.plan or {}).get("space_to_depth"))
-    result = Result(ws.run.planning.latency(provider, folded=folded, int8=True), measured_on(ws, dense, grid))
+    files, folded = ws.run.planning, bool((dense.meta.plan or {}).get("space_to_depth"))
+    path = files.folded_mixed_latency(provider) if folded else files.mixed_latency(provider)
+    result = Result(path, measured_on(ws, dense, grid))
     if (stored := result.stored(lambda document: MixedModel.from_json(document["model"]))) is not None:
         return stored
     model = _measure(ws, dense, base, provider, grid)

@@ -98,4 +98,4 @@ def test_both_precisions_are_measured_once_on_the_same_samples(ws, monkeypatch):
     assert [layer.name for layer in model.int8.layers] == [layer.name for layer in layers]
     monkeypatch.setattr(precision, "measure_mixed_model", None)
     assert mixed_model(ws, dense, base, provider="cpu", grid=Grid(8, 4)) == model
-    assert ws.run.planning.latency("cpu", int8=True).exists() and not ws.run.planning.latency("cpu").exists()
+    assert ws.run.planning.mixed_latency("cpu").exists() and not ws.run.planning.latency("cpu").exists()
