@@ -29,6 +29,8 @@ def main() -> None:
     cases = [case for case in find_cases(asked.data) if case.patient in asked.patients.split(",")]
     volumes = [read_volume(case) for case in cases]
     print(f"{len(volumes)} volumes of {len({case.patient for case in cases})} patients\n", flush=True)
+    if asked.check_orientation:
+        return agreements(segmenter, volumes)
     if not asked.moves_only:
         table("storage order", segmenter, volumes, {name: order(*how) for name, how in ORDERS.items()})
     table("off centre (mm), window moved", segmenter, volumes, {f"{mm}": off_centre(mm) for mm in MOVES_MM})
@@ -102,12 +104,26 @@ def table(title: str, segmenter: Segmenter, volumes: Sequence[Volume], changes: 
     print()
 
 
+def agreements(segmenter: Segmenter, volumes: Sequence[Volume]) -> None:
+    """What `predict --check-orientation` finds of each volume, beside Dice with the reference; the poorest first."""
+    segmenter.check_orientation, rows = True, []
+    for volume in volumes:
+        found = segmenter.segment(volume.image, spacing_mm=volume.spacing, name=volume.case.name)
+        told = score_volume(found.mask, volume, labels=ACDC_LABELS).structures
+        for name, value in (found.agreement or {}).items():
+            rows.append((value, volume.case.name, name, told[name].overlap["dice"]))
+    print("| volume | structure | Dice of both orders | Dice with the reference |\n|---|---|---|---|")
+    for value, case, name, reference in sorted(rows):
+        print(f"| {case} | {name} | {value:.3f} | {reference:.3f} |")
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--patients", required=True, help="names, separated by commas")
     parser.add_argument("--moves-only", action="store_true", help="leave the storage orders out")
+    parser.add_argument("--check-orientation", action="store_true", help="how well two storage orders agree, alone")
     parser.add_argument("--threads", type=int, default=None)
     return parser.parse_args()
 

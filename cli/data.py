@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.model_options import RecursiveOption
+
 if TYPE_CHECKING:
     from compress.data.check import CheckReport, Spread
 
@@ -15,8 +17,9 @@ data = typer.Typer(help="Look a data folder over, or generate a phantom.", no_ar
 
 @data.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="An ACDC, nnU-Net raw, M&Ms or UK Biobank folder.")],
+    folder: Annotated[Path, typer.Argument(help="An ACDC, nnU-Net raw, M&Ms, UK Biobank or BIDS folder.")],
     label_dir: Annotated[Path | None, typer.Option("--label-dir", help="Only where masks lie apart.")] = None,
+    recursive: RecursiveOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Print what a data folder holds: patients, slices, spacings, volumes, duplicates and every problem,
@@ -29,7 +32,7 @@ def check(
     from compress.data.check import check_folder
     from compress.errors import DataError
 
-    report = check_folder(folder, label_dir=label_dir)
+    report = check_folder(folder, label_dir=label_dir, recursive=recursive)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
     else:
@@ -43,6 +46,7 @@ def check(
 def convert(
     source: Annotated[Path, typer.Argument(help="A DICOM folder, or one with a subfolder for each patient.")],
     out: Annotated[Path, typer.Argument(help="Folder for the NIfTI files.")],
+    recursive: RecursiveOption = False,
     resume: Annotated[bool, typer.Option("--resume", help="Keep the images that an earlier run has written.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Write all images anew.")] = False,
 ) -> None:
@@ -55,7 +59,8 @@ def convert(
     from compress.data.convert import convert as write_all
     from compress.errors import DataError
 
-    done = write_all(source, out, earlier=earlier_of(resume, restart), progress=RichProgress())
+    earlier = earlier_of(resume, restart)
+    done = write_all(source, out, recursive=recursive, earlier=earlier, progress=RichProgress())
     show_notes(done.notes)
     if len(done.problems) == 1 and not done.written:
         raise DataError(done.problems[0].message)

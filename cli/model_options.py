@@ -19,6 +19,10 @@ ThreadsOption = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU threads; all cores that this process may use.")
 ]
 
+RecursiveOption = Annotated[
+    bool, typer.Option("--recursive", help="Also what lies in folders further down, called by the folders.")
+]
+
 
 def earlier_of(resume: bool, restart: bool) -> Literal["refuse", "resume", "restart"]:
     """What --resume and --restart say about results that are already there. Raises `ConfigError` for both."""

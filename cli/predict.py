@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.model_options import ModelArgument, ProviderOption, ThreadsOption
+from cli.model_options import ModelArgument, ProviderOption, RecursiveOption, ThreadsOption
 
 if TYPE_CHECKING:
     from compress.inference.predict import PredictReport
@@ -39,6 +39,11 @@ def predict(
     dicom_seg: Annotated[
         bool, typer.Option("--dicom-seg", help="Also write ED and ES of DICOM images as DICOM Segmentations.")
     ] = False,
+    check_orientation: Annotated[
+        bool,
+        typer.Option("--check-orientation", help="Segment a second storage order, too; flag where masks differ."),
+    ] = False,
+    recursive: RecursiveOption = False,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Processes that share the studies, and the cores among them.")
     ] = 1,
@@ -75,6 +80,8 @@ def predict(
         jobs=jobs,
         engine=engine,
         tta=tta,
+        check_orientation=check_orientation,
+        recursive=recursive,
     )
     log = JsonLog(print_line) if log_json else None
     watching = [*([log] if log else []), *([MetricsFile(metrics)] if metrics else [])]

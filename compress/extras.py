@@ -14,6 +14,7 @@ _PROJECT = "cardiocompress"
 _EXTRAS = {
     "matplotlib": "overlays",
     "onnxruntime": "runtime",
+    "SimpleITK": "itk",
     "pydicom": "dicom",
     "highdicom": "dicom",
     "dynamic_network_architectures": "nnunet",

@@ -95,6 +95,8 @@ class Data(Section):
     """per volume, before the z-score"""
     structures: Annotated[list[str], Field(min_length=1)] | None = None
     """what is learnt and scored; null: those of RV, MYO, LV, LA and RA that the masks tell"""
+    recursive: bool = False
+    """also data sets in folders further down, their patients called by the folders that lead to them"""
     cache_dir: str | None = None
     """prepared volumes; null: <save_root>/cache"""
     phantom: Phantom = Phantom()

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from compress.data.scan import Scan, nifti_stem, refuse_both
-from compress.data.volume import NIFTI_ENDINGS, PHASES, Case
+from compress.data.scan import Scan, image_named, image_names, image_stem, refuse_both
+from compress.data.volume import PHASES, Case
 from compress.errors import DataError
 from compress.outside import is_there, read_text
 
@@ -61,7 +61,7 @@ def scan_images(folder: Path) -> Scan:
 
 def case_of(path: Path) -> Case | None:
     """The case of one image by its name and the Info.cfg beside it; None where they do not tell."""
-    named, info = _FRAME.fullmatch(nifti_stem(path) or ""), path.with_name("Info.cfg")
+    named, info = _FRAME.fullmatch(image_stem(path) or ""), path.with_name("Info.cfg")
     if named is None or not info.is_file():
         return None
     frames = read_info(info)
@@ -71,7 +71,7 @@ def case_of(path: Path) -> Case | None:
 
 def mask_stem(case: Case) -> str:
     """What a mask is called: by its phase; a frame of an unknown one keeps its own name."""
-    return case.name if case.phase else nifti_stem(case.image_path) or case.name
+    return case.name if case.phase else image_stem(case.image_path) or case.name
 
 
 def read_info(path: Path) -> dict[str, str]:
@@ -110,8 +110,8 @@ def _add_case(found: Scan, patient: Path, phase: str, info: dict[str, str], requ
 
 
 def _existing(folder: Path, stem: str) -> Path | None:
-    candidates = (folder / f"{stem}{ending}" for ending in NIFTI_ENDINGS)
-    return next((path for path in candidates if path.is_file()), None)
+    found = image_named(folder, stem)
+    return found if found is not None and found.is_file() else None
 
 
 def _choose_half(folder: Path) -> list[Path]:
@@ -134,4 +134,4 @@ def _patients(folder: Path) -> list[Path]:
 def _is_patient(folder: Path) -> bool:
     if not _PATIENT.fullmatch(folder.name) or not folder.is_dir():
         return False
-    return (folder / "Info.cfg").exists() or any(folder.glob(f"{folder.name}_*.nii*"))
+    return (folder / "Info.cfg").exists() or any(name.startswith(f"{folder.name}_") for name in image_names(folder))

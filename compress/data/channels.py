@@ -15,7 +15,7 @@ from compress.data.volume import SIZES_AGREE
 from compress.errors import DataError
 from compress.files import digest_file
 
-_FIRST = re.compile(r"(?P<case>.+)_0000(?P<ending>\.nii(\.gz)?)")
+_FIRST = re.compile(r"(?P<case>.+)_0000(?P<ending>\.(nii(\.gz)?|mha|nrrd|hdr))", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 from compress.data.belonging import EDGES
 from compress.data.facts import VolumeFacts, look_at
 from compress.data.label_values import label_notes
-from compress.data.layouts import contents, detect_layout, scan_cases
+from compress.data.layouts import contents, detect_layout, layouts_below, scan_cases
 from compress.data.scan import Problem, Scan
 from compress.data.split import group_by_fingerprint
 from compress.data.volume import VENTRICLES, Case
@@ -80,16 +80,18 @@ class CheckReport:
         return _plain(asdict(self))
 
 
-def check_folder(image_dir: Path, *, label_dir: Path | None = None, crop_mm: float = 240.0) -> CheckReport:
+def check_folder(
+    image_dir: Path, *, label_dir: Path | None = None, crop_mm: float = 240.0, recursive: bool = False
+) -> CheckReport:
     """Read every case in `image_dir` and report what it holds; a faulty file becomes a `Problem`, never an end.
 
-    `crop_mm` is the side of the centred in-plane crop whose losses are measured.
+    `crop_mm` is the side of the centred in-plane crop whose losses are measured; `recursive`: of every data set below.
     Raises `DataError` only when there is no folder, no known layout, or the label folder cannot be right.
     """
     from compress.data.phantom import is_phantom, is_phantom_image
 
     folder = Path(image_dir)
-    found = scan_cases(folder, label_dir=label_dir, require_masks=False)
+    found = scan_cases(folder, label_dir=label_dir, require_masks=False, recursive=recursive)
     problems = [*found.problems, *_missing_masks(folder, found.cases)]
     facts = [fact for case in found.cases if (fact := look_at(case, crop_mm=crop_mm, problems=problems))]
     measured = [fact for fact in facts if fact.millilitres]
@@ -97,7 +99,7 @@ def check_folder(image_dir: Path, *, label_dir: Path | None = None, crop_mm: flo
     problems += _beside_their_hearts(folder, measured)
     return CheckReport(
         folder=folder,
-        layout=detect_layout(folder),
+        layout=layouts_below(folder) if recursive else detect_layout(folder),
         phantom=is_phantom(folder) or any(is_phantom_image(case.image_path) for case in found.cases),
         patients=len({case.patient for case in found.cases}),
         volumes=len(facts),
@@ -110,7 +112,7 @@ def check_folder(image_dir: Path, *, label_dir: Path | None = None, crop_mm: flo
         crop_mm=crop_mm,
         outside_crop={name: _outside(measured, name) for name in measured[0].millilitres} if measured else {},
         duplicates=tuple(group_by_fingerprint((fact.patient, fact.fingerprint) for fact in facts)),
-        notes=tuple(label_notes(found.cases)),
+        notes=(*found.notes, *label_notes(found.cases)),
         problems=tuple(problems),
         facts=tuple(facts),
     )
@@ -121,7 +123,7 @@ def _nothing_read(folder: Path, found: Scan) -> list[Problem]:
         return []
     images = folder / "imagesTr" if (folder / "imagesTr").is_dir() else folder
     what = f"{images} holds no image that is read: it holds {contents(images)}."
-    return [Problem(images, f"{what} Images end in .nii.gz or .nii: convert others first.")]
+    return [Problem(images, f"{what} Images end in .nii.gz, .nii, .mha, .nrrd or .hdr: convert others first.")]
 
 
 def _same_twice(facts: list[VolumeFacts]) -> list[Problem]:

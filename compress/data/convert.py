@@ -38,7 +38,9 @@ class Converted:
     """Of `written`, those that an earlier run had finished."""
 
 
-def convert(source: Path, out: Path, *, earlier: Earlier = "refuse", progress: Progress = SILENT) -> Converted:
+def convert(
+    source: Path, out: Path, *, recursive: bool = False, earlier: Earlier = "refuse", progress: Progress = SILENT
+) -> Converted:
     """Write every image at `source` into the folder `out` as .nii.gz, float32, 3D or (X, Y, Z, time).
 
     What cannot be read stands among the problems, and the others go on.
@@ -46,7 +48,7 @@ def convert(source: Path, out: Path, *, earlier: Earlier = "refuse", progress: P
     Raises `DataError` when there is nothing to convert, and `ConfigError` for a file that is already there and is not
     to be kept or replaced, or while another process writes into the folder.
     """
-    found = find_sources(source)
+    found = find_sources(source, recursive=recursive)
     sources = [image for study in found.studies.values() for image in study]
     targets = [Path(out) / image.output for image in sources]
     if earlier == "refuse" and (taken := next((target for target in targets if target.exists()), None)):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from compress.data.itk_file import digest_itk, is_itk, read_itk_frames, read_itk_header
 from compress.data.nifti_file import (
     Header,
     affine_of,
@@ -90,12 +91,14 @@ class ImageFile:
 
 
 def open_image(path: Path) -> ImageFile:
-    """Read and check the header of a 3D image or a 4D cine; no voxel is read.
+    """Read and check the header of a 3D image or a 4D cine; no voxel is read. By its name it is NIfTI, or SimpleITK's.
 
     Raises `DataError`, one line that names the file, for a header that `compress.data.nifti_file` refuses, for a fifth
     dimension, and for more than `MAX_FRAMES` frames or `MAX_CINE_VOXELS` voxels.
     """
     path = Path(path)
+    if is_itk(path):
+        return _open_itk(path)
     with opened(path) as stream:
         header = read_header(stream, path)
         size = check_header(header, path)
@@ -106,6 +109,23 @@ def open_image(path: Path) -> ImageFile:
         header.get_slope_inter()  # raises on a scaling that is no number
     x, y, z, frames = size
     return ImageFile(path, (z, y, x), frames, spacing_of(header), affine_of(header, path), header)
+
+
+@dataclass(frozen=True, eq=False)
+class _ItkFile(ImageFile):
+    def volumes(self) -> Iterator[np.ndarray]:
+        """Each frame as finite float32 (Z, Y, X); all are read at once."""
+        try:
+            yield from read_itk_frames(self.path)
+        finally:
+            self.seen.append(digest_itk(self.path))
+
+
+def _open_itk(path: Path) -> ImageFile:
+    told = read_itk_header(path)
+    z, y, x = told.shape
+    _check_cine((x, y, z, told.frames), path)
+    return _ItkFile(path, told.shape, told.frames, told.spacing, told.affine, told.header)
 
 
 def _check_cine(size: tuple[int, int, int, int], path: Path) -> None:

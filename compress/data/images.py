@@ -10,10 +10,16 @@ from typing import Any
 import numpy as np
 
 from compress.data.frames import ImageFile, open_image
+from compress.data.itk_file import digest_itk, is_itk
 from compress.data.nifti import NiftiArray, read_image, read_mask
 from compress.data.volume import Case, Readable
 from compress.errors import DataError
 from compress.files import digest_file
+
+
+def digest_image(path: Path) -> str:
+    """SHA-256 of an image file and of what belongs to it; raises `OSError`."""
+    return digest_itk(path) if is_itk(path) else digest_file(path)
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class WholeFile:
 
     def digest(self) -> str:
         """SHA-256 of the file; raises `OSError`."""
-        return digest_file(self.path)
+        return digest_image(self.path)
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class FrameOf:
 
     def digest(self) -> str:
         """The frame's number with the file's SHA-256; raises `OSError`."""
-        return f"{digest_file(self.path)}#{self.index + 1}"
+        return f"{digest_image(self.path)}#{self.index + 1}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,8 +46,15 @@ def read_others(path: Path) -> dict[str, int]:
 
 
 def _told(path: Path) -> tuple[dict[str, int], dict[str, int]]:
-    """The structures that count, and the others."""
-    named = {name: value for name, value in _entries(path).items() if value}
+    return structures_of(_entries(path), path)
+
+
+def structures_of(entries: Mapping[str, int], path: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """The structures that count and the others, of all names with their values in the file at `path`.
+
+    Raises `DataError` as `read_labels`.
+    """
+    named = {name: value for name, value in entries.items() if value}
     pairs = [(structure, value) for name, value in named.items() if (structure := structure_of(name))]
     known = dict(pairs)
     if len(known) != len(pairs) or len(set(named.values())) != len(named):

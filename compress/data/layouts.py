@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
-from compress.data import acdc, mnms, nnunet_raw, ukbb
+from compress.data import acdc, bids, mnms, nested, nnunet_raw, ukbb
 from compress.data.dicom import layout as dicom
 from compress.data.images import read_case_image, read_case_mask
 from compress.data.nifti import NiftiArray
-from compress.data.scan import Problem, Scan, nifti_stem, stays_inside
+from compress.data.scan import Problem, Scan, image_stem, stays_inside
 from compress.data.volume import Case, Volume
 from compress.errors import DataError
 
@@ -22,7 +22,7 @@ SPACING_TOLERANCE = 0.01
 
 
 def _file_stem(case: Case) -> str:
-    return nifti_stem(case.image_path) or case.name
+    return image_stem(case.image_path) or case.name
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ LAYOUTS: dict[str, Layout] = {
     "mnms": Layout(
         mnms.matches, mnms.scan, mnms.LOOKS_LIKE, images_look_like=mnms.IMAGES_LOOK_LIKE, mask_stem=mnms.mask_stem
     ),
+    "bids": Layout(bids.matches, bids.scan, bids.LOOKS_LIKE, images_look_like=bids.IMAGES_LOOK_LIKE),
     "dicom": Layout(
         dicom.matches, dicom.scan, dicom.LOOKS_LIKE, scan_images=dicom.scan_images, mask_stem=dicom.mask_stem
     ),
@@ -108,21 +109,62 @@ def detect_layout(image_dir: Path) -> str:
     raise DataError(f"{folder} is in no known layout: it holds {contents(folder)}.", cure=f"Known: {known}.")
 
 
-def scan_cases(image_dir: Path, *, label_dir: Path | None = None, require_masks: bool = True) -> Scan:
-    """Every case and every fault in `image_dir`; raises `DataError` only for faults of the whole folder."""
+def scan_cases(
+    image_dir: Path, *, label_dir: Path | None = None, require_masks: bool = True, recursive: bool = False
+) -> Scan:
+    """Every case and every fault in `image_dir`; raises `DataError` only for faults of the whole folder.
+
+    `recursive`: of every data set below it, the patients called by the folders that lead to them.
+    """
+    if not recursive:
+        return _scan_one(Path(image_dir), label_dir, require_masks)
+    if label_dir is not None:
+        raise DataError(f"{label_dir} holds masks of one folder; nested ones have their own.", cure="Leave it.")
+    folder, every = Path(image_dir), Scan()
+    if not folder.is_dir():
+        detect_layout(folder)
+    places = list(nested.places(folder, _in_a_layout, lambda _: False))
+    for place in places:
+        before = nested.prefix(place, folder, len(places))
+        try:
+            found = _scan_one(place, None, require_masks)
+        except DataError as fault:
+            every.fault(place, fault)
+            continue
+        every.cases += [replace(case, patient=before + case.patient) for case in found.cases]
+        every.problems += found.problems
+        every.notes += found.notes
+    if not places:
+        detect_layout(folder)  # says what is known
+    return every
+
+
+def layouts_below(folder: Path) -> str:
+    """The names of the layouts in and below a folder, for people."""
+    return ", ".join(sorted({detect_layout(place) for place in nested.places(folder, _in_a_layout, lambda _: False)}))
+
+
+def _in_a_layout(folder: Path) -> bool:
+    """Of those with masks: looking for DICOM would read every file below."""
+    return any(layout.matches(folder) for name, layout in LAYOUTS.items() if name != "dicom")
+
+
+def _scan_one(image_dir: Path, label_dir: Path | None, require_masks: bool) -> Scan:
     layout = LAYOUTS[detect_layout(image_dir)]
     labels = Path(label_dir) if label_dir is not None else None
     found = layout.scan(Path(image_dir), labels, require_masks)
     found = stays_inside(found, Path(image_dir), labels)
-    return Scan(found.sorted_cases(), found.problems)
+    return Scan(found.sorted_cases(), found.problems, found.notes)
 
 
-def find_cases(image_dir: Path, *, label_dir: Path | None = None, require_masks: bool = True) -> list[Case]:
+def find_cases(
+    image_dir: Path, *, label_dir: Path | None = None, require_masks: bool = True, recursive: bool = False
+) -> list[Case]:
     """The cases in `image_dir`, sorted by patient, then phase; the layout is seen from the folder.
 
     Raises `DataError` for a missing folder, an unknown layout, or the first faulty patient.
     """
-    found = scan_cases(image_dir, label_dir=label_dir, require_masks=require_masks)
+    found = scan_cases(image_dir, label_dir=label_dir, require_masks=require_masks, recursive=recursive)
     if found.problems:
         others = len(found.problems) - 1
         more = f" ({others} more such fault{'s' if others > 1 else ''} in this folder.)" if others else ""
@@ -132,12 +174,14 @@ def find_cases(image_dir: Path, *, label_dir: Path | None = None, require_masks:
     return found.cases
 
 
-def sound_cases(image_dir: Path, *, label_dir: Path | None = None) -> tuple[list[Case], list[Problem]]:
+def sound_cases(
+    image_dir: Path, *, label_dir: Path | None = None, recursive: bool = False
+) -> tuple[list[Case], list[Problem]]:
     """The cases whose image and mask `read_volume` can read, all of them read once, and what is wrong with the others.
 
     Raises `DataError` for a missing folder and an unknown layout.
     """
-    found = scan_cases(image_dir, label_dir=label_dir)
+    found = scan_cases(image_dir, label_dir=label_dir, recursive=recursive)
     sound, problems = [], list(found.problems)
     for case in found.cases:
         try:

@@ -9,7 +9,7 @@ import csv
 from pathlib import Path
 
 from compress.data.images import FrameOf
-from compress.data.scan import Scan, nifti_named, unusable
+from compress.data.scan import Scan, image_named, unusable
 from compress.data.volume import PHASES, Case
 from compress.errors import DataError, InputError
 from compress.outside import read_text
@@ -92,7 +92,7 @@ def _read_table(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _existing(patient: Path, what: str) -> Path | None:
-    return nifti_named(patient, f"{patient.name}_{what}")
+    return image_named(patient, f"{patient.name}_{what}")
 
 
 def _patients(folder: Path) -> list[Path]:

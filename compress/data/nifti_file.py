@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import voxel_sizes
 from nibabel.nifti1 import data_type_codes
 from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import apply_read_scaling
@@ -230,3 +231,18 @@ def affine_of(header: Header, path: Path) -> np.ndarray:
     if not np.isfinite(affine).all():
         raise DataError(f"{path} has an affine with NaN or infinite values.")
     return affine
+
+
+def nifti_header(
+    affine: np.ndarray, shape: tuple[int, int, int], *, frames: int, interval_s: float
+) -> nib.Nifti1Header:
+    """A NIfTI header for float32 images (Z, Y, X) on this grid, with the place in sform and, if it can, in qform."""
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.float32)
+    header.set_data_shape((*reversed(shape), frames) if frames > 1 else shape[::-1])
+    sizes = [float(size) for size in voxel_sizes(affine)]
+    header.set_zooms([*sizes, interval_s] if frames > 1 else sizes)
+    header.set_xyzt_units("mm", "sec")
+    header.set_sform(affine, code="scanner")
+    header.set_qform(affine, code="scanner")
+    return header

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from compress.data.label_values import read_labels, read_others
 from compress.data.nifti import read_mask
-from compress.data.scan import Scan, nifti_names, nifti_stem, refuse_both, unusable
-from compress.data.volume import NIFTI_ENDINGS, PHASES, VENTRICLES, Case
+from compress.data.scan import Scan, image_named, image_names, image_stem, refuse_both, unusable
+from compress.data.volume import PHASES, VENTRICLES, Case
 from compress.errors import DataError
 
 LOOKS_LIKE = "nnU-Net raw: imagesTr/CASE_0000.nii.gz with labelsTr/CASE.nii.gz"
 IMAGES_LOOK_LIKE = "nnU-Net images CASE_0000.nii.gz, also in imagesTr or imagesTs"
 
-_CASE = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})\.nii(\.gz)?")
+_CASE = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})\.(nii(\.gz)?|mha|nrrd|hdr)", re.IGNORECASE)
 _FRAME = re.compile(r"_(frame\d+|ED|ES)$")
 """What tells one patient's two frames apart."""
 
@@ -39,15 +39,14 @@ def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
     told = images.parent / "dataset.json"
     example = Case("", "", images, None, labels=read_labels(told), others=read_others(told), labels_told=told.exists())
     found = Scan()
-    for path in sorted(images.iterdir()):
-        if path.name.endswith(NIFTI_ENDINGS) and not path.name.startswith("."):
-            _add_case(found, path, masks, example, require_masks)
+    for name in image_names(images):
+        _add_case(found, images / name, masks, example, require_masks)
     return Scan(_with_phases(found.cases), found.problems)
 
 
 def matches_images(folder: Path) -> bool:
     """Unlike in training one `_0000` must be there, as plain images are often numbered: heart_0001, heart_0002."""
-    return _image_folder(folder) != folder or any(case_of(folder / name) for name in nifti_names(folder))
+    return _image_folder(folder) != folder or any(case_of(folder / name) for name in image_names(folder))
 
 
 def scan_images(folder: Path) -> Scan:
@@ -55,9 +54,9 @@ def scan_images(folder: Path) -> Scan:
 
     Raises `DataError` when both imagesTr and imagesTs hold images.
     """
-    refuse_both(folder, [half.name for half in _halves(folder) if any(nifti_names(half))])
+    refuse_both(folder, [half.name for half in _halves(folder) if any(image_names(half))])
     found, images = Scan(), _image_folder(folder)
-    for name in nifti_names(images):
+    for name in image_names(images):
         if fault := unusable(images / name):
             found.fault(images / name, fault)
         else:
@@ -73,7 +72,7 @@ def case_of(path: Path) -> Case | None:
 
 def mask_stem(case: Case) -> str:
     """What a mask is called: the image's name without its channel."""
-    return (nifti_stem(case.image_path) or case.name).removesuffix("_0000")
+    return (image_stem(case.image_path) or case.name).removesuffix("_0000")
 
 
 def _halves(folder: Path) -> list[Path]:
@@ -82,7 +81,7 @@ def _halves(folder: Path) -> list[Path]:
 
 def _image_folder(folder: Path) -> Path:
     there = _halves(folder)
-    return next((half for half in there if any(nifti_names(half))), [*there, folder][0])
+    return next((half for half in there if any(image_names(half))), [*there, folder][0])
 
 
 def _label_folder(folder: Path, images: Path, label_dir: Path | None) -> Path | None:
@@ -109,10 +108,10 @@ def _add_case(found: Scan, path: Path, masks: Path | None, example: Case, requir
         )
     else:
         case = named["case"]
-        candidates = [masks / f"{case}{ending}" for ending in NIFTI_ENDINGS] if masks else []
-        mask = next((candidate for candidate in candidates if candidate.is_file()), None)
+        mask = image_named(masks, case) if masks else None
+        mask = mask if mask is not None and mask.is_file() else None
         if mask is None and require_masks:
-            missing = candidates[0]
+            missing = (masks or path.parent) / f"{case}.nii.gz"
             found.fault(missing, DataError(f"{missing} is missing: the mask of {path.name}.", cure="Add it."))
         else:
             found.cases.append(replace(example, patient=_FRAME.sub("", case), image_path=path, label_path=mask))

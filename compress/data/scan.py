@@ -11,7 +11,7 @@ from compress.data.volume import NIFTI_ENDINGS, Case
 from compress.errors import DataError
 from compress.outside import leads_out
 
-_NIFTI = re.compile(r"(?P<stem>.+)\.nii(\.gz)?", re.IGNORECASE)
+_IMAGE = re.compile(r"(?P<stem>.+)\.(nii(\.gz)?|mha|nrrd|hdr)", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -43,16 +43,16 @@ class Scan:
         return sorted(self.cases, key=lambda case: (case.patient, case.phase, case.image_path.name))
 
 
-def nifti_stem(path: Path) -> str | None:
-    """A file's name without .nii.gz or .nii; None for a file that is no NIfTI by its name."""
-    named = _NIFTI.fullmatch(path.name)
+def image_stem(path: Path) -> str | None:
+    """A file's name without .nii.gz, .nii, .mha, .nrrd or .hdr; None for a file that is no image by its name."""
+    named = _IMAGE.fullmatch(path.name)
     return named["stem"] if named else None
 
 
-def nifti_names(folder: Path) -> Iterator[str]:
-    """What is called .nii.gz or .nii in a folder, sorted, without hidden files."""
+def image_names(folder: Path) -> Iterator[str]:
+    """What is called as `image_stem` has it in a folder, sorted, without hidden files."""
     names = sorted(child.name for child in folder.iterdir())
-    return (name for name in names if _NIFTI.fullmatch(name) and not name.startswith("."))
+    return (name for name in names if _IMAGE.fullmatch(name) and not name.startswith("."))
 
 
 def unusable(path: Path) -> DataError | None:
@@ -86,6 +86,8 @@ def refuse_both(folder: Path, halves: Sequence[str]) -> None:
         raise DataError(f"{folder} holds both {' and '.join(halves)}.", cure=f"Name one of them: {folder / halves[0]}.")
 
 
-def nifti_named(folder: Path, stem: str) -> Path | None:
-    """What is called `stem` with a NIfTI ending, whatever it is (see `unusable`); None where there is nothing."""
-    return next((path for ending in NIFTI_ENDINGS if (path := folder / f"{stem}{ending}").exists()), None)
+def image_named(folder: Path, stem: str) -> Path | None:
+    """What is called `stem` with an image's ending, whatever it is (see `unusable`); None where there is nothing."""
+    if usual := next((path for ending in NIFTI_ENDINGS if (path := folder / f"{stem}{ending}").exists()), None):
+        return usual
+    return next((folder / name for name in image_names(folder) if image_stem(Path(name)) == stem), None)

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from compress.data import nested
 from compress.data.dicom import layout as dicom
 from compress.data.images import image_of
 from compress.data.layouts import LAYOUTS, Layout, contents
 from compress.data.phantom_marker import is_phantom, is_phantom_image
-from compress.data.scan import Problem, Scan, nifti_names, nifti_stem, stays_inside, unusable
+from compress.data.scan import Problem, Scan, image_names, image_stem, stays_inside, unusable
 from compress.data.volume import PHASES, Case, Readable
 from compress.errors import DataError
 
@@ -22,6 +23,7 @@ _PHASE = re.compile(r"(?P<study>.+)_(?P<phase>ED|ES)", re.IGNORECASE)
 _CONVERT = "Convert other formats to .nii.gz first."
 _CURES = {
     ".onnx": "The model comes first: predict MODEL IMAGE.",
+    ".img": "Give the .hdr beside it.",
     ".dcm": "Give the folder that holds the whole examination.",
 }
 
@@ -58,8 +60,10 @@ class Sources:
     """What was left out on purpose, and what else a person should know."""
 
 
-def find_sources(path: Path) -> Sources:
+def find_sources(path: Path, *, recursive: bool = False) -> Sources:
     """What is to be segmented at `path`; one bad patient becomes a problem and hides no other.
+
+    `recursive`: in a folder, also what lies anywhere below it, called by the folders that lead to it.
 
     Raises `DataError` when there is nothing: a missing path, a file that is no NIfTI by its name, a folder in no known
     layout, one that holds two halves; and when masks lie among the images or two images would give the same output.
@@ -67,7 +71,7 @@ def find_sources(path: Path) -> Sources:
     path = Path(os.path.abspath(path))  # noqa: PTH100 (a link keeps its own name; "." is an ACDC patient by its name)
     try:
         if path.is_dir():
-            found = _in_folder(path)
+            found = _nested(path) if recursive else _in_folder(path)
         elif path.is_file():
             found = _one_dicom(path) or Sources("file", _by_study([_one_file(path)]), ())
         else:
@@ -99,10 +103,10 @@ def _one_file(path: Path) -> Source:
 
 
 def _stem(path: Path) -> str:
-    stem = nifti_stem(path)
+    stem = image_stem(path)
     if stem is None:
         cure = _CURES.get(path.suffix.lower(), _CONVERT)
-        raise DataError(f"{path} is no NIfTI file by its name (.nii.gz or .nii).", cure=cure)
+        raise DataError(f"{path} is no image by its name (.nii.gz, .nii, .mha, .nrrd or .hdr).", cure=cure)
     return stem
 
 
@@ -113,7 +117,40 @@ def _in_folder(folder: Path) -> Sources:
             if not found.cases and not found.problems:
                 raise DataError(f"{folder} is in layout {kind}, but holds no images.", cure=_known())
             return _sources(kind, found, layout.mask_stem, phantom=phantom)
-    raise DataError(f"{folder} holds no images in a known layout: it holds {contents(folder)}.", cure=_known())
+    deeper = "--recursive looks into its folders. " if any(child.is_dir() for child in folder.iterdir()) else ""
+    what = f"{folder} holds no images in a known layout: it holds {contents(folder)}."
+    raise DataError(what, cure=deeper + _known())
+
+
+def _nested(folder: Path) -> Sources:
+    """What every folder from here down holds; a fault of one hides no other."""
+    layouts = [layout for name, layout in LAYOUTS.items() if name != "dicom"]
+
+    def has(place: Path) -> bool:
+        return any(row.holds_images(place) for row in [*layouts, _PLAIN])
+
+    def goes_on(place: Path) -> bool:
+        return not any(row.holds_images(place) for row in layouts)
+
+    places = sorted({*nested.places(folder, has, goes_on), *dicom.examinations(folder)})
+    if not places:
+        raise DataError(f"Nothing below {folder} is in a known layout: it holds {contents(folder)}.", cure=_known())
+    studies: dict[str, tuple[Source, ...]] = {}
+    problems: list[Problem] = []
+    notes: list[str] = []
+    for place in places:
+        before = nested.prefix(place, folder, len(places))
+        try:
+            found = _in_folder(place)
+        except DataError as fault:
+            problems.append(Problem(place, str(fault)))
+            continue
+        for study, images in found.studies.items():
+            renamed = (replace(i, study=before + study, output=before + i.output) for i in images)
+            studies[before + study] = (*studies.get(before + study, ()), *renamed)
+        problems += found.problems
+        notes += found.notes
+    return Sources("nested", studies, tuple(problems), tuple(notes))
 
 
 def _sources(kind: str, found: Scan, stem: Callable[[Case], str], *, phantom: bool) -> Sources:
@@ -129,7 +166,7 @@ def _from_case(case: Case, stem: str, phantom: bool) -> Source:
 
 def _scan_plain(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
     found = Scan()
-    for path in (folder / name for name in nifti_names(folder)):
+    for path in (folder / name for name in image_names(folder)):
         stem = _stem(path)
         if _MASK.fullmatch(stem):
             raise DataError(
@@ -158,9 +195,9 @@ def _pairs_by_name(cases: list[Case]) -> list[Case]:
 
 
 _PLAIN = Layout(
-    matches=lambda folder: any(True for _ in nifti_names(folder)),
+    matches=lambda folder: any(True for _ in image_names(folder)),
     scan=_scan_plain,
-    looks_like="images that end in .nii.gz or .nii",
+    looks_like="images that end in .nii.gz, .nii, .mha, .nrrd or .hdr",
 )
 """Any other folder of images; training cannot read it, as nothing says which mask belongs to which image."""
 

@@ -9,6 +9,7 @@ from itertools import chain
 
 import numpy as np
 
+from compress.data.bids import person
 from compress.data.images import read_case_image
 from compress.data.volume import Case
 from compress.errors import ConfigError, DataError
@@ -41,6 +42,14 @@ def array_fingerprint(image: np.ndarray) -> str:
 def find_duplicates(cases: Sequence[Case]) -> list[tuple[str, ...]]:
     """Groups of patients that share an identical volume, each group and the list sorted. Reads every image."""
     return group_by_fingerprint((case.patient, fingerprint(case)) for case in cases)
+
+
+def same_person(cases: Sequence[Case]) -> list[tuple[str, ...]]:
+    """Groups of patients that are sessions of one person, as BIDS names them; each group and the list sorted."""
+    owners: dict[str, set[str]] = {}
+    for case in cases:
+        owners.setdefault(person(case.patient), set()).add(case.patient)
+    return sorted(tuple(sorted(unit)) for unit in owners.values() if len(unit) > 1)
 
 
 def group_by_fingerprint(prints: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:

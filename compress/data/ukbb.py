@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compress.data.scan import Scan, nifti_named, unusable
+from compress.data.scan import Scan, image_named, unusable
 from compress.data.volume import PHASES, Case
 from compress.errors import DataError
 
@@ -43,8 +43,8 @@ def scan_images(folder: Path) -> Scan:
     """ED and ES of every subject, or its cine where they were not cut out; masks do not matter."""
     found = Scan()
     for subject in _subjects(folder):
-        cine = nifti_named(subject, "sa")
-        if cine is not None and not any(nifti_named(subject, f"sa_{phase}") for phase in PHASES):
+        cine = image_named(subject, "sa")
+        if cine is not None and not any(image_named(subject, f"sa_{phase}") for phase in PHASES):
             _keep(found, Case(subject.name, "", cine, None))
         else:
             for phase in PHASES:
@@ -58,7 +58,7 @@ def mask_stem(case: Case) -> str:
 
 
 def _add(found: Scan, subject: Path, phase: str, require_masks: bool) -> None:
-    image, label = nifti_named(subject, f"sa_{phase}"), nifti_named(subject, f"label_sa_{phase}")
+    image, label = image_named(subject, f"sa_{phase}"), image_named(subject, f"label_sa_{phase}")
     if image is None:
         missing = subject / f"sa_{phase}.nii.gz"
         found.fault(missing, DataError(f"{missing} is missing.", cure="Add it, or remove the subject."))
@@ -84,4 +84,4 @@ def _subjects(folder: Path) -> list[Path]:
 
 
 def _is_subject(folder: Path) -> bool:
-    return any(nifti_named(folder, stem) for stem in ("sa", "sa_ED", "sa_ES"))
+    return any(image_named(folder, stem) for stem in ("sa", "sa_ED", "sa_ES"))

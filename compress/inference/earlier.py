@@ -39,9 +39,13 @@ class Extras:
 
     overlays: bool = False
     dicom_seg: bool = False
+    orientation: bool = False
 
-    def are_there(self, job: Job) -> bool:
-        """Whether an earlier run left them."""
+    def are_there(self, job: Job, document: Document) -> bool:
+        """Whether an earlier run left them; the document is the study's report."""
+        images = document.get("images")
+        if self.orientation and not (isinstance(images, list) and all("orientation" in image for image in images)):
+            return False
         drawn = not self.overlays or job.overlay.is_file()
         return drawn and (not self.dicom_seg or any(path.is_file() for path in job.segmentations.values()))
 
@@ -137,7 +141,7 @@ def _shown(value: Any, other: Any) -> str:
 
 
 def _reusable_reports(jobs: Sequence[Job], reports: Reports, extras: Extras) -> dict[str, Document]:
-    whole = [job for job in jobs if job.report in reports and extras.are_there(job)]
+    whole = [job for job in jobs if job.report in reports and extras.are_there(job, reports[job.report])]
     found = {job.study: _reusable(job, reports[job.report]) for job in whole}
     return {study: document for study, document in found.items() if document is not None}
 

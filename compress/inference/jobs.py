@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compress.data.scan import nifti_stem
+from compress.data.scan import image_stem
 from compress.data.sources import Source, Sources
 from compress.data.volume import NIFTI_ENDINGS, PHASES
 from compress.errors import ConfigError
@@ -102,4 +102,4 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _stem(path: Path) -> str:
-    return nifti_stem(path) or path.name
+    return image_stem(path) or path.name

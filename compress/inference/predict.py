@@ -61,13 +61,13 @@ def predict(request: PredictRequest, progress: Progress = SILENT, observers: Seq
     it stands among `problems`, and the others go on.
     """
     engine = pick("engine", ENGINES, request.engine)
-    found = find_sources(request.source)
+    found = find_sources(request.source, recursive=request.recursive)
     if request.dicom_seg:
         check_dicom(found)
     worker = Worker(request, threads=_threads(request))
     found = with_all_channels(found, worker.segmenter.card.channels)
     folder, jobs = plan_jobs(Path(request.out), found, source=request.source)
-    wanted = Extras(overlays=request.overlays, dicom_seg=request.dicom_seg)
+    wanted = Extras(request.overlays, request.dicom_seg, request.check_orientation)
     rounded = rounding_note(worker.segmenter.card, request.provider)
     notes = (*filter(None, [rounded]), *found.notes)
     report = PredictReport(folder, problems=list(found.problems), notes=notes, unread=len(found.problems))

@@ -28,6 +28,10 @@ class PredictRequest:
     """Also write the masks of ED and ES as DICOM Segmentations; the sources must be DICOM."""
     tta: bool | None = None
     """The mean over mirrored images, for a network of nnU-Net's; None: what the file says."""
+    check_orientation: bool = False
+    """Segment with rows and columns exchanged, too, and flag where both masks disagree; takes twice as long."""
+    recursive: bool = False
+    """Also what lies in folders further down."""
     jobs: int = 1
     """Processes that share the studies."""
     engine: str = "local"

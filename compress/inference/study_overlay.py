@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from compress.data.scan import nifti_stem
+from compress.data.scan import image_stem
 from compress.inference.study_report import Segmented
 from compress.report.slice_pictures import crop_box, draw, empty_grid, label_row, structure_handles
 from compress.report.style import MUTED, picture
@@ -56,7 +56,7 @@ def _frames(images: Sequence[Segmented], document: dict[str, Any]) -> Iterator[t
     by_mask = {image["mask"]: own for image, own in zip(document["images"], images, strict=True)}
     places = [(name, by_mask[phase["mask"]], phase["frame"] - 1) for name, phase in document["phases"].items()]
     for name, image, frame in places or [("", image, 0) for image in images]:
-        label = name or nifti_stem(Path(image.source.output)) or image.source.output
+        label = name or image_stem(Path(image.source.output)) or image.source.output
         yield label + (f"\nframe {frame + 1} of {image.file.frames}" if image.file.is_cine else ""), image, frame
 
 

@@ -17,7 +17,14 @@ from compress.data.sources import Source
 from compress.data.volume import PHASES
 from compress.errors import DataError
 from compress.evaluate.clinical import QUANTITIES
-from compress.evaluate.plausibility import Flag, mask_flags, study_flags, window_flags
+from compress.evaluate.plausibility import (
+    ORDERS_AGREE,
+    Flag,
+    mask_flags,
+    orientation_flags,
+    study_flags,
+    window_flags,
+)
 from compress.evaluate.study import (
     REPORT_SCHEMA,
     WORDS,
@@ -27,6 +34,7 @@ from compress.evaluate.study import (
     structure_volumes,
 )
 from compress.runtime.concerns import Concern, holds_ventricle
+from compress.runtime.orders import ORDER
 from compress.runtime.segmenter import Segmenter
 from compress.runtime.verify import rounding_note
 from compress.runtime.versions import versions
@@ -37,11 +45,12 @@ Volumes = dict[str, float]
 
 @dataclass(frozen=True)
 class Window:
-    """Where the network looked for the heart of one frame."""
+    """Where the network looked for the heart of one frame, and whether another storage order shows it the same."""
 
     moves_mm: tuple[tuple[float, float], ...] = ()
     """As in `Segmentation`."""
     cut_slices: tuple[int, ...] = ()
+    agreement: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -208,6 +217,7 @@ def _image(
         "volumes_ml": {name: [round(frame[name], 3) for frame in volumes] for name in labels if name in volumes[0]},
         "concerns": [asdict(concern) for concern in image.concerns],
         "recentred": _recentred(image),
+        **_orientation(image),
         "flags": _flags(image, labels) if flagged else [],
     }
 
@@ -217,7 +227,7 @@ def _flags(image: Segmented, labels: dict[str, int]) -> list[dict[str, Any]]:
     found = []
     for number, (frame, window) in enumerate(zip(image.labels, image.windows, strict=True), start=1):
         flags: list[Flag] = mask_flags(frame, labels=labels, spacing_mm=image.file.spacing)
-        flags += window_flags(window.cut_slices)
+        flags += [*window_flags(window.cut_slices), *orientation_flags(window.agreement, ORDER)]
         found += [{**asdict(flag), "frame": number} if image.file.is_cine else asdict(flag) for flag in flags]
     return found
 
@@ -229,6 +239,15 @@ def _recentred(image: Segmented) -> list[dict[str, Any]]:
         for number, window in enumerate(image.windows, start=1)
         if window.moves_mm
     ]
+
+
+def _orientation(image: Segmented) -> dict[str, Any]:
+    """How well the masks of two storage orders agree, frame by frame; nothing where nobody asked."""
+    told = [window.agreement for window in image.windows]
+    if any(each is None for each in told):
+        return {}
+    rows = [{name: round(value, 4) for name, value in (each or {}).items()} for each in told]
+    return {"orientation": {"order": ORDER, "dice": rows, "at_least": ORDERS_AGREE}}
 
 
 def _phase(phase: Phase, described: Sequence[dict[str, Any]]) -> dict[str, Any]:

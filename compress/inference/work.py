@@ -52,6 +52,7 @@ class Worker:
             threads=threads,
             batch_size=request.batch_size,
             tta=request.tta,
+            check_orientation=request.check_orientation,
         )
         self.trace = trace_of(self.segmenter, force=request.force)
 
@@ -104,7 +105,7 @@ class Worker:
         for number, found in enumerate(self.segmenter.segment_frames(file, force=self.request.force)):
             labels[number] = found.mask
             concerns |= dict.fromkeys(found.concerns)
-            windows.append(Window(found.moves_mm, found.cut_slices))
+            windows.append(Window(found.moves_mm, found.cut_slices, found.agreement))
             where = f" frame {number + 1} of {file.frames}" if file.is_cine else ""
             task.advance(0, info=source.study + where)
         return Segmented(source, file, file.digest or _digest(source), labels, tuple(concerns), tuple(windows))

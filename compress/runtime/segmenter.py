@@ -21,7 +21,8 @@ from compress.runtime.concerns import Concern, check_image, check_size, holds_ve
 from compress.runtime.golden import changes, read_golden
 from compress.runtime.machine import cpu_model, saturates_int8
 from compress.runtime.modelfile import ModelFile, read_model_file, refuse_control_flow
-from compress.runtime.predict import find
+from compress.runtime.orders import agreement, exchanged, exchanged_spacing
+from compress.runtime.predict import Found, find
 from compress.runtime.providers import find_provider
 from compress.runtime.session import Session, open_session
 
@@ -50,6 +51,9 @@ class Segmentation:
     """Where the network's window was moved to, time after time: mm along (y, x) from the slices' centre."""
     cut_slices: tuple[int, ...] = ()
     """Slices, from 0, in which the heart still reaches an edge of the window: it may go on behind it."""
+    agreement: Mapping[str, float] | None = None
+    """Dice of this mask with that of the other storage order, by structure (`compress.runtime.orders`); None where
+    nobody asked."""
     file: ImageFile | None = None
     """The 3D image file that was segmented, None for an array or a frame of a cine."""
 
@@ -85,7 +89,8 @@ class Segmenter:
     `tta` takes the mean over mirrored images, as nnU-Net does, or does not; None: what the file says. `batch_size` is
     how many slices the network sees at a time (None: what suits the provider); it bounds the memory and does not change
     the masks. A file that was changed after its export, or lost its self-test,
-    is refused unless `altered`. Raises `ModelFileError` for a file that is not one of ours,
+    is refused unless `altered`. `check_orientation` segments every volume with rows and columns exchanged, too, and
+    compares. Raises `ModelFileError` for a file that is not one of ours,
     `ProviderError` when the provider is not truly there, `ConfigError` for an unknown provider or a batch
     size below 1.
     """
@@ -99,7 +104,9 @@ class Segmenter:
         batch_size: int | None = None,
         altered: bool = False,
         tta: bool | None = None,
+        check_orientation: bool = False,
     ) -> None:
+        self.check_orientation = check_orientation
         self.batch_size = find_provider(provider).slices if batch_size is None else check_batch_size(batch_size)
         file = model if isinstance(model, ModelFile) else read_model_file(Path(model))
         refuse_control_flow(file)  # before anything runs: opening a session runs the graph once
@@ -139,13 +146,8 @@ class Segmenter:
             image = np.ascontiguousarray(image, dtype=np.float32)
         spacing = check_spacing(spacing_mm, name)
         concerns = self._concerns(image, spacing, force=force, name=name, affine=affine)
-        found = find(
-            mirrored(self.run, self.mirror_axes),
-            lambda moved: self.prepare(image, spacing, name=name, moved=moved),
-            recentre=recentre_of(self.card.preprocessing),
-            batch_size=self.batch_size,
-            pieces=self.card.pieces,
-        )
+        found = self._find(image, spacing, name)
+        agreed = self._agreement(found.mask, image, spacing, name) if self.check_orientation else None
         return Segmentation(
             found.mask,
             dict(self.card.labels),
@@ -154,7 +156,23 @@ class Segmenter:
             members=self.card.members,
             moves_mm=self._in_mm(found.moves),
             cut_slices=found.cut,
+            agreement=agreed,
         )
+
+    def _find(self, image: np.ndarray, spacing: tuple[float, float, float], name: str) -> Found:
+        return find(
+            mirrored(self.run, self.mirror_axes),
+            lambda moved: self.prepare(image, spacing, name=name, moved=moved),
+            recentre=recentre_of(self.card.preprocessing),
+            batch_size=self.batch_size,
+            pieces=self.card.pieces,
+        )
+
+    def _agreement(
+        self, mask: np.ndarray, image: np.ndarray, spacing: tuple[float, float, float], name: str
+    ) -> dict[str, float]:
+        other = self._find(exchanged(image), exchanged_spacing(spacing), name)
+        return agreement(mask, exchanged(other.mask), self.card.members)
 
     def _in_mm(self, moves: tuple[Shift, ...]) -> tuple[tuple[float, float], ...]:
         y, x = self.card.preprocessing.spacing_mm

@@ -22,7 +22,7 @@ from compress.data.phantom import is_phantom, is_phantom_image, write_phantom
 from compress.data.prepared import Prepared
 from compress.data.preprocess import Preprocessing
 from compress.data.rules import Rules, recentred, rules_from_json
-from compress.data.split import Split, find_duplicates, split_in_folds, split_patients
+from compress.data.split import Split, find_duplicates, same_person, split_in_folds, split_patients
 from compress.data.volume import ACDC_LABELS, HEART, Case, values_of
 from compress.errors import CheckpointError, ConfigError
 from compress.files import digest_json, read_json, write_json
@@ -169,6 +169,7 @@ class Workspace:
         duplicates = find_duplicates(self.training.cases)
         for patients in duplicates:
             self.progress.warn(f"Identical images: {', '.join(patients)}. They are kept on one side of the split.")
+        duplicates += same_person(self.training.cases)
         train, seed = self.config.train, self.config.experiment.seed
         if train.folds is None:
             split = split_patients(self.training.cases, val_ratio=train.val_ratio, seed=seed, duplicates=duplicates)
@@ -316,9 +317,10 @@ class Workspace:
 
     def _cohort(self, folder: Path, label_dir: str | None, wanted: list[str] | None, *, some: bool = False) -> Cohort:
         labels = None if label_dir is None else Path(label_dir)
-        cases = (
-            self._sound_cases(folder, labels) if self.config.train.skip_bad else find_cases(folder, label_dir=labels)
-        )
+        if self.config.train.skip_bad:
+            cases = self._sound_cases(folder, labels)
+        else:
+            cases = find_cases(folder, label_dir=labels, recursive=self.config.data.recursive)
         if not cases:
             raise ConfigError(f"{folder} holds no cases.")
         cases = self._valued(folder, cases, wanted, some=some)
@@ -330,7 +332,7 @@ class Workspace:
     def _sound_cases(self, folder: Path, label_dir: Path | None) -> list[Case]:
         """The cases whose image and mask can be used; the others are told one by one, once."""
         if folder not in self.sound:
-            cases, problems = sound_cases(folder, label_dir=label_dir)
+            cases, problems = sound_cases(folder, label_dir=label_dir, recursive=self.config.data.recursive)
             self.sound[folder] = cases, [problem.message for problem in problems]
             for problem in problems:
                 self.progress.warn(f"Left out: {problem.message}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from compress.data.dicom.examination import read_examination
 from compress.data.dicom.files import files_below, holds_dicom, is_dicom
 from compress.data.dicom.header import read_instance
-from compress.data.scan import Scan, nifti_names
+from compress.data.scan import Scan, image_names
 from compress.data.volume import Case
 from compress.errors import DataError
 
@@ -24,7 +24,7 @@ def matches(folder: Path) -> bool:
     """Whether DICOM files lie in a folder, or below one that holds no images of another kind."""
     if any(is_dicom(path) for path in folder.iterdir()):
         return True
-    return not any(nifti_names(folder)) and holds_dicom(folder)
+    return not any(image_names(folder)) and holds_dicom(folder)
 
 
 def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
@@ -40,10 +40,10 @@ def scan_images(folder: Path) -> Scan:
 
     Raises `DataError` when images of another kind lie among the files. A faulty examination hides no other.
     """
-    if others := list(nifti_names(folder)):
+    if others := list(image_names(folder)):
         raise DataError(f"{folder} holds both DICOM and {others[0]}.", cure="Move one kind to another folder.")
     found = Scan()
-    units = list(_examinations(folder))
+    units = list(examinations(folder))
     for unit in units:
         name = folder.name if len(units) == 1 else "_".join(unit.relative_to(folder).parts)
         before = len(found.notes)
@@ -84,7 +84,7 @@ def _add(found: Scan, name: str, unit: Path, files: list[Path] | None = None) ->
         found.cases.append(Case(study, "", place, None, image=stack))
 
 
-def _examinations(folder: Path) -> Iterator[Path]:
+def examinations(folder: Path) -> Iterator[Path]:
     """The folders that each hold one examination, its series together or in subfolders of their own."""
     if any(is_dicom(path) for path in folder.iterdir()):
         yield folder
@@ -94,7 +94,7 @@ def _examinations(folder: Path) -> Iterator[Path]:
         yield folder
         return
     for child in children:
-        yield from _examinations(child)
+        yield from examinations(child)
 
 
 def _is_place(path: Path) -> bool:

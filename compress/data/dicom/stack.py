@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nibabel.affines import voxel_sizes
 
 from compress.data.dicom.header import Frame, Pixels, quiet_pydicom
 from compress.data.dicom.views import Turn, upright
 from compress.data.frames import ImageFile
-from compress.data.nifti_file import finite_float32
+from compress.data.nifti_file import finite_float32, nifti_header
 from compress.errors import DataError
 from compress.files import digest_file, digest_json
 
@@ -82,21 +81,6 @@ class _StackImage(ImageFile):
                 volume[z] = turn.forward(read_slice(frame))
             where = f"Frame {number} of {self.path}" if self.is_cine else str(self.path)
             yield finite_float32(volume, where)
-
-
-def nifti_header(
-    affine: np.ndarray, shape: tuple[int, int, int], *, frames: int, interval_s: float
-) -> nib.Nifti1Header:
-    """A NIfTI header for float32 images (Z, Y, X) on this grid, with the place in sform and, if it can, in qform."""
-    header = nib.Nifti1Header()
-    header.set_data_dtype(np.float32)
-    header.set_data_shape((*reversed(shape), frames) if frames > 1 else shape[::-1])
-    sizes = [float(size) for size in voxel_sizes(affine)]
-    header.set_zooms([*sizes, interval_s] if frames > 1 else sizes)
-    header.set_xyzt_units("mm", "sec")
-    header.set_sform(affine, code="scanner")
-    header.set_qform(affine, code="scanner")
-    return header
 
 
 def read_slice(frame: Frame) -> np.ndarray:
