@@ -74,7 +74,7 @@ class Worker:
         except MemoryError:
             told = "There is not enough memory to segment it."
         except (CardioCompressError, OSError) as fault:
-            if images is not None:
+            if images is not None and not isinstance(fault, DataError):
                 raise
             told = str(fault)
         except Exception as fault:

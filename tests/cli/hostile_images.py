@@ -36,7 +36,7 @@ FILES = [
     Row("image of zero bytes", image_bytes(lambda _: b""), 2, "is empty (0 bytes)"),
     Row("image cut in the packed voxels", image_bytes(lambda b: b[: len(b) // 2]), 2, "cannot be read"),
     Row("a text named .nii.gz", image_bytes(lambda _: b"hello " * 200), 2, "not a single-file NIfTI"),
-    Row("a model as image", lambda p: setattr(p, "source", p.model), 2, "no NIfTI file by its name"),
+    Row("a model as image", lambda p: setattr(p, "source", p.model), 2, "no image by its name"),
     Row("a folder named .nii.gz", _instead(Path.mkdir), 2, "holds no images in a known layout: it holds nothing"),
     Row("FIFO as image", _instead(os.mkfifo), 2, "is neither a file nor a folder"),
     Row("an endless device as image", _instead(lambda p: p.symlink_to("/dev/zero")), 2, "neither a file nor a folder"),

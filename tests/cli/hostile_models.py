@@ -51,7 +51,7 @@ FILES = [
     Row("model twice in one file", model_bytes(lambda b: b + b), 2, "several graphs", ALL),
     Row("half a million empty graphs as model", model_bytes(lambda _: b"\x3a\x00" * 500_000), 2, "several graphs", ALL),
     Row("model with a tail", model_bytes(lambda b: b + b"\xff" * 9), 2, "is not an ONNX file", ALL),
-    Row("model and image swapped", lambda p: _swap(p), 2, "no NIfTI file by its name"),
+    Row("model and image swapped", lambda p: _swap(p), 2, "no image by its name"),
     Row("FIFO as model", _instead(os.mkfifo), 2, "it is no regular file", ALL),
     Row("endless device as model", _instead(lambda p: p.symlink_to("/dev/zero")), 2, "it is no regular file", ALL),
     Row("symlink loop as model", _instead(lambda p: p.symlink_to(p)), 2, "Cannot read the ONNX file", ALL),

@@ -25,6 +25,9 @@ _OTHER = ("80891009", "Heart")
 _SERIES = 9000
 """Series numbers of masks begin here, so that they stand behind the scanner's."""
 
+_SEVERAL = "Frames of reference differ; this is that of the first image."
+"""Said where slices were imaged one by one, each in a frame of reference of its own."""
+
 _PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 _STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber")
 _IMAGE = (
@@ -39,8 +42,10 @@ def write_segmentation(
 ) -> Path:
     """Write one frame's mask (Z, Y, X), on the grid of the opened stack, as a Segmentation object; returns `path`.
 
-    Each structure is one segment. Of the patient it holds what the standard asks for and nothing else. `time` is the
-    frame's index, `model` the digest of the network's file. Raises `DataError` for sources that cannot be read.
+    Each structure is one segment. Where each slice is a series, or has a frame of reference, of its own, all are
+    referenced, and the first's frame of reference is given. Of the patient it holds what the standard asks for and
+    nothing else. `time` is the frame's index, `model` the digest of the network's file. Raises `DataError` for sources
+    that cannot be read.
     """
     frames = stack.frames[time]
     names = sorted(labels, key=lambda name: labels[name])
@@ -63,9 +68,14 @@ def _document(frames: Sequence[Frame], stored: np.ndarray, names: Sequence[str],
     from highdicom.seg import Segmentation, SegmentationTypeValues
 
     sources = [_slim(path) for path in dict.fromkeys(frame.path for frame in frames)]
+    first = sources[0].SeriesInstanceUID, sources[0].FrameOfReferenceUID
+    series = {str(each.SOPInstanceUID): each.SeriesInstanceUID for each in sources}
+    places = {each.get("FrameOfReferenceUID") for each in sources}
+    for each in sources:  # highdicom takes one series alone, and the standard one frame of reference
+        each.SeriesInstanceUID, each.FrameOfReferenceUID = first
     uids = [_uid(stored.tobytes(), sources[0].SOPInstanceUID, model, part) for part in ("series", "instance")]
     place = _places(frames) if len(sources) < len(frames) else {}
-    return Segmentation(
+    document = Segmentation(
         source_images=sources,
         pixel_array=stored,
         segmentation_type=SegmentationTypeValues.BINARY,
@@ -80,8 +90,27 @@ def _document(frames: Sequence[Frame], stored: np.ndarray, names: Sequence[str],
         device_serial_number=model[:12],
         omit_empty_frames=bool(stored.any()),
         content_label="SEGMENTATION",
+        content_description=_SEVERAL if len(places) > 1 else None,
         **place,
     )
+    _name_series(document, series)
+    return document
+
+
+def _name_series(document: Any, series: Mapping[str, Any]) -> None:
+    """Put every image that is referenced under its own series again; series: by the image's name."""
+    from pydicom import Dataset
+
+    groups: dict[Any, list[Any]] = {}
+    for item in document.ReferencedSeriesSequence:
+        for image in item.ReferencedInstanceSequence:
+            groups.setdefault(series[str(image.ReferencedSOPInstanceUID)], []).append(image)
+    items = []
+    for name, images in groups.items():
+        item = Dataset()
+        item.SeriesInstanceUID, item.ReferencedInstanceSequence = name, images
+        items.append(item)
+    document.ReferencedSeriesSequence = items
 
 
 def _slim(path: Path) -> Any:
@@ -91,13 +120,24 @@ def _slim(path: Path) -> Any:
     read = dcmread(path, stop_before_pixels=True, specific_tags=[*_PATIENT, *_STUDY, *_IMAGE])
     slim = Dataset()
     for name in (*_PATIENT, *_STUDY):
-        setattr(slim, name, read.get(name, ""))
+        setattr(slim, name, _sound(read.get(name, ""), name))
     for name in _IMAGE:
         if name in read:
             slim[name] = read[name]
     slim.ReferringPhysicianName = ""
     slim.file_meta = read.file_meta
     return slim
+
+
+def _sound(value: Any, name: str) -> Any:
+    """The value; nothing for a date or time that is none, as who takes names away writes 00000000."""
+    from pydicom.valuerep import DA, TM
+
+    kind = {"Date": DA, "Time": TM}.get(name[-4:])
+    try:
+        return value if kind is None or kind(str(value)) is not None else ""
+    except ValueError:
+        return ""
 
 
 def _places(frames: Sequence[Frame]) -> dict[str, Any]:
