@@ -85,7 +85,9 @@ def write_study(folder: Path, number: int) -> None:
             data.save_as(folder / f"{z:02d}_{time_index}.dcm", enforce_file_format=True)
 
 
-ROW, COLUMN = (0.6, 0.8, 0.0), (0.48, -0.36, -0.8)
+ROW = (0.77038, 0.618446, 0.155046)
+COLUMN = (-0.15161, 0.41389, -0.897613)
+"""Of a short-axis slice."""
 
 
 def header(number: int, name: str) -> Dataset:

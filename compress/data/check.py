@@ -110,7 +110,7 @@ def check_folder(
         millilitres=_by_phase(measured),
         ejection_fraction=_ejection_fractions(measured),
         crop_mm=crop_mm,
-        outside_crop={name: _outside(measured, name) for name in measured[0].millilitres} if measured else {},
+        outside_crop={name: _outside(measured, name) for name in _structures(measured)},
         duplicates=tuple(group_by_fingerprint((fact.patient, fact.fingerprint) for fact in facts)),
         notes=(*found.notes, *label_notes(found.cases)),
         problems=tuple(problems),
@@ -186,11 +186,17 @@ def _groups(cases: list[Case]) -> dict[str, int]:
     return {name: sum(group == name for group in of_patient.values()) for name in names}
 
 
+def _structures(facts: list[VolumeFacts]) -> list[str]:
+    """Of all masks together; data sets further down may have others."""
+    return list(dict.fromkeys(name for fact in facts for name in fact.millilitres))
+
+
 def _by_phase(facts: list[VolumeFacts]) -> dict[str, dict[str, Spread]]:
     return {
         phase or "unknown": {
-            name: _spread(fact.millilitres[name] for fact in facts if fact.phase == phase)
-            for name in facts[0].millilitres
+            name: _spread(found)
+            for name in _structures(facts)
+            if (found := [f.millilitres[name] for f in facts if f.phase == phase and name in f.millilitres])
         }
         for phase in sorted({fact.phase for fact in facts}, key=lambda phase: (not phase, phase))
     }
@@ -207,7 +213,7 @@ def _beating_backwards(facts: list[VolumeFacts]) -> list[Problem]:
         Problem(es.image, f"{es.image} (ES) has a larger {name} than ED: {es_ml:.1f} against {ed_ml:.1f} ml.")
         for ed, es in _both_phases(facts)
         for name in VENTRICLES
-        if name in ed.millilitres and (es_ml := es.millilitres[name]) > (ed_ml := ed.millilitres[name])
+        if (es_ml := es.millilitres.get(name, 0.0)) > (ed_ml := ed.millilitres.get(name, es_ml))
     ]
 
 
@@ -215,12 +221,13 @@ def _ejection_fractions(facts: list[VolumeFacts]) -> dict[str, Spread]:
     found: dict[str, list[float]] = {"LV": [], "RV": []}
     for ed, es in _both_phases(facts):
         for name, values in found.items():
-            if ed.millilitres.get(name, 0) > 0:
+            if ed.millilitres.get(name, 0) > 0 and name in es.millilitres:
                 values.append(100 * (1 - es.millilitres[name] / ed.millilitres[name]))
     return {name: _spread(values) for name, values in found.items() if values}
 
 
 def _outside(facts: list[VolumeFacts], name: str) -> OutsideCrop:
+    facts = [fact for fact in facts if name in fact.millilitres]
     cut, total = (sum(each) for each in zip(*((f.outside_crop[name], f.millilitres[name]) for f in facts), strict=True))
     losses = [(f.outside_crop[name] / f.millilitres[name], f.image.name) for f in facts if f.outside_crop[name] > 0]
     worst, image = max(losses, default=(0.0, ""))

@@ -286,6 +286,12 @@ class Workspace:
                 f"The imported network {what}; data is read here with one channel and labels.", cure=_AWAY
             )
         every = {**cases[0].labels, **cases[0].others}
+        if odd := next((case for case in cases if {*case.labels, *case.others} != {*every}), None):
+            other = ", ".join([*odd.labels, *odd.others])
+            raise ConfigError(
+                f"{folder} holds masks of {', '.join(every)} and of {other} ({odd.name}).",
+                cure="Keep data sets of other structures apart.",
+            )
         names = list(cases[0].labels) if wanted is None else [name for name in wanted if name in every]
         absent = [name for name in wanted or () if name not in every]
         if absent and (not some or not names):

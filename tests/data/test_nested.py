@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dicom_kit import write_study
-from makers import acdc_patient, make_image, make_mask, nnunet_case, save
+from makers import acdc_patient, dataset_json, make_image, make_mask, nnunet_case, save
 from test_further_layouts import mnms, ukbb
 
 from compress.data.bids import person
@@ -117,6 +117,19 @@ def test_prediction_finds_images_further_down(tmp_path: Path) -> None:
     }
     outputs = [source.output for study in found.studies.values() for source in study]
     assert len(set(outputs)) == len(outputs) and "p_q_heart_ED.nii.gz" in outputs
+
+
+def test_masks_of_other_structures_further_down(tmp_path: Path) -> None:
+    acdc_patient(tmp_path / "a" / "training", 1)
+    nnunet_case(tmp_path / "b", "c1")
+    dataset_json(tmp_path / "b", {"background": 0, "LV": 3, "others": 1, "septum": 2})
+    report = check_folder(tmp_path, recursive=True)
+    assert report.masks == 3 and report.volumes == 3
+    assert {phase: set(told) for phase, told in report.millilitres.items()} == {
+        "ED": {"RV", "MYO", "LV"},
+        "ES": {"RV", "MYO", "LV"},
+        "unknown": {"LV"},
+    }
 
 
 def test_links_and_bad_places_hide_no_other(tmp_path: Path) -> None:

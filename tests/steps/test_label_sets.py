@@ -101,6 +101,13 @@ def test_structures_are_chosen_by_the_configuration(tmp_path: Path) -> None:
         tiny_workspace(tmp_path / "e", data).check_labels(dense_checkpoint(ws).meta)
 
 
+def test_data_sets_of_other_structures_are_kept_apart(tmp_path: Path) -> None:
+    hearts(tmp_path / "all" / "a", SETS["LA too"], patients=1)
+    hearts(tmp_path / "all" / "b", SETS["LV alone"], patients=1)
+    with pytest.raises(ConfigError, match=r"holds masks of RV, MYO, LV, LA, ignore and of LV \(b_p0_ED\)"):
+        assert tiny_workspace(tmp_path / "run", tmp_path / "all", "data.recursive=true").labels
+
+
 def test_another_cohort_is_scored_with_what_its_masks_tell(tmp_path: Path) -> None:
     data = hearts(tmp_path / "data", SETS["LA too"], patients=3)
     other = hearts(tmp_path / "other", {"LVBP": 7}, patients=2)
