@@ -40,7 +40,12 @@ def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
     example = Case("", "", images, None, labels=read_labels(told), others=read_others(told), labels_told=told.exists())
     found = Scan()
     for name in image_names(images):
-        _add_case(found, images / name, masks, example, require_masks)
+        ending = name[len(image_stem(Path(name)) or "") :]
+        if ending != ending.lower():  # nnU-Net itself would not find it
+            fault = f"{images / name} ends in {ending}; nnU-Net's raw layout has it in lower case."
+            found.fault(images / name, DataError(fault, cure="Rename it."))
+        else:
+            _add_case(found, images / name, masks, example, require_masks)
     return Scan(_with_phases(found.cases), found.problems)
 
 

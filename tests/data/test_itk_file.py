@@ -72,7 +72,10 @@ def test_every_layout_reads_them(ending: str, tmp_path: Path) -> None:
         save(acdc / f"patient001_frame{frame:02d}{ending}", make_image(frame))
         save(acdc / f"patient001_frame{frame:02d}_gt{ending}", make_mask(lv))
     (acdc / "Info.cfg").write_text("ED: 1\nES: 8\n")
-    for folder in (raw, tmp_path / "acdc"):
+    if ending != ending.lower():
+        with pytest.raises(DataError, match="has it in lower case"):
+            find_cases(raw)
+    for folder in (raw, tmp_path / "acdc")[ending != ending.lower() :]:
         cases = find_cases(folder)
         assert [case.phase for case in cases] == ["ED", "ES"]
         for case, lv in zip(cases, (6, 3), strict=True):
