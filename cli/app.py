@@ -115,6 +115,8 @@ def main() -> None:
     # Before torch is loaded, here and in every process that a command starts: GNU OpenMP's idle threads otherwise
     # spin, and beside any other load each step then waits for threads that only burn the cores they share.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Nor does any of those processes, whoever starts it, take a module out of the folder where the user types.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     atexit.register(gc.freeze)  # nothing is searched for cycles while the process ends: 0.1 s of every command
     try:
         with sigterm_as_interrupt() as stopped:

@@ -99,7 +99,7 @@ def workspace_for(
         wanted = {"compensate": True} if factory else {"method": "bn-scale", "compensate": True}
         text = config_text(folder, providers=PROVIDERS, pruning=wanted, model={"factory": factory} if factory else {})
         say(f"Wrote {write_text(Path(DEFAULT_FILE), text)}")
-        return open_workspace(config, overrides)
+        return open_workspace(config, overrides, train__model__factory=factory)
     chosen = None if data is None else str(data.resolve())
     return open_workspace(config, overrides, train__paths__train_dir=chosen, train__model__factory=factory)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.factories import allow_factory
 from compress.registry import explained
 from compress.runtime.providers import PROVIDERS
 
@@ -53,8 +53,7 @@ def open_workspace(config: Path | None, overrides: list[str] | None, **options: 
         )
     given = {key.replace("__", "."): value for key, value in options.items() if value is not None}
     loaded = load_config(chosen, overrides or [], given)
-    if loaded.train.model.factory is not None:  # a person named it: it may lie in the current folder
-        sys.path.insert(0, str(Path.cwd()))
+    allow_factory(loaded, typed=[*(overrides or []), *given])
     from compress.steps.workspace import Workspace  # slow: only after the configuration was found good
 
     ws = Workspace(loaded, RichProgress())

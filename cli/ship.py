@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.factories import allow_factory
 from cli.model_options import ModelArgument, ThreadsOption
 from cli.options import ConfigOption, SetOption
 
@@ -120,4 +121,6 @@ def _config_of(config: Path | None, overrides: list[str] | None) -> Config | Non
     if config is None and not overrides and not Path(DEFAULT_FILE).is_file():
         return None
     chosen = config or (Path(DEFAULT_FILE) if Path(DEFAULT_FILE).is_file() else None)
-    return load_config(chosen, overrides or [])
+    found = load_config(chosen, overrides or [])
+    allow_factory(found, typed=overrides or [])
+    return found

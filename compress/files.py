@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.errors import EnvironmentFault, InputError
-from compress.outside import MAX_DOCUMENT, is_there, read_bytes
+from compress.outside import MAX_DOCUMENT, is_there, opened, read_bytes
 
 _UMASK = os.umask(0o077)
 os.umask(_UMASK)
@@ -202,8 +202,8 @@ def digest_bytes(*parts: bytes | memoryview) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with Path(path).open("rb") as stream:
+    """SHA-256 of a file's bytes. Raises `InputError` as `compress.outside.opened` does; a link is followed."""
+    with opened(Path(path), most=None, named=True) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

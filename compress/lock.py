@@ -20,6 +20,7 @@ try:
 except ImportError:
     msvcrt = None
 
+_OPEN_FILE = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 LOCK_FILE = ".lock"
 """Where a folder itself cannot be locked (Windows, NFS) this file in it is; it may lie there without being locked."""
 
@@ -46,7 +47,7 @@ def _hold(folder: Path, undo: ExitStack, wait: bool, progress: Progress) -> None
     why = ""
     for path in (folder, folder / LOCK_FILE):
         try:
-            handle = os.open(path, os.O_RDONLY if path == folder else os.O_RDWR | os.O_CREAT, 0o666)
+            handle = os.open(path, os.O_RDONLY if path == folder else _OPEN_FILE, 0o666)
         except OSError as fault:  # Windows opens no folders
             why = fault.strerror or str(fault)
             continue

@@ -11,8 +11,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from compress.errors import InputError
 
@@ -25,7 +25,7 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0
 @contextmanager
 def opened(
     path: Path, *, most: int | None, what: str = "", named: bool = False, fault: type[InputError] = InputError
-) -> Iterator[BinaryIO]:
+) -> Iterator[FileIO]:
     """The file's bytes as an unbuffered stream.
 
     most: bytes that it may have; None where what is read is bounded otherwise.
@@ -36,7 +36,7 @@ def opened(
     """
     handle = _open(Path(path), most, f"{what} {path}".lstrip(), named, fault)
     with os.fdopen(handle, "rb", buffering=0) as stream:
-        yield stream  # pyright: ignore[reportReturnType]
+        yield stream
 
 
 def read_bytes(

@@ -9,6 +9,8 @@ from typing import Protocol, TypeVar
 from compress.errors import ConfigError
 
 T = TypeVar("T")
+_LONGEST = 100
+"""Characters of a name that is compared with others, which takes their product."""
 
 
 class Explained(Protocol):
@@ -19,7 +21,9 @@ class Explained(Protocol):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that looks most like `name`, or "" when none is close."""
+    """The known name that looks most like `name`, or "" when none is close, or it is too long to be a slip."""
+    if len(str(name)) > _LONGEST:
+        return ""
     found = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
     return found[0] if found else ""
 

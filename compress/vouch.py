@@ -1,37 +1,83 @@
 """What this user's processes have written, told from what others may have put into a shared cache.
 
-A seal is an HMAC-SHA256 with a secret of the user's own, which lies in the user's state folder where nobody else can
-read it. Where no secret can be kept, each process has its own: nothing cached is then believed, all is computed again.
+A seal is an HMAC-SHA256 of the file's bytes with a secret of the user's own, which lies in the user's state folder
+where nobody else can read it. Where no secret can be kept, each process has its own: nothing cached is then believed,
+all is computed again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import io
+import json
 import os
 import secrets
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from compress.errors import InputError
+from compress.outside import read_bytes
+
 _BYTES = 32
+_SEAL = hashlib.sha256().digest_size
+MAX_SEALED = 2**34
+"""Bytes of a file; a teacher's answers about thousands of slices have a tenth."""
 
 
-def seal(context: str, *arrays: np.ndarray) -> str:
-    """The seal of arrays, with what they are, such as the name of their file: a seal of one is none of another."""
-    told = hmac.new(_secret(_place()), context.encode("utf-8", "surrogatepass"), hashlib.sha256)
-    for array in arrays:
-        told.update(f"|{array.dtype.str}{array.shape}|".encode())
-        told.update(np.ascontiguousarray(array).data)
-    return told.hexdigest()
+def write_sealed(path: Path, context: str, *, pack: bool = True, **arrays: np.ndarray) -> None:
+    """Write arrays as .npz with the seal behind them, into a file that `compress.files.atomic_path` gave.
+
+    context: what they are, such as the name of their file: a seal of one is none of another.
+    pack: whether to compress them.
+    """
+    packed = io.BytesIO()
+    (np.savez_compressed if pack else np.savez)(packed, **arrays)  # pyright: ignore[reportArgumentType]
+    content = packed.getvalue()
+    path.write_bytes(content + _seal(context, content))
 
 
-def holds(told: object, context: str, *arrays: np.ndarray) -> bool:
-    """Whether `told` is the seal of these arrays."""
-    return hmac.compare_digest(str(told).encode("utf-8", "replace"), seal(context, *arrays).encode())
+def read_sealed(path: Path, context: str) -> dict[str, np.ndarray] | None:
+    """The arrays that this user wrote there as `context`; None for whatever else lies there.
+
+    Of what others wrote nothing is parsed or unpacked: the seal is of the file's bytes.
+    """
+    with suppress(InputError, OSError):
+        content = read_bytes(path, most=MAX_SEALED)
+        content, told = content[:-_SEAL], content[-_SEAL:]
+        if hmac.compare_digest(told, _seal(context, content)):
+            with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+                return dict(stored)
+    return None
+
+
+def remember(*what: str) -> None:
+    """Keep for this user's later processes that something was said; where nothing can be kept, they are asked again."""
+    with suppress(OSError):
+        place = _said(what)
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place.touch(mode=0o600)
+
+
+def remembered(*what: str) -> bool:
+    """Whether this user has said it."""
+    return _said(what).is_file()
+
+
+def _said(what: Sequence[str]) -> Path:
+    """A name that nobody can make who has not the secret."""
+    return _place().with_name("said") / _seal("said", json.dumps(what).encode()).hex()
+
+
+def _seal(context: str, content: bytes) -> bytes:
+    told = hmac.new(_secret(_place()), context.encode("utf-8", "surrogatepass") + b"\0", hashlib.sha256)
+    told.update(content)
+    return told.digest()
 
 
 def _place() -> Path:

@@ -8,15 +8,15 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from compress.errors import ModelFileError
-from compress.runtime.modelfile import refuse_external_data
+from compress.runtime.modelfile import read_model_file
 
 
 def load_graph(path: Path) -> onnx.ModelProto:
     """Parse one self-contained ONNX file. Raises `ModelFileError` as `read_model_file` does."""
-    refuse_external_data(path)
+    content = read_model_file(path).content
     model = onnx.ModelProto()
     try:
-        model.ParseFromString(Path(path).read_bytes())
+        model.ParseFromString(content)
     except DecodeError:
         raise ModelFileError(
             f"{path} is not an ONNX file, or it is truncated.", cure="Export the model again."

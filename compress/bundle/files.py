@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -11,8 +12,8 @@ from pathlib import Path
 from compress.bundle.contents import MANIFEST, SIGNATURE, SUMS
 from compress.bundle.manifest import MAX_FILES, MAX_MANIFEST, Entry, Manifest
 from compress.errors import InputError, ModelFileError
-from compress.files import digest_bytes, digest_file
-from compress.outside import read_bytes
+from compress.files import digest_bytes
+from compress.outside import opened, read_bytes
 
 _CURE = "Ask for the bundle again."
 
@@ -80,12 +81,14 @@ def _fault(folder: Path, entry: Entry) -> str:
     if fault := _kind_fault(folder, entry.path):
         return fault
     try:
-        size = path.stat().st_size
-        if size != entry.size:  # before anything is read: a file may be of any size
-            return f"changed: {size} bytes instead of {entry.size}"
-        return "" if digest_file(path) == entry.sha256 else "changed: its SHA-256 is another"
-    except OSError as fault:
-        return f"cannot be read: {fault.strerror}"
+        with opened(path, most=None) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size != entry.size:  # before anything is read: a file may be of any size
+                return f"changed: {size} bytes instead of {entry.size}"
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except (InputError, OSError) as fault:
+        return f"cannot be read: {getattr(fault, 'strerror', None) or fault}"
+    return "" if found == entry.sha256 else "changed: its SHA-256 is another"
 
 
 def _kind_fault(folder: Path, name: str) -> str:

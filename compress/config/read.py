@@ -18,9 +18,13 @@ from compress.files import write_text
 from compress.outside import is_there, read_bytes
 from compress.registry import nearest
 
-MAX_YAML = 2**20
-"""Bytes of a configuration."""
-_UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
+MAX_YAML = 2**17
+"""Bytes of a configuration: what `init` writes has a tenth, and a megabyte would be read for half a minute."""
+_MOST_KEYS = 1000
+"""Of one mapping; the largest section has some twenty."""
+_MOST_FAULTS = 20
+"""That one message tells."""
+UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
 """What reading YAML can raise: impossible dates and endless numbers are no YAMLError."""
 
 
@@ -145,10 +149,10 @@ def read_yaml(
     if not is_there(Path(path)):
         raise ConfigError(f"No such file: {path}.", cure=cure)
     try:
-        document = _parse(read_bytes(Path(path), most=MAX_YAML, what=what, named=named, fault=ConfigError))
+        document = parse_yaml(read_bytes(Path(path), most=MAX_YAML, what=what, named=named, fault=ConfigError))
     except ConfigError:
         raise
-    except _UNREADABLE as fault:
+    except UNREADABLE as fault:
         reason = " ".join(str(fault).split())[:300]
         raise ConfigError(f"{path} cannot be read as YAML: {reason or type(fault).__name__}") from None
     if document is None:
@@ -167,6 +171,8 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        if len(node.value) > _MOST_KEYS:
+            raise yaml.YAMLError(f"a mapping has {len(node.value)} keys, {_MOST_KEYS} at most")
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
@@ -176,7 +182,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _parse(text: str | bytes) -> Any:
+def parse_yaml(text: str | bytes) -> Any:
+    """What a YAML text says: plain values, no alias and no key twice. Raises what `UNREADABLE` lists."""
     return yaml.load(text, _Loader)
 
 
@@ -191,8 +198,8 @@ def _apply(document: dict[str, Any], override: str) -> None:
     if not sign or not key.strip():
         raise ConfigError(f"--set {override!r} is not of the form key.path=value.")
     try:
-        value = _parse(text)
-    except _UNREADABLE:
+        value = parse_yaml(text)
+    except UNREADABLE:
         raise ConfigError(f"--set {override!r}: the value is not valid YAML.") from None
     _put(document, key.strip(), value, said=f"--set {override!r}")
 
@@ -268,4 +275,5 @@ def _block_hint(name: str, levels: int) -> str:
 def _bundle(source: str, faults: Sequence[str]) -> str:
     if len(faults) == 1:
         return f"{source}: {faults[0]}"
-    return f"{source} has {len(faults)} faults: " + " | ".join(faults)
+    rest = [f"and {len(faults) - _MOST_FAULTS} more"] if len(faults) > _MOST_FAULTS else []
+    return f"{source} has {len(faults)} faults: " + " | ".join([*faults[:_MOST_FAULTS], *rest])

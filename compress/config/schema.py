@@ -110,7 +110,7 @@ class Network(Section):
     features: Annotated[list[PositiveInt], Field(min_length=1, max_length=7)] = [16, 32, 64, 128, 128]
     """[64, 128, 256, 512, 512] is the 43.9M-parameter network"""
     factory: str | None = None
-    """module:function of an imported network (import-torch), so that no file alone decides what is run"""
+    """module:function of an imported network; it runs where you have typed it once (import-torch, --set)"""
 
 
 class Parameters(Section):

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
-from zipfile import BadZipFile
-from zlib import error as DeflateError
 
 import numpy as np
 
@@ -19,11 +17,9 @@ from compress.data.layouts import read_volume
 from compress.data.prepared import Prepared
 from compress.data.rules import Rules, recentred
 from compress.data.volume import ACDC_LABELS, Case
-from compress.errors import InputError
 from compress.files import atomic_path, digest_json
-from compress.outside import opened
 from compress.progress import SILENT, Progress
-from compress.vouch import holds, seal
+from compress.vouch import read_sealed, write_sealed
 
 _VERSION = 1
 """Raise when `Preprocessing.forward` changes what it computes."""
@@ -39,10 +35,10 @@ def _prepare_at(stored: Path, case: Case, rules: Rules) -> Prepared:
     if found is not None:
         return found
     prepared = rules.forward(read_volume(case))
-    with atomic_path(stored) as temporary, temporary.open("wb") as stream:
+    mask = cast(np.ndarray, prepared.mask)  # a case has one
+    with atomic_path(stored) as temporary:
         sizes = prepared.geometry.numbers()
-        own = seal(stored.name, prepared.images, cast(np.ndarray, prepared.mask), sizes)  # a case has a mask
-        np.savez_compressed(stream, images=prepared.images, mask=prepared.mask, sizes=sizes, seal=own)  # pyright: ignore
+        write_sealed(temporary, stored.name, images=prepared.images, mask=mask, sizes=sizes)
     return prepared
 
 
@@ -69,10 +65,7 @@ def _stored(case: Case, rules: Rules, cache: Path) -> Path:
 
 def _load(stored: Path, rules: Rules) -> Prepared | None:
     """None for a file that is damaged, or that this user did not write: it is computed again and replaced."""
-    try:
-        with opened(stored, most=None) as stream, np.load(stream, allow_pickle=False) as data:
-            images, mask, sizes = data["images"], data["mask"], data["sizes"]
-            own = holds(data["seal"], stored.name, images, mask, sizes)
-            return Prepared(images, mask, rules.geometry_of_numbers(sizes)) if own else None
-    except (InputError, OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile, DeflateError):
+    found = read_sealed(stored, stored.name)
+    if found is None:
         return None
+    return Prepared(found["images"], found["mask"], rules.geometry_of_numbers(found["sizes"]))

@@ -36,7 +36,7 @@ class Channels:
         return _Stacked(*known, (first, *others))
 
     def digest(self) -> str:
-        """The digests of all files; raises `OSError`."""
+        """The digests of all files; raises `InputError`."""
         return "+".join(digest_file(path) for path in self.paths)
 
 

@@ -18,7 +18,7 @@ from compress.files import digest_file
 
 
 def digest_image(path: Path) -> str:
-    """SHA-256 of an image file and of what belongs to it; raises `OSError`."""
+    """SHA-256 of an image file and of what belongs to it; raises `InputError`."""
     return digest_itk(path) if is_itk(path) else digest_file(path)
 
 
@@ -33,7 +33,7 @@ class WholeFile:
         return open_image(self.path)
 
     def digest(self) -> str:
-        """SHA-256 of the file; raises `OSError`."""
+        """SHA-256 of the file; raises `InputError`."""
         return digest_image(self.path)
 
 
@@ -55,7 +55,7 @@ class FrameOf:
         return _OneFrame(file.path, file.shape, 1, file.spacing, file.affine, header, file, self.index)
 
     def digest(self) -> str:
-        """The frame's number with the file's SHA-256; raises `OSError`."""
+        """The frame's number with the file's SHA-256; raises `InputError`."""
         return f"{digest_image(self.path)}#{self.index + 1}"
 
 
@@ -103,6 +103,6 @@ def read_case_mask(case: Case) -> NiftiArray:
 
 
 def digests_of(case: Case) -> list[tuple[str, str]]:
-    """File name and digest of the case's image and, where it has one, of its mask; raises `OSError`."""
+    """File name and digest of the case's image and, where it has one, of its mask; raises `InputError`."""
     parts = [(case.image_path, image_of(case)), (case.label_path or case.image_path, mask_of(case))]
     return [(path.name, part.digest()) for path, part in parts if part is not None]

@@ -97,7 +97,7 @@ def read_itk_frames(path: Path) -> Iterator[np.ndarray]:
 
 
 def digest_itk(path: Path) -> str:
-    """SHA-256 of the file, for a .hdr of both files; raises `OSError`."""
+    """SHA-256 of the file, for a .hdr of both files; raises `InputError`."""
     files = _files(path)
     return digest_file(path) if len(files) == 1 else digest_json([digest_file(each) for each in files])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,13 @@ from typing import Any
 from compress.data.volume import ACDC_LABELS, HEART, Case
 from compress.errors import DataError, InputError
 from compress.files import read_json
+from compress.outside import is_there
 
+_WHOLE = re.compile("[0-9]{1,9}")
+_LONGEST = 60
+"""Characters of a structure's name."""
+_SHOWN = 300
+"""Characters of what a message quotes."""
 _LEFT, _RIGHT = "(lv|leftventric(le|ular))", "(rv|rightventric(le|ular))"
 _CAVITY = "(c|cav|cavity|blood|bloodpool|bp|pool|lumen|chamber|endo|endocardium|endocardial)*"
 _MUSCLE = "(m|myo|myocard|myocardium|myocardial|muscle|wall|epi|epicardium|epicardial)"
@@ -37,12 +44,12 @@ def read_labels(path: Path) -> dict[str, int]:
     These are the structures of `HEART` that it names; where it names none of them, all that it does name.
     Raises `DataError` for structures that are doubled, regions of several labels, or nothing but background.
     """
-    return _told(path)[0] if path.exists() else dict(ACDC_LABELS)
+    return _told(path)[0] if is_there(path) else dict(ACDC_LABELS)
 
 
 def read_others(path: Path) -> dict[str, int]:
     """What dataset.json names beside background and `read_labels`, with its label value; read as background."""
-    return _told(path)[1] if path.exists() else {}
+    return _told(path)[1] if is_there(path) else {}
 
 
 def _told(path: Path) -> tuple[dict[str, int], dict[str, int]]:
@@ -59,7 +66,7 @@ def structures_of(entries: Mapping[str, int], path: Path) -> tuple[dict[str, int
     known = dict(pairs)
     if len(known) != len(pairs) or len(set(named.values())) != len(named):
         raise DataError(
-            f"{path} must give each structure one label of its own; got {named}.",
+            f"{path} must give each structure one label of its own; got {str(named)[:_SHOWN]}.",
             cure="Usual names are understood, such as LVBP, LV cavity, RVENDO or left ventricular myocardium.",
         )
     others = {name: value for name, value in named.items() if not structure_of(name)}
@@ -75,6 +82,8 @@ def structures_of(entries: Mapping[str, int], path: Path) -> tuple[dict[str, int
 
 def structure_of(name: str) -> str | None:
     """The structure of `HEART` that a name in use stands for; None for another structure."""
+    if len(name) > _LONGEST:  # spellings are tried in every way: what repeats them would take for ever
+        return None
     plain = re.sub(r"[^a-z]", "", name.lower())
     return next((structure for structure, usual in STRUCTURE_NAMES.items() if usual.fullmatch(plain)), None)
 
@@ -107,8 +116,9 @@ def _entries(path: Path) -> dict[str, int]:
 def _by_name(found: Mapping[str, Any], path: Path) -> dict[str, int]:
     named: dict[str, int] = {}
     for key, value in found.items():
-        name, label = (value, key) if isinstance(value, str) and key.isdigit() else (key, value)
-        if isinstance(label, bool) or not str(label).isdigit() or int(label) > 255:
-            raise DataError(f"{path} gives label '{label}' to '{name}'; expected one whole number from 0 to 255.")
+        name, label = (value, key) if isinstance(value, str) and _WHOLE.fullmatch(key) else (key, value)
+        if isinstance(label, bool) or not _WHOLE.fullmatch(str(label)) or int(label) > 255:
+            told = f"label {reprlib.repr(label)} to {reprlib.repr(name)}"
+            raise DataError(f"{path} gives {told}; expected one whole number from 0 to 255.")
         named[name] = int(label)
     return named

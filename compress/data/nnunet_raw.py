@@ -11,6 +11,7 @@ from compress.data.nifti import read_mask
 from compress.data.scan import Scan, image_named, image_names, image_stem, refuse_both, unusable
 from compress.data.volume import PHASES, VENTRICLES, Case
 from compress.errors import DataError
+from compress.outside import is_there
 
 LOOKS_LIKE = "nnU-Net raw: imagesTr/CASE_0000.nii.gz with labelsTr/CASE.nii.gz"
 IMAGES_LOOK_LIKE = "nnU-Net images CASE_0000.nii.gz, also in imagesTr or imagesTs"
@@ -37,7 +38,7 @@ def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
     if masks is None and require_masks:
         raise DataError(f"{images} has no label folder.", cure="Give label_dir, or put masks in labelsTr beside it.")
     told = images.parent / "dataset.json"
-    example = Case("", "", images, None, labels=read_labels(told), others=read_others(told), labels_told=told.exists())
+    example = Case("", "", images, None, labels=read_labels(told), others=read_others(told), labels_told=is_there(told))
     found = Scan()
     for name in image_names(images):
         ending = name[len(image_stem(Path(name)) or "") :]

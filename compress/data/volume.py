@@ -61,7 +61,7 @@ class Readable(Protocol):
         ...
 
     def digest(self) -> str:
-        """What its bytes are, in one word; raises `OSError`."""
+        """What its bytes are, in one word; raises `InputError`."""
         ...
 
 

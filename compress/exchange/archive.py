@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from typing import Any, BinaryIO
 
 from compress.errors import CheckpointError, InputError
 from compress.files import MAX_DOCUMENT, parse_json
+from compress.outside import leads_out, opened
 
 MAX_WEIGHTS = 2**32
 """Bytes of a checkpoint; nnU-Net's largest, with its optimiser, has a fifth of it."""
@@ -27,6 +30,8 @@ _TAIL = 2**16 + 2**10
 """An archive ends with its end record and a comment of at most 2^16 bytes."""
 _BYTES_OF_ANY_LENGTH = b"bytearray"
 """What a checkpoint could ask for any amount of memory with, in a few bytes; torch allows it and never writes it."""
+_MOST_FILES = 20_000
+"""A results folder has some hundred, with the validation masks of all folds some thousand."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Source:
         try:
             with self._open(name, limit) as stream:
                 content = stream.read(limit + 1)
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as fault:
+        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError) as fault:
             raise InputError(f"{name} in {self.path} cannot be read: {fault}.") from None
         if len(content) > limit:
             raise InputError(f"{name} in {self.path} is larger than {limit} bytes.")
@@ -64,12 +69,9 @@ class Source:
         if self.archive is not None:
             _refuse_bomb(self.archive.getinfo(name), self.path, limit)
             return self.archive.open(name)
-        file = self.path / name
-        if not file.resolve().is_relative_to(self.path.resolve()):
+        if leads_out(file := self.path / name, self.path):
             raise ValueError("it is a link that leads out of the folder")
-        if not file.is_file():
-            raise ValueError("it is no regular file")
-        return file.open("rb")
+        return opened(file, most=limit, named=True)
 
 
 @contextmanager
@@ -80,20 +82,18 @@ def open_source(path: Path) -> Iterator[Source]:
         return
     if not path.is_file():
         raise InputError(f"There is nothing at {path}.", cure="Give a results folder of nnU-Net, or its zip.")
-    try:
-        with path.open("rb") as stream:
-            if directory_size(stream) > _DIRECTORY:
-                raise InputError(f"{path} lists more files than any results folder has.", cure="Do not use it.")
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError) as fault:
-        raise InputError(
-            f"{path} is neither a folder nor a zip archive: {fault}.",
-            cure="Give a results folder of nnU-Net, or what nnUNetv2_export_model_to_zip wrote.",
-        ) from None
-    with archive:
-        for entry in archive.infolist():
-            _refuse_escape(entry, path)
-        yield Source(path, tuple(e.filename for e in archive.infolist() if not e.is_dir()), archive)
+    with opened(path, most=None, named=True) as stream:
+        if directory_size(stream) > _DIRECTORY:
+            raise InputError(f"{path} lists more files than any results folder has.", cure="Do not use it.")
+        try:
+            archive = zipfile.ZipFile(stream)
+        except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as fault:
+            raise InputError(
+                f"{path} is neither a folder nor a zip archive: {fault}.",
+                cure="Give a results folder of nnU-Net, or what nnUNetv2_export_model_to_zip wrote.",
+            ) from None
+        with archive:
+            yield Source(path, tuple(_files_of(archive, path)), archive)
 
 
 def directory_size(stream: BinaryIO) -> int:
@@ -136,12 +136,30 @@ def _refuse_any_length(pickled: bytes, name: str) -> None:
         raise CheckpointError(f"{name} asks for memory by the name of bytearray; torch writes no such file.")
 
 
-def _files_in(folder: Path) -> Iterator[str]:
-    """Four levels deep: a dataset's folder, a model's, a fold's and the file."""
-    for depth in range(1, 5):
-        for file in sorted(folder.glob("/".join(["*"] * depth))):
-            if not file.is_dir():
-                yield file.relative_to(folder).as_posix()
+_DEPTH = 4
+"""A dataset's folder, a model's, a fold's and the file."""
+
+
+def _files_in(folder: Path) -> list[str]:
+    """Those of a flat place first; links to folders are not followed, hidden folders left out."""
+    found: list[PurePosixPath] = []
+    for place, folders, names in os.walk(folder):
+        here = PurePosixPath(Path(place).relative_to(folder).as_posix())
+        folders[:] = [n for n in folders if not n.startswith(".") and len(here.parts) < _DEPTH - 1]
+        found += [here / name for name in names]
+        if len(found) > _MOST_FILES:
+            raise InputError(f"{folder} holds more than {_MOST_FILES} files.", cure="Give the folder of one model.")
+    return [str(each) for each in sorted(found, key=lambda each: (len(each.parts), each.parts))]
+
+
+def _files_of(archive: zipfile.ZipFile, path: Path) -> list[str]:
+    for entry in archive.infolist():
+        _refuse_escape(entry, path)
+    names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    if len(names) > _MOST_FILES or len(set(names)) < len(names):
+        what = f"more than {_MOST_FILES} files" if len(names) > _MOST_FILES else "a file twice"
+        raise InputError(f"{path} holds {what}.", cure="Do not use it.")
+    return names
 
 
 def _refuse_escape(entry: zipfile.ZipInfo, path: Path) -> None:

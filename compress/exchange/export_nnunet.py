@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -34,6 +35,7 @@ def export_nnunet(checkpoint: Checkpoint, out: Path) -> Path:
     members = list(network.members) if isinstance(network, Folds) else [network]
     settings = {**arguments["settings"], "features_per_stage": stage_widths(members[0], arguments["settings"])}
     _check_projections(arguments, settings)
+    _check_told(told)
     plans, name = json.loads(json.dumps(told["plans"])), told["configuration"]
     plans["configurations"][name] = _configuration(plans["configurations"][name], arguments["network"], settings)
     folder = Path(out) / _folder_name(told)
@@ -47,6 +49,18 @@ def export_nnunet(checkpoint: Checkpoint, out: Path) -> Path:
     for fold, state in zip(told["folds"], states, strict=True):
         _write(folder / f"fold_{fold}" / "checkpoint_final.pth", state, plans, told, fold)
     return folder
+
+
+def _check_told(told: Mapping[str, Any]) -> None:
+    """What a checkpoint remembers comes from a file; names of folders are made of it."""
+    try:
+        configuration = told["plans"]["configurations"][told["configuration"]]
+        whole = isinstance(configuration, Mapping) and isinstance(told["dataset"], Mapping)
+        whole = whole and bool(told["folds"]) and all(re.fullmatch("[0-9]{1,4}|all", fold) for fold in told["folds"])
+    except (KeyError, TypeError):
+        whole = False
+    if not whole or not isinstance(told.get("trainer"), str):
+        raise CheckpointError("What this checkpoint remembers of nnU-Net is damaged.", cure="Import the network again.")
 
 
 def stage_widths(network: torch.nn.Module, settings: Mapping[str, Any]) -> list[int]:

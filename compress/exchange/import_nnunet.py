@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from compress.data.nnunet.intensity import INTENSITIES, NEEDS_INTENSITIES, SCHEMES, Channel
 from compress.data.nnunet.rules import NnunetRules
@@ -16,8 +17,8 @@ from compress.errors import CheckpointError, ConfigError
 from compress.exchange.archive import open_source
 from compress.exchange.labels import Labels, read_labels
 from compress.exchange.plans import architecture, resolved
-from compress.exchange.results import TrainedModel, chosen_folds, find_model, largest_of
-from compress.models.build import build
+from compress.exchange.results import TrainedModel, all_plain, chosen_folds, find_model, largest_of
+from compress.models.build import build, misfits, outline
 from compress.models.checkpoint import Checkpoint, Meta
 from compress.models.nnunet import NETWORKS, plain_names
 
@@ -217,23 +218,33 @@ def _arguments(
 def _filled(
     arguments: dict[str, Any], weights: Sequence[Mapping[str, torch.Tensor]], meta: Meta, name: str
 ) -> Checkpoint:
+    """No memory is taken for the network before the weights are known to be its own."""
+    one = {key: value for key, value in arguments.items() if key != "folds"}
     try:
-        network = build("nnunet", arguments)
-    except (TypeError, KeyError, ValueError, AssertionError, IndexError, RuntimeError) as fault:
-        raise ConfigError(f"{name}: its plans describe no network that can be built: {fault!r}.") from None
+        like = outline("nnunet", one, tensors=len(weights[0]))
+    except (TypeError, KeyError, ValueError, AssertionError, IndexError, RuntimeError, OverflowError) as fault:
+        raise ConfigError(f"{name}: its plans describe no network that can be built: {_short(fault)}.") from None
+    for tensors in weights:
+        _check_fits(like, tensors, name)
+    network = build("nnunet", arguments)
     members = list(network.members) if len(weights) > 1 else [network]  # pyright: ignore[reportArgumentType]
     for member, tensors in zip(members, weights, strict=True):
-        own = member.state_dict()
-        wrong = sorted(own.keys() ^ tensors.keys()) or [k for k in own if own[k].shape != tensors[k].shape]
-        if wrong:
-            raise CheckpointError(
-                f"{name}: its checkpoint does not match its plans: {len(wrong)} tensors differ, such as {wrong[0]}.",
-                cure="A trainer that changes the network can be imported with `import-torch`.",
-            )
-        if any(not torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
-            raise CheckpointError(f"{name}: its checkpoint holds weights that are not finite.")
         member.load_state_dict(dict(tensors))
     return Checkpoint(network.eval(), meta)
+
+
+def _check_fits(network: nn.Module, tensors: Mapping[str, torch.Tensor], name: str) -> None:
+    if wrong := misfits(network, tensors):
+        raise CheckpointError(
+            f"{name}: its checkpoint does not match its plans: {len(wrong)} tensors differ, such as {wrong[0][:80]}.",
+            cure="A trainer that changes the network can be imported with `import-torch`.",
+        )
+    if not all_plain(tensors):
+        raise CheckpointError(f"{name}: its checkpoint holds weights that are not finite, or no plain numbers.")
+
+
+def _short(fault: Exception) -> str:
+    return " ".join(repr(fault).split())[:300]
 
 
 def _range(fingerprint: Mapping[str, Any] | None, rules: NnunetRules) -> dict[str, Any] | None:

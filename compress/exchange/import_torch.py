@@ -16,8 +16,8 @@ from compress.data.rules import Rules, rules_from_json
 from compress.errors import CheckpointError, ConfigError
 from compress.exchange.archive import MAX_WEIGHTS
 from compress.exchange.monai_bundle import Bundle
-from compress.exchange.results import load_torch
-from compress.models.build import build
+from compress.exchange.results import all_plain, load_torch
+from compress.models.build import build, misfits, outline
 from compress.models.checkpoint import Checkpoint, Meta
 from compress.models.factory import trust
 from compress.outside import read_bytes
@@ -45,24 +45,19 @@ def import_bundle(bundle: Bundle, description: Path) -> Checkpoint:
     description: its `preprocessing`; `labels` are the bundle's own unless the file names others.
     """
     rules, labels, _ = _described(description, bundle)
-    with torch.device("meta"):  # a stranger's numbers: nothing is allocated before the weights are seen to fit
-        outline = build("factory", _document(bundle.factory, labels, bundle.network))
-    _check_fit(outline, _weights(bundle.weights), bundle.weights)
     return _imported(bundle.factory, bundle.weights, rules, labels, bundle.network)
 
 
 def _imported(
     factory: str, weights: Path, rules: Rules, labels: dict[str, int], arguments: dict[str, Any]
 ) -> Checkpoint:
-    document = _document(factory, labels, arguments)
+    document = {"factory": factory, "in_channels": 1, "out_channels": len(labels) + 1, "network": arguments}
+    tensors = _weights(weights)
+    _check_fits(outline("factory", document, tensors=len(tensors)), tensors, weights)
     network = build("factory", document)
-    _fill(network, _weights(weights), weights)
+    network.load_state_dict(dict(tensors))
     _try(network, rules, len(labels) + 1, factory)
     return Checkpoint(network, Meta("factory", document, labels, rules.to_json()))
-
-
-def _document(factory: str, labels: dict[str, int], arguments: dict[str, Any]) -> dict[str, Any]:
-    return {"factory": factory, "in_channels": 1, "out_channels": len(labels) + 1, "network": arguments}
 
 
 def _described(path: Path, bundle: Bundle | None = None) -> tuple[Rules, dict[str, int], dict[str, Any]]:
@@ -99,8 +94,8 @@ def _weights(path: Path) -> dict[str, torch.Tensor]:
     if path.suffix == ".safetensors":
         try:
             return load_safetensors(content)
-        except SafetensorError as fault:
-            raise CheckpointError(f"{path} is no readable safetensors file: {fault}.") from None
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as fault:
+            raise CheckpointError(f"{path} is no readable safetensors file: {' '.join(str(fault).split())}.") from None
     found = load_torch(content, str(path))
     for key in _NESTED:
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
@@ -110,24 +105,17 @@ def _weights(path: Path) -> dict[str, torch.Tensor]:
     return {str(name).removeprefix("module.").removeprefix("_orig_mod."): value for name, value in found.items()}
 
 
-def _fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    own = network.state_dict()
-    if len({value.data_ptr() for value in own.values() if value.numel()}) < sum(v.numel() > 0 for v in own.values()):
+def _check_fits(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    own = network.state_dict(keep_vars=True)
+    if len({id(value) for value in own.values()}) < len(own):
         raise ConfigError("The network has tensors under several names; such networks are not stored.")
-    _check_fit(network, tensors, path)
-    if any(not torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
-        raise CheckpointError(f"{path} holds weights that are not finite.")
-    network.load_state_dict(dict(tensors))
-
-
-def _check_fit(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    own = network.state_dict()
-    wrong = sorted(own.keys() ^ tensors.keys()) or [k for k in own if own[k].shape != tensors[k].shape]
-    if wrong:
+    if wrong := misfits(network, tensors):
         raise CheckpointError(
-            f"{path} does not fit the network: {len(wrong)} tensors differ, such as {wrong[0]}.",
+            f"{path} does not fit the network: {len(wrong)} tensors differ, such as {wrong[0][:80]}.",
             cure="Give the factory's arguments under `network` in the YAML file.",
         )
+    if not all_plain(tensors):
+        raise CheckpointError(f"{path} holds weights that are not finite, or no plain numbers.")
 
 
 def _try(network: nn.Module, rules: Rules, classes: int, factory: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,15 +40,16 @@ def read_labels(dataset: Mapping[str, Any]) -> Labels:
         )
     try:
         every = {str(name): _values(value) for name, value in told.items() if name != _IGNORE}
-    except (TypeError, ValueError):
-        raise ConfigError(f"dataset.json has labels that are no whole numbers: {dict(told)}.") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(f"dataset.json has labels that are no whole numbers: {reprlib.repr(dict(told))}.") from None
     shown = {name: value for name, value in every.items() if set(value) != {0}}
     if not shown:
         raise ConfigError("dataset.json names nothing but background.")
     regions = any(len(value) > 1 for value in every.values())
     values = _painted(dataset, shown) if regions else {name: value[0] for name, value in shown.items()}
     if sorted(values.values()) != list(range(1, len(values) + 1)) or len(values) > _MOST:
-        raise ConfigError(f"Label values are {sorted(values.values())}; 1 to their number is needed, {_MOST} at most.")
+        got = reprlib.repr(sorted(values.values()))
+        raise ConfigError(f"Label values are {got}; 1 to their number is needed, {_MOST} at most.")
     names = _plain_names(list(values))
     named = {names[name]: value for name, value in values.items()}
     return Labels(
@@ -59,7 +61,7 @@ def read_labels(dataset: Mapping[str, Any]) -> Labels:
 def _painted(dataset: Mapping[str, Any], shown: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
     order = dataset.get("regions_class_order")
     if not isinstance(order, list) or len(order) != len(shown) or any(type(v) is not int for v in order):
-        raise ConfigError(f"dataset.json has {len(shown)} regions, and regions_class_order is {order!r}.")
+        raise ConfigError(f"dataset.json has {len(shown)} regions, and regions_class_order is {reprlib.repr(order)}.")
     return dict(zip(shown, order, strict=True))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from compress.errors import ConfigError
+from compress.models.nnunet import MAX_STAGES
 
 _INHERIT = "inherits_from"
 _CLASSES = ("conv_op", "norm_op", "dropout_op", "nonlin")
@@ -62,7 +63,7 @@ def _settings(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = {key: _last(v) if key in _CLASSES and v is not None else v for key, v in kwargs.items()}
     settings.pop("deep_supervision", None)
     stages = int(settings["n_stages"])
-    if not 1 <= stages <= 12 or len(settings["strides"]) != stages:
+    if not 1 <= stages <= MAX_STAGES or len(settings["strides"]) != stages:
         raise ValueError(f"{stages} stages")
     if isinstance(settings["features_per_stage"], int):
         settings["features_per_stage"] = [settings["features_per_stage"]] * stages

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -73,7 +74,7 @@ class TrainedModel:
         """The folds that have this checkpoint: numbers first, then "all"."""
         head, tail = f"{self.folder}fold_", f"/checkpoint_{checkpoint}.pth"
         found = [n[len(head) : -len(tail)] for n in self.source.names if n.startswith(head) and n.endswith(tail)]
-        return sorted((f for f in found if f.isdigit()), key=int) + [f for f in found if f == ALL]
+        return sorted((f for f in found if re.fullmatch("[0-9]{1,4}", f)), key=int) + [f for f in found if f == ALL]
 
     def checkpoint(self, fold: str, checkpoint: str) -> dict[str, Any]:
         """What torch saved. Raises `CheckpointError` for a file that holds more than tensors and plain values."""
@@ -137,6 +138,17 @@ def load_torch(content: bytes, name: str) -> Any:
         ) from None
     except (KeyError, IndexError, OSError, zipfile.BadZipFile, OverflowError) as fault:
         raise CheckpointError(f"{name} is damaged: {fault!r}.") from None
+
+
+def all_plain(tensors: Mapping[str, torch.Tensor]) -> bool:
+    """Whether all are finite numbers in memory: a file can also hold sparse, quantized and empty tensors."""
+    return all(
+        t.layout is torch.strided
+        and t.device.type == "cpu"
+        and not (t.is_quantized or t.is_complex())
+        and bool(torch.isfinite(t).all())
+        for t in tensors.values()
+    )
 
 
 def largest_of(document: Mapping[str, Any] | None, name: str) -> tuple[tuple[int, ...], ...]:

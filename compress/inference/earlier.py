@@ -156,7 +156,7 @@ def _reusable(job: Job, document: Document) -> Document | None:
     try:
         told = [tuple(image[key] for key in _KNOWN) for image in document["images"]]
         now = [_known(*pair) for pair in zip(job.sources, job.masks, strict=True)]
-    except (KeyError, TypeError, OSError):
+    except (KeyError, TypeError, InputError, OSError):
         return None
     whole = document.get("schema") == REPORT_SCHEMA and document.get("study") == job.study and is_whole(document)
     return document if whole and told == now else None

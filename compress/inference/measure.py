@@ -20,6 +20,7 @@ from compress.errors import ConfigError, GateError, InputError
 from compress.files import check_writable, read_json, write_json
 from compress.progress import Progress
 from compress.runtime.card import ModelCard, read_card
+from compress.runtime.modelfile import read_model_file
 from compress.runtime.placement import count_nodes
 from compress.runtime.session import Session, open_session
 from compress.runtime.verify import Verification, verify
@@ -91,10 +92,11 @@ def measure_files(paths: Sequence[Path], request: MeasureRequest, *, out: Path, 
 
 
 def _open(path: Path, request: MeasureRequest) -> _Opened:
-    test = verify(path, provider=request.provider, threads=request.threads)
+    file = read_model_file(path)
+    test = verify(file, provider=request.provider, threads=request.threads)
     if not test.ok and test.max_logit_difference is None:  # nothing of it ran, or ever should
         raise GateError(f"{path} is broken here: {'; '.join(test.reasons)}.", cure="Copy or export it again.")
-    session = open_session(path, provider=request.provider, threads=request.threads, spinning="per-run")
+    session = open_session(file, provider=request.provider, threads=request.threads, spinning="per-run")
     return _Opened(session, read_card(session.metadata, path), test)
 
 

@@ -100,7 +100,7 @@ class _Process:
         self.connection, theirs = context.Pipe()
         self.job: int | None = None
         self.process: SpawnProcess = context.Process(target=_target, args=(theirs, request, threads), daemon=True)
-        with _deaf_to_the_terminal():
+        with _deaf_to_the_terminal(), _deaf_to_the_folder():
             self.process.start()
         theirs.close()
 
@@ -159,6 +159,18 @@ def _deaf_to_the_terminal() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextmanager
+def _deaf_to_the_folder() -> Iterator[None]:
+    """These processes, and the one that tracks them, start by `-c`: modules of the current folder would come first."""
+    before = os.environ.get(_SAFE)
+    os.environ[_SAFE] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(_SAFE) if before is None else os.environ.__setitem__(_SAFE, before)
+
+
+_SAFE = "PYTHONSAFEPATH"
 _target = _serve
 """What a new process runs."""
 

@@ -108,7 +108,7 @@ class Worker:
             windows.append(Window(found.moves_mm, found.cut_slices, found.agreement))
             where = f" frame {number + 1} of {file.frames}" if file.is_cine else ""
             task.advance(0, info=source.study + where)
-        return Segmented(source, file, file.digest or _digest(source), labels, tuple(concerns), tuple(windows))
+        return Segmented(source, file, file.digest or source.image.digest(), labels, tuple(concerns), tuple(windows))
 
 
 @contextmanager
@@ -121,15 +121,6 @@ def _all_or_nothing() -> Iterator[list[Path]]:
         for path in written:
             path.unlink(missing_ok=True)
         raise
-
-
-def _digest(source: Source) -> str:
-    try:
-        return source.image.digest()
-    except OSError as fault:
-        raise DataError(
-            f"{source.path} cannot be read: {fault.strerror or fault}.", cure="Check its permissions."
-        ) from fault
 
 
 def _overlay_drawer() -> Any:

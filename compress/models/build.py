@@ -7,9 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from compress.models import factory, nnunet
+from compress.models.parts import no_more_parts_than_fit
 from compress.models.shape import shape_of, take_on
 from compress.models.unet import UNet, followers, narrowed_widths, restructured_widths
 from compress.registry import pick
@@ -76,6 +78,21 @@ def build(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
     return network
 
 
+def outline(architecture: str, arguments: Mapping[str, Any], *, tensors: int) -> nn.Module:
+    """The same without memory behind its tensors (torch's meta device), for comparing it with stored weights.
+
+    tensors: so many are stored; raises `ConfigError` as `build`, and for a network of far more parts than that.
+    """
+    with no_more_parts_than_fit(tensors), torch.device("meta"):
+        return build(architecture, arguments)
+
+
+def misfits(network: nn.Module, stored: Mapping[str, torch.Tensor]) -> list[str]:
+    """Names of the tensors that only one of both has or that have other shapes; none where the weights fit."""
+    own = network.state_dict()
+    return sorted(own.keys() ^ stored.keys()) or [name for name in own if own[name].shape != stored[name].shape]
+
+
 def widths_of(network: nn.Module, arguments: Mapping[str, Any]) -> dict[str, list[int]]:
     """Output channels of every convolution: by block for an architecture that has such a table, else by name."""
     if "widths" in arguments:
@@ -87,4 +104,4 @@ def widths_of(network: nn.Module, arguments: Mapping[str, Any]) -> dict[str, lis
 def arguments_of(architecture: str, arguments: Mapping[str, Any], network: nn.Module) -> dict[str, Any]:
     """The arguments that build a network of the shape that pruning left `network`, which `arguments` built."""
     dense = {key: value for key, value in arguments.items() if key != SHAPE}
-    return {**dense, SHAPE: shape_of(network, build(architecture, dense))}
+    return {**dense, SHAPE: shape_of(network, outline(architecture, dense, tensors=len(network.state_dict())))}

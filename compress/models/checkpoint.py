@@ -21,7 +21,7 @@ from torch import nn
 
 from compress.errors import CheckpointError, ConfigError, EnvironmentFault
 from compress.files import atomic_path, digest_bytes, digest_json, parse_json
-from compress.models.build import build
+from compress.models.build import outline
 from compress.outside import check_regular
 
 SCHEMA = 1
@@ -93,18 +93,19 @@ def load(path: Path) -> Checkpoint:
 
 
 def untrained(path: Path) -> tuple[nn.Module, Meta]:
-    """The network that a checkpoint describes, without its weights, and the description; raises as `load` does."""
+    """The network that a checkpoint describes, its weights all zero, and the description; raises as `load` does."""
     with _opened(path) as stream:
         meta = _meta(_document(stream, path), path)
-        _outline(meta, stream, path)
-    return build(meta.architecture, meta.arguments), meta
+        network = _outline(meta, stream, path).to_empty(device="cpu")
+    for tensor in network.state_dict().values():
+        tensor.zero_()
+    return network, meta
 
 
 def _outline(meta: Meta, stream: Any, path: Path) -> nn.Module:
     """The network without memory behind its tensors, once they have the shapes and types of the stored ones."""
     with _as_misfit(path):
-        with torch.device("meta"):
-            network = build(meta.architecture, meta.arguments)
+        network = outline(meta.architecture, meta.arguments, tensors=len(stream.keys()))
         wanted = {name: (list(tensor.shape), tensor.dtype) for name, tensor in network.state_dict().items()}
         parts = {name: stream.get_slice(name) for name in stream.keys()}  # noqa: SIM118 not a dict
         stored = {name: (list(part.get_shape()), _DTYPES.get(part.get_dtype())) for name, part in parts.items()}

@@ -1,30 +1,45 @@
 """Networks that a person's own function makes, named as "module:factory".
 
-A checkpoint only stores the name. What it names is imported when it is MONAI's, or when a person has named it in this
-process or in the configuration (`train.model.factory`): a file alone never decides which code runs.
+A checkpoint only stores the name. What it names is imported when it is one of `TRUSTED`, or when a person has typed it,
+in this process or to this folder's commands before (`cli/factories.py`): a file alone never decides which code runs.
 """
 
 from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 from torch import nn
 
 from compress.errors import CheckpointError, ConfigError
 
-TRUSTED = ("monai.networks.nets",)
-_named: set[str] = set()
+_MONAI = "monai.networks.nets"
+TRUSTED = frozenset(
+    f"{_MONAI}:{name}"
+    for name in (
+        *("UNet", "BasicUNet", "BasicUNetPlusPlus", "AttentionUnet", "SegResNet", "SegResNetDS"),
+        *("DynUNet", "VNet", "UNETR", "SwinUNETR"),
+    )
+)
+"""What a file may name by itself: networks of MONAI's that compute from their arguments alone. Others of MONAI's fetch
+weights from wherever an argument says."""
+_named: dict[str, str] = {}
+"""What a person has named in this process -> the folder that it may lie in, "" for none."""
 _NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
-def trust(factory: str) -> None:
-    """Let `factory` be imported in this process, because a person named it. `ConfigError` for no "module:factory"."""
+def trust(factory: str, *, folder: str = "") -> None:
+    """Let `factory` be imported in this process, because a person named it. `ConfigError` for no "module:factory".
+
+    folder: where its module may lie if it is found nowhere else.
+    """
     if not _NAME.fullmatch(factory):
         raise ConfigError(f"{factory!r} is no factory.", cure="Write module:factory, such as monai.networks.nets:UNet.")
-    _named.add(factory)
+    _named.setdefault(factory, folder)
 
 
 def factory_network(factory: str, in_channels: int, out_channels: int, network: Mapping[str, Any]) -> nn.Module:
@@ -33,19 +48,27 @@ def factory_network(factory: str, in_channels: int, out_channels: int, network: 
     Raises `CheckpointError` for a factory that nobody named, and `ConfigError` when it makes no network.
     """
     module, _, name = factory.partition(":")
-    if factory not in _named and module not in TRUSTED:
+    if factory not in _named and factory not in TRUSTED:
         raise CheckpointError(
             f"This network is made by {factory}, which is not imported because a file names it.",
             cure=f"If you trust it: --set train.model.factory={factory}",
         )
     cure = "Check its name and arguments."
     try:
-        make = getattr(importlib.import_module(module), name)
-        if factory not in _named and not (isinstance(make, type) and issubclass(make, nn.Module)):
-            raise CheckpointError(f"{factory} is no network of MONAI's.")
+        make = getattr(_imported(module, _named.get(factory, "")), name)
         made = make(**network)
-    except (ImportError, AttributeError, TypeError, ValueError) as fault:
-        raise ConfigError(f"{factory} cannot make the network: {fault}.", cure=cure) from None
+    except (ImportError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError, RuntimeError) as fault:
+        told = " ".join(str(fault).split())[:300]
+        raise ConfigError(f"{factory} cannot make the network: {told}.", cure=cure) from None
     if not isinstance(made, nn.Module):
         raise ConfigError(f"{factory} made a {type(made).__name__}, not a torch module.")
     return made.eval()
+
+
+def _imported(module: str, folder: str) -> ModuleType:
+    """The module; the folder is looked into last and for no longer than it takes: nothing else comes from there."""
+    sys.path.append(folder) if folder else None
+    try:
+        return importlib.import_module(module)
+    finally:
+        sys.path.remove(folder) if folder else None

@@ -130,8 +130,15 @@ def _constructor(network: str) -> Any:
     return getattr(unet, network)
 
 
+MAX_STAGES = 12
+"""More would halve every image to nothing."""
+
+
 def _arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
     known = dict(settings)
+    stages = known.get("n_stages")
+    if type(stages) is not int or not 1 <= stages <= MAX_STAGES:
+        raise ConfigError(f"nnU-Net's network has {str(stages)[:20]} stages; 1 to {MAX_STAGES} are possible.")
     for key in _CLASS_KEYS:
         word = known.get(key)
         if word is not None and word not in _TYPES:

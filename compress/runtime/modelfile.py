@@ -65,11 +65,6 @@ def read_model_file(path: Path) -> ModelFile:
     )
 
 
-def refuse_external_data(path: Path) -> None:
-    """Raise `ModelFileError` as `read_model_file` does."""
-    _outline(_read(Path(path)), Path(path))
-
-
 def read_metadata(path: Path) -> dict[str, str]:
     """The file's `metadata_props` by key. Raises `ModelFileError` as `read_model_file` does."""
     return read_model_file(path).metadata

@@ -115,13 +115,22 @@ def open_session(
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
     file = model if isinstance(model, ModelFile) else read_model_file(Path(model))
     path = file.path
-    # The bytes that were checked, not the path again: another file may lie there by now.
-    inner, placement = create(file.content or read_model_file(path).content, row, options, tf32=tf32, name=str(path))
+    inner, placement = create(_checked_bytes(file), row, options, tf32=tf32, name=str(path))
     channels = _input_channels(inner, path)
     divisor = read_divisor(file.metadata, path)
     run_once(inner, row, side=divisor or 32)
     details = {**_settings(inner, row, options, tf32), "spinning": spinning}
     return Session(replace(file, content=b""), provider, row.name, divisor, channels, details, inner, placement)
+
+
+def _checked_bytes(file: ModelFile) -> bytes:
+    """The bytes that were checked, not the path again: another file may lie there by now."""
+    if file.content:
+        return file.content
+    again = read_model_file(file.path)
+    if again.sha256 != file.sha256:
+        raise ModelFileError(f"{file.path} has changed since it was read.", cure="Start again.")
+    return again.content
 
 
 def _settings(inner: ort.InferenceSession, row: Provider, options: ort.SessionOptions, tf32: bool) -> dict[str, Any]:

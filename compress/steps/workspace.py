@@ -87,10 +87,6 @@ class Workspace:
         return RunDir.of(self.config)
 
     def __post_init__(self) -> None:
-        if (named := self.config.train.model.factory) is not None:
-            from compress.models.factory import trust
-
-            trust(named)
         if self.brought is not None:
             self.config = suited(self.config, self.brought)
 

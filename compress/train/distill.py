@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import kl_div, log_softmax
 
-from compress.errors import InputError
 from compress.files import atomic_path
 from compress.models.modules import evaluating
-from compress.outside import opened
 from compress.progress import SILENT, Progress
-from compress.vouch import holds, seal
+from compress.vouch import read_sealed, write_sealed
 
 VIEWS = 8
 """Each answer is the mean over an image mirrored and turned by quarters; 4 where it is not square."""
@@ -64,16 +61,12 @@ def teacher_answers(
 
 def stored_answers(path: Path, ask: Callable[[], np.ndarray]) -> np.ndarray:
     """What `ask` answers, kept in the file `path`; one that is damaged, or not this user's, is written again."""
-    try:
-        with opened(path, most=None) as stream, np.load(stream, allow_pickle=False) as stored:
-            answers = stored["answers"]
-            if holds(stored["seal"], path.name, answers):
-                return answers
-    except (InputError, OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, BadZipFile):
-        pass
+    found = read_sealed(path, path.name)
+    if found is not None:
+        return found["answers"]
     answers = ask()
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, answers=answers, seal=seal(path.name, answers))
+    with atomic_path(path) as temporary:
+        write_sealed(temporary, path.name, pack=False, answers=answers)
     return answers
 
 

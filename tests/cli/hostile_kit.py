@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from limits_kit import no_longer_than
 from nifti_kit import raw_file
 
 from compress.runtime.card import KEY
@@ -217,20 +217,6 @@ def mounted(place: Place, path: Path, size: str) -> None:
 
 SECONDS = 20
 """Nothing here takes one; a command that waits for a pipe or a device would take for ever."""
-
-
-@contextmanager
-def no_longer_than(seconds: int) -> Iterator[None]:
-    def stop(*_: object) -> None:
-        raise AssertionError(f"still running after {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from cli_kit import settings
-from hostile_kit import no_longer_than
 from hostile_training import ACDC, CHECKPOINTS, NNUNET, YAML, link, pipe
+from limits_kit import no_longer_than
 
 SECONDS = 20
 

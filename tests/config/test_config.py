@@ -285,9 +285,10 @@ def test_saved_configurations_read_back_equal(tmp_path: Path):
         ("[" * 2000, "cannot be read as YAML"),
         ("experiment: {seed: 2024-13-45}", "cannot be read as YAML"),
         (f"experiment: {{seed: {'9' * 5000}}}", "cannot be read as YAML"),
-        (f"# {'x' * 2**20}\n", "is no regular file of at most 1048576 bytes"),
+        (f"# {'x' * 2**17}\n", "is no regular file of at most 131072 bytes"),
+        ("".join(f"k{number}: 1\n" for number in range(10_000)), "cannot be read as YAML: a mapping has 10000 keys"),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_unreadable_files_are_named(tmp_path: Path, content: str, part: str):
     (tmp_path / "c.yaml").write_text(content)

@@ -83,14 +83,14 @@ def test_a_file_alone_has_no_module_imported(tmp_path: Path, monkeypatch: pytest
         "    return nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 1))\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(factory, "_named", set())
+    monkeypatch.setattr(factory, "_named", {})
     import my_own_net  # pyright: ignore[reportMissingImports]
 
     torch.save(my_own_net.make().state_dict(), tmp_path / "w.pth")
     found = import_torch("my_own_net:make", tmp_path / "w.pth", described(tmp_path, {}))
     save(tmp_path / "it.safetensors", found.network, found.meta)
     assert load(tmp_path / "it.safetensors").meta.architecture == "factory"
-    monkeypatch.setattr(factory, "_named", set())
+    monkeypatch.setattr(factory, "_named", {})
     with pytest.raises(CheckpointError, match=r"--set train.model.factory=my_own_net:make"):
         load(tmp_path / "it.safetensors")
 

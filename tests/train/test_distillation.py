@@ -179,6 +179,19 @@ class TestAnswers:
         path.write_bytes(path.read_bytes()[:-7])
         assert np.array_equal(stored_answers(path, ask), first) and len(asked) == 2
 
+    def test_what_another_user_put_there_is_asked_again(self, tmp_path: Path):
+        """Whoever can write to a shared cache would otherwise choose what others' networks learn."""
+        path, true = tmp_path / "answers.npy", np.full((2, 4, 3, 3), 0.25, np.float16)
+        stored_answers(path, lambda: true)
+        own = path.read_bytes()[-32:]
+        np.savez(tmp_path / "forged.npz", answers=np.eye(4, dtype=np.float16)[:2, :, None, None] + 0 * true)
+        for end in (b"", own):
+            path.write_bytes((tmp_path / "forged.npz").read_bytes() + end)
+            assert np.array_equal(stored_answers(path, lambda: true), true)
+        stored_answers(tmp_path / "other.npy", lambda: 0 * true)
+        path.write_bytes((tmp_path / "other.npy").read_bytes())
+        assert np.array_equal(stored_answers(path, lambda: true), true), "answers to other questions"
+
     def test_they_move_with_the_image(self):
         """Answers that are the mask itself stay the mask, at whatever angle; image and mask are as without them."""
         plain, taught = (SliceDataset([volume(0)], strength=1.0, seed=1) for _ in range(2))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from compress.data.scan import unusable
 from compress.errors import DataError
-from compress.outside import leads_out
+from compress.outside import leads_out, opened
 
 MAX_FILES = 200_000
 """Files below one folder; an examination has some hundreds to thousands."""
@@ -26,9 +26,8 @@ def is_dicom(path: Path) -> bool:
     if unusable(path):
         return False
     try:
-        with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:
+        return _first(path, 132)[128:] == b"DICM"
+    except (DataError, OSError):
         return False
 
 
@@ -38,10 +37,15 @@ def kind_of(path: Path) -> tuple[str, str]:
     They are always written in the same way (explicit, little endian), whatever follows: so an image of no interest
     costs one short read, and data that are packed are never unpacked before their kind is known.
     """
-    with path.open("rb") as stream:
-        block = stream.read(_META)
+    block = _first(path, _META)
     told = {tag: value.rstrip(b"\0 ").decode("ascii", "replace") for tag, value in _meta_elements(block)}
     return told.get(_CLASS, ""), told.get(_SYNTAX, "")
+
+
+def _first(path: Path, count: int) -> bytes:
+    """Links are followed: what leads out of the folder is refused where the files are found."""
+    with opened(path, most=None, named=True, fault=DataError) as stream:
+        return stream.read(count)
 
 
 def _meta_elements(block: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from compress.data.dicom.files import kind_of
 from compress.data.frames import MAX_CINE_VOXELS
 from compress.errors import DataError
+from compress.outside import opened
 
 MR_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.4": "MR Image",
@@ -127,7 +128,7 @@ def read_instance(path: Path) -> Instance | str:
         if sop_class not in MR_CLASSES:
             return "no MR image"
         _check_syntax(path, syntax)
-        with path.open("rb") as raw:
+        with opened(path, most=None, named=True, fault=DataError) as raw:
             size = raw.seek(0, 2)
             raw.seek(0)
             dataset = _parse(_Clamped(raw, size))

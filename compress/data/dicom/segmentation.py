@@ -14,6 +14,7 @@ from compress.data.dicom.header import Frame, quiet_pydicom
 from compress.data.dicom.stack import Stack
 from compress.errors import DataError
 from compress.files import atomic_path, digest_bytes
+from compress.outside import opened
 
 _CODES = {
     "LV": ("87878005", "Left ventricle"),
@@ -117,7 +118,8 @@ def _slim(path: Path) -> Any:
     """What a Segmentation must repeat of a source image; comments, histories and further names are left behind."""
     from pydicom import Dataset, dcmread
 
-    read = dcmread(path, stop_before_pixels=True, specific_tags=[*_PATIENT, *_STUDY, *_IMAGE])
+    with opened(path, most=None, named=True) as stream:
+        read = dcmread(stream, stop_before_pixels=True, specific_tags=[*_PATIENT, *_STUDY, *_IMAGE])
     slim = Dataset()
     for name in (*_PATIENT, *_STUDY):
         setattr(slim, name, _sound(read.get(name, ""), name))

@@ -15,6 +15,7 @@ from compress.data.frames import ImageFile
 from compress.data.nifti_file import finite_float32, nifti_header
 from compress.errors import DataError
 from compress.files import digest_file, digest_json
+from compress.outside import opened
 
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """DICOM's x points to the left and its y to the back, NIfTI's to the right and to the front."""
@@ -64,7 +65,7 @@ class Stack:
         return _StackImage(self.folder, shape, len(self.frames), (z, y, x), affine, header, self)
 
     def digest(self) -> str:
-        """SHA-256 over its files' digests, in order; raises `OSError` as reading does."""
+        """SHA-256 over its files' digests, in order; raises `InputError` as `digest_file` does."""
         return digest_json([digest_file(path) for path in self.paths])
 
 
@@ -102,7 +103,7 @@ def read_slice(frame: Frame) -> np.ndarray:
 def _native(frame: Frame, offset: int) -> np.ndarray:
     pixels, dtype = frame.pixels, np.dtype(frame.pixels.dtype)
     count = pixels.rows * pixels.columns
-    with frame.path.open("rb") as stream:
+    with opened(frame.path, most=None, named=True) as stream:
         stream.seek(offset + frame.index * count * dtype.itemsize)
         content = stream.read(count * dtype.itemsize)
     if len(content) < count * dtype.itemsize:
@@ -113,8 +114,8 @@ def _native(frame: Frame, offset: int) -> np.ndarray:
 def _packed(frame: Frame) -> np.ndarray:
     from pydicom.pixels import pixel_array
 
-    with quiet_pydicom():
-        found = pixel_array(frame.path, index=frame.index)
+    with quiet_pydicom(), opened(frame.path, most=None, named=True) as stream:
+        found = pixel_array(stream, index=frame.index)
     if found.shape != (frame.pixels.rows, frame.pixels.columns):
         raise ValueError(f"it unpacks to {found.shape}")
     return found

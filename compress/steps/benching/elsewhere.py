@@ -15,9 +15,9 @@ from compress.steps.workspace import Workspace
 _CURE = "Ask for it again: `cardiocompress bench FILES --out bench.json` writes it."
 
 
-def read_machine_bench(path: Path) -> MachineBench:
+def read_machine_bench(path: Path, *, named: bool = False) -> MachineBench:
     """The record in `path`. Raises `InputError` for anything else, and for another version's."""
-    value = read_json(path)
+    value = read_json(path, named=named)
     if not isinstance(value, dict) or value.get("kind") != KIND or value.get("schema") != SCHEMA:
         raise InputError(f"{path} is no benchmark of files of this version.", cure=_CURE)
     found = records.from_json(MachineBench, value, what=f"a benchmark of files ({path})", cure=_CURE)
@@ -34,7 +34,7 @@ def take_in(ws: Workspace, path: Path) -> Path:
     """
     if os.path.isdir(path):  # noqa: PTH112
         raise ConfigError(f"{path} is a folder.", cure="Name the JSON file that `bench` wrote.")
-    found = read_machine_bench(path)
+    found = read_machine_bench(path, named=True)
     own = {digest_file(file) for file in own_files(ws).values()}
     if not own & {model.sha256 for model in found.models}:
         raise ConfigError(

@@ -233,9 +233,10 @@ def _logits(run: Run, prepared: Prepared, batch_size: int) -> np.ndarray:
 def _synthetic(checkpoint: Checkpoint, rules: Rules) -> Sample:
     """A generated image for a network whose data is not read here: enough to compare logits, and nothing more."""
     image, spacing = golden_image()
-    stack = np.stack([image.astype(np.float32)] * checkpoint.meta.arguments["in_channels"])
+    channels = [image.astype(np.float32)] * checkpoint.meta.arguments["in_channels"]
+    voxels = np.stack(channels) if len(channels) > 1 else channels[0]
     case = Case("phantom", "", Path("phantom"), None, labels=checkpoint.meta.labels, values=checkpoint.meta.labels)
-    volume = Volume(case, stack, np.zeros(image.shape, np.uint8), spacing, np.eye(4))
+    volume = Volume(case, voxels, np.zeros(image.shape, np.uint8), spacing, np.eye(4))
     return volume, rules.forward(volume)
 
 

@@ -15,13 +15,12 @@ from compress.data.nnunet.tiles import mirrored
 from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate, score_volume
 from compress.evaluate.surface import hd95
 from compress.files import atomic_path, digest_json
-from compress.outside import opened
 from compress.rundir import GateScores
 from compress.runtime.segmenter import Segmenter
 from compress.steps.reuse import Result
 from compress.steps.scoring.cohort import predictions
 from compress.steps.workspace import Cohort, Workspace
-from compress.vouch import holds, seal
+from compress.vouch import read_sealed, write_sealed
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,8 @@ def score_file(ws: Workspace, model: Segmenter, cohort: Cohort, *, name: str) ->
     run = mirrored(model.run, model.card.mirrored)
     for each in predictions(ws, run, cohort, rules, name=f"Scoring {name}", surface=hd95, pieces=pieces):
         path = folder.mask(len(found))
-        with atomic_path(path) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, mask=each.mask, seal=seal(_context(path), each.mask))
+        with atomic_path(path) as temporary:
+            write_sealed(temporary, _context(path), mask=each.mask)
         found.append(each.score)
     report = evaluate(found)
     result.store(report.to_json())
@@ -91,8 +90,7 @@ def _context(path: Path) -> str:
 
 def _read_mask(path: Path) -> np.ndarray:
     """The mask; `ValueError` for one that this user's gate did not write."""
-    with opened(path, most=None) as stream, np.load(stream, allow_pickle=False) as stored:
-        mask = stored["mask"]
-        if not holds(stored["seal"], _context(path), mask):
-            raise ValueError(f"{path} was written by somebody else")
-        return mask
+    found = read_sealed(path, _context(path))
+    if found is None:
+        raise ValueError(f"{path} is not there, or was written by somebody else")
+    return found["mask"]

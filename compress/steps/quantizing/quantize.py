@@ -54,6 +54,7 @@ class _Job:
     """One file to quantize, and the configuration's words about it."""
 
     model: Path
+    """Where its checked bytes lie, once they are in a folder of our own: another file may have its name by then."""
     chosen: Quantization
     provider: str
     bench: Bench
@@ -83,12 +84,15 @@ def quantize(ws: Workspace, model: Path, *, out: Path | None = None) -> Quantize
     prove(job.provider)
     if job.chosen.kind == "int8" and job.bits == 8:
         refuse_saturation("The file that is asked for")
-    source = _source(ws, job)
+    file = read_model_file(model)
+    source = _source(ws, job, file)
     _refuse_plan(job)
     target, record = quantized_files(model, chosen.kind, out=out)
     _refuse_foreign(target, source.session.file)
     with tempfile.TemporaryDirectory() as scrap:
-        made = _make(ws, job, source, Path(scrap))
+        exact = Path(scrap, "float.onnx")
+        exact.write_bytes(file.content)
+        made = _make(ws, replace(job, model=exact), source, Path(scrap))
         if chosen.keep or made.faster:
             ws.record_config("bench", "evaluation", "quantization")
             with atomic_path(target) as temporary:
@@ -108,9 +112,9 @@ def _make(ws: Workspace, job: _Job, source: Segmenter, scrap: Path) -> Quantized
         found = _search(ws, job, card, images, scrap).run(
             calibration_methods(job.chosen.method), least_dice=before.mean_dice - job.chosen.budget
         )
-    path = found.path if found else quantize_fp16(original.path, scrap / "fp16.onnx")
+    path = found.path if found else quantize_fp16(job.model, scrap / "fp16.onnx")
     about = _about(job, original, found, ws.training.digest, len(images))
-    bound = _rounding_bound(path, images[:8]) if found else _difference_bound(original.path, path, images[:8])
+    bound = _rounding_bound(path, images[:8]) if found else _difference_bound(job.model, path, images[:8])
     seal(path, replace(card, quantization={**about, "logit_bound": bound}))
     after = _scored(ws, card, _opened(job, path), f"the {job.chosen.kind} file")
     _check_budget(job, before, after)
@@ -119,10 +123,10 @@ def _make(ws: Workspace, job: _Job, source: Segmenter, scrap: Path) -> Quantized
         kind=job.chosen.kind,
         method=found.chosen.method if found else None,
         float_layers=found.chosen.float_layers if found else (),
-        layers=len(convolutions(original.path, transposed=job.transposed)),
+        layers=len(convolutions(job.model, transposed=job.transposed)),
         before=before,
         after=after,
-        latency=_timed(job, card, {"float": original.path, job.chosen.kind: path}),
+        latency=_timed(job, card, {"float": job.model, job.chosen.kind: path}),
         source=original,
         search=found,
         phantom=ws.evaluation.phantom,
@@ -166,9 +170,9 @@ def calibration_images(ws: Workspace, card: ModelCard, slices: int) -> np.ndarra
     return np.ascontiguousarray(with_channels(every[chosen]))
 
 
-def _source(ws: Workspace, job: _Job) -> Segmenter:
+def _source(ws: Workspace, job: _Job, file: ModelFile) -> Segmenter:
     """The float file, opened and checked; files that were altered after their export are refused."""
-    source = Segmenter(job.model, provider=job.provider, threads=job.bench.threads)
+    source = Segmenter(file, provider=job.provider, threads=job.bench.threads)
     if source.card.quantization is not None:
         kind = source.card.quantization["kind"]
         raise ModelFileError(
