@@ -18,7 +18,7 @@ from compress.data.images import digests_of
 from compress.data.label_values import label_notes
 from compress.data.layouts import find_cases, sound_cases
 from compress.data.nnunet.rules import NnunetRules
-from compress.data.phantom import is_phantom, is_phantom_image, write_phantom
+from compress.data.phantom import is_phantom, is_phantom_image
 from compress.data.prepared import Prepared
 from compress.data.preprocess import Preprocessing
 from compress.data.rules import Rules, recentred, rules_from_json
@@ -26,10 +26,10 @@ from compress.data.split import Split, find_duplicates, same_person, split_in_fo
 from compress.data.volume import ACDC_LABELS, HEART, Case, values_of
 from compress.errors import CheckpointError, ConfigError
 from compress.files import digest_json, read_json, write_json
-from compress.lock import locked
 from compress.progress import SILENT, Progress
-from compress.rundir import RunDir, cache_dir, phantom_dir
+from compress.rundir import RunDir, cache_dir
 from compress.steps.environment import describe_environment
+from compress.steps.phantom import generated_phantom
 from compress.steps.reuse import Result, intact
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Workspace:
         """All cases under `train.paths.train_dir`; the embedded phantom when that is null."""
         paths = self.config.train.paths
         if paths.train_dir is None:
-            return self._cohort(self._phantom(), None, None)
+            return self._cohort(generated_phantom(self.config, self.progress), None, None)
         wanted = self.config.data.structures if self.brought is None else list(self.brought.labels)
         return self._cohort(Path(paths.train_dir), paths.label_dir, wanted)
 
@@ -299,23 +299,6 @@ class Workspace:
             self.progress.note(f"{folder}: {', '.join(names)} alone can be scored: its masks tell no {absent[0]}.")
         values = self.labels if some or self.brought else values_of(names)
         return [_with(case, names, {name: values[name] for name in names}) for case in cases]
-
-    def _phantom(self) -> Path:
-        folder = phantom_dir(self.config)
-        chosen = self.config.data.phantom
-        if is_phantom(folder):
-            return folder
-        self.progress.note(f"train.paths.train_dir is null: generating the embedded phantom in {folder}.")
-        partial = folder.with_name(f".{folder.name}.partial")  # an interrupted one is never taken for whole
-        making = folder.with_name(f".{folder.name}.making")  # runs beside this one use the same phantom
-        with locked(making, wait=True, progress=self.progress):
-            if not is_phantom(folder):
-                with self.progress.task("Generating phantom patients", chosen.patients) as task:
-                    write_phantom(
-                        partial, patients=chosen.patients, seed=chosen.seed, progress=lambda *_: task.advance()
-                    )
-                partial.rename(folder)
-        return folder
 
     def _cohort(self, folder: Path, label_dir: str | None, wanted: list[str] | None, *, some: bool = False) -> Cohort:
         labels = None if label_dir is None else Path(label_dir)
