@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from compress.errors import CheckpointError, InputError
 from compress.files import MAX_DOCUMENT, parse_json
-from compress.outside import leads_out, opened
+from compress.outside import leads_out, opened, read_bytes
 
 MAX_WEIGHTS = 2**32
 """Bytes of a checkpoint; nnU-Net's largest, with its optimiser, has a fifth of it."""
@@ -47,7 +47,10 @@ class Source:
         if name not in self.names:
             raise InputError(f"{self.path} has no {name}.")
         try:
-            with self._open(name, limit) as stream:
+            if self.archive is None:
+                return read_bytes(self._inside(name), most=limit, named=True)
+            _refuse_bomb(self.archive.getinfo(name), self.path, limit)
+            with self.archive.open(name) as stream:
                 content = stream.read(limit + 1)
         except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError) as fault:
             raise InputError(f"{name} in {self.path} cannot be read: {fault}.") from None
@@ -65,13 +68,10 @@ class Source:
             raise InputError(f"{name} in {self.path} holds no JSON object.")
         return found
 
-    def _open(self, name: str, limit: int) -> Any:
-        if self.archive is not None:
-            _refuse_bomb(self.archive.getinfo(name), self.path, limit)
-            return self.archive.open(name)
+    def _inside(self, name: str) -> Path:
         if leads_out(file := self.path / name, self.path):
             raise ValueError("it is a link that leads out of the folder")
-        return opened(file, most=limit, named=True)
+        return file
 
 
 @contextmanager

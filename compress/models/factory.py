@@ -10,6 +10,7 @@ import importlib
 import re
 import sys
 from collections.abc import Mapping
+from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -66,9 +67,20 @@ def factory_network(factory: str, in_channels: int, out_channels: int, network: 
 
 
 def _imported(module: str, folder: str) -> ModuleType:
-    """The module; the folder is looked into last and for no longer than it takes: nothing else comes from there."""
-    sys.path.append(folder) if folder else None
+    """The module, found in the folder only where it is nowhere else; what it imports is not looked for there."""
+    finder = _InFolder(module.partition(".")[0], folder)
+    sys.meta_path.append(finder)
     try:
         return importlib.import_module(module)
     finally:
-        sys.path.remove(folder) if folder else None
+        sys.meta_path.remove(finder)
+
+
+class _InFolder:
+    """Finds one module, with what it contains, in one folder: any other name there may be a stranger's."""
+
+    def __init__(self, name: str, folder: str) -> None:
+        self.name, self.folder = name, folder
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        return PathFinder.find_spec(name, [self.folder], target) if name == self.name and self.folder else None
