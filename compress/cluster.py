@@ -108,7 +108,8 @@ def _places(has: dict[str, float], needs: Needs) -> int:
             f"Each task asks for {needs.cpus} CPUs and {needs.gpus:g} GPUs; the cluster has {cpus:g} and {gpus:g}.",
             cure="Ask for less, or for a larger cluster (RAY_ADDRESS).",
         )
-    return max(1, int(min([cpus / needs.cpus, *([gpus / needs.gpus] if needs.gpus else [])])))
+    by_cpus = int(cpus / needs.cpus)
+    return max(1, min(by_cpus, int(gpus / needs.gpus)) if needs.gpus else by_cpus)
 
 
 def _token(beside: Path) -> Any:

@@ -191,7 +191,7 @@ def latency_model_of(
 
 
 def _layers_of(paths: Sequence[Path], *, size: tuple[int, int]) -> list[Sequence[Layer]]:
-    layers = [network_layers(path, size=size) for path in paths]
+    layers: list[Sequence[Layer]] = [network_layers(path, size=size) for path in paths]
     _check_topology(paths, layers)
     return layers
 

@@ -152,7 +152,10 @@ SLOW: dict[str, list[Step]] = {
         (("export", *_CONFIG), (0,)),
         (("bench", *_CONFIG), (0,)),
         (("gate", f"{_RUN}/baseline/final_model.onnx", f"{_RUN}/baseline/final_model.onnx", *_CONFIG), (0, 2, 4)),
-        (("quantize", f"{_RUN}/baseline/final_model.onnx", "--keep", "--slices", "4", "--budget", "0.9", *_CONFIG), (0,)),
+        (
+            ("quantize", f"{_RUN}/baseline/final_model.onnx", "--keep", "--slices", "4", "--budget", "0.9", *_CONFIG),
+            (0,),
+        ),
         (("ship", f"{_RUN}/baseline/final_model.onnx", "--ungated", "-o", "bundle", *_CONFIG), (0, 2, 4)),
     ],
     "run": [(("run", *_CONFIG), (0,))],
