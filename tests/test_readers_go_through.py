@@ -30,6 +30,7 @@ OWN = {
     "compress/bench/memory_probe.py": "the kernel's",
     "compress/bench/node_profile.py": "what ONNX Runtime wrote into a folder of our own",
     "compress/bench/precision.py": "a folder of our own",
+    "compress/bench/mixed.py": "a folder of our own",
     "compress/export/quantize.py": "a folder of our own",
     "compress/export/seal.py": "what was just exported",
     "compress/steps/quantizing/quantize.py": "a folder of our own",

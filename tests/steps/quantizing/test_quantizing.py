@@ -343,7 +343,7 @@ def test_a_plan_that_does_not_fit_is_refused_before_anything_is_computed(ws, mod
     if changed["float_layers"] == "all":
         changed = {"float_layers": tuple(convolutions(model))}
     monkeypatch.setattr(quantizing, "prove", lambda provider: None)
-    monkeypatch.setattr(quantizing, "_source", lambda ws, job: None)
+    monkeypatch.setattr(quantizing, "_source", lambda *_: None)
     with pytest.raises(ConfigError, match=word):
         quantize(told(ws, **changed), model)
     assert beside(model) == ["model.onnx"]
