@@ -89,7 +89,7 @@ def draw(path: Path, looks: Sequence[Look]) -> None:
         minutes = [each.seconds / 60 for each in looks]
         above.plot(minutes, [each.resident for each in looks])
         above.set_ylabel("resident memory (MiB)")
-        above.set_ylim(bottom=0)
+        above.set_ylim(0, 1.2 * max(each.resident for each in looks))
         below.plot(minutes, [each.handles for each in looks], label="file handles")
         below.plot(minutes, [each.threads for each in looks], label="threads")
         below.set_ylim(bottom=0)

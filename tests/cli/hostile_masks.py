@@ -57,5 +57,5 @@ MASKS = [
     _row("a mask between labels", masked(lambda mask: (mask * 0.998).astype(np.float32)), "it holds 0.998"),
     _row("ED that is ES", patient(), "patient007_frame09.nii.gz is the same image as patient007_frame01"),
     _row("a mask for ED and ES", patient(image=lambda image: image + 1), "has the same mask as patient007_frame01"),
-    _row("images of another format", masked(ending=".mha"), "holds no image that is read: it holds anna_0000.mha"),
+    _row("images of another format", masked(ending=".mha"), "anna_0000.mha holds no voxels of its own"),
 ]
