@@ -109,7 +109,8 @@ def test_telemetry_is_off_before_onnxruntime_can_be_imported():
 
 
 def test_what_tests_share_loads_nothing_heavy_before_it_is_used():
-    code = "import sys, conftest; sys.exit(str({'torch', 'onnx', 'onnxruntime', 'scipy'} & set(sys.modules) or ''))"
+    seen = "sys.exit(str({'torch', 'onnx', 'onnxruntime', 'scipy'} & set(sys.modules) or ''))"
+    code = f"import sys; sys.path.insert(0, '.'); import conftest; {seen}"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT / "tests", capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
