@@ -7,6 +7,7 @@ a digest of the file says which network it is.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import warnings
@@ -17,6 +18,7 @@ from typing import Any
 import onnx
 import torch
 from torch import nn
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from compress.data.nnunet.rules import NnunetRules
 from compress.data.rules import rules_from_json
@@ -73,7 +75,7 @@ def _translate(network: nn.Module, divisor: int, channels: int, size: tuple[int,
     if size is None:
         dims |= {2: _multiple("height", divisor), 3: _multiple("width", divisor)}
     try:
-        with _quiet_exporter():
+        with _quiet_exporter(), _one_table():
             program = torch.onnx.export(
                 network,
                 (example,),
@@ -151,6 +153,21 @@ def _quiet_exporter() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
+
+
+@contextlib.contextmanager
+def _one_table() -> Iterator[None]:
+    """torch reads its table of translations anew for each network, a quarter of an export's time; once is enough."""
+    owner, name = ONNXRegistry, "from_torchlib"
+    before = owner.__dict__[name]
+    setattr(owner, name, staticmethod(_table))
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+_table = functools.cache(ONNXRegistry.from_torchlib)
 
 
 def export_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
