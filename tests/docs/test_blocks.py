@@ -69,6 +69,7 @@ PRUNED = "artifacts/cardiac/pruned/keep/pruned_model.onnx"
 @pytest.fixture(scope="module", autouse=True)
 def _quick_pages():
     """Commands do not draw the run's pages, which takes longer than what most of them do."""
+    import compress.pipeline  # noqa: F401 (it keeps the real one: what `run` and `demo` print needs the pages)
     from compress.steps.reporting import refresh
 
     with pytest.MonkeyPatch.context() as patch:
