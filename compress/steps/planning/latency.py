@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import onnxruntime
 
@@ -14,7 +14,6 @@ from compress.bench.latency import time_files
 from compress.bench.layer_costs import LatencyModel, measure_latency_model, sample_widths
 from compress.bench.mixed import MixedModel
 from compress.bench.stats import median
-from compress.config import Bench
 from compress.errors import ConfigError
 from compress.evaluate.interval import Interval
 from compress.export.onnx import export_checkpoint
@@ -66,18 +65,27 @@ def latency_model(ws: Workspace, dense: Checkpoint, base: PruningPlan, *, provid
 
     base: a plan of the dense network that removes nothing. Widths are those of the grid.
     """
-    files, folded = ws.run.planning, bool((dense.meta.plan or {}).get("space_to_depth"))
-    path = files.folded_latency(provider) if folded else files.latency(provider)
+    files = ws.run.planning
+    path = files.folded_latency(provider) if is_folded(dense) else files.latency(provider)
     result = Result(path, measured_on(ws, dense, grid))
-    if (stored := result.stored(lambda document: LatencyModel.from_json(document["model"]))) is not None:
+    return kept_or_measured(ws, result, LatencyModel.from_json, lambda: _measure(ws, dense, base, provider, grid))
+
+
+def is_folded(dense: Checkpoint) -> bool:
+    """Whether the level of full resolution is gone: such a network has a file of its own."""
+    return bool((dense.meta.plan or {}).get("space_to_depth"))
+
+
+Model = TypeVar("Model", LatencyModel, MixedModel)
+
+
+def kept_or_measured(
+    ws: Workspace, result: Result, read: Callable[[Any], Model], measure: Callable[[], Model]
+) -> Model:
+    """The stored model, or a new one: kept where its samples predict each other, with a warning where they do not."""
+    if (stored := result.stored(lambda document: read(document["model"]))) is not None:
         return stored
-    model = _measure(ws, dense, base, provider, grid)
-    keep_trusted(ws, result, model)
-    return model
-
-
-def keep_trusted(ws: Workspace, result: Result, model: LatencyModel | MixedModel) -> None:
-    """Store a model whose samples predict each other; warn of one that a busy machine measured."""
+    model = measure()
     if model.largest_error > TRUSTED:
         ws.progress.warn(
             f"A sample network took {model.largest_error:.0%} more or less than the others predict: a busy machine? "
@@ -85,6 +93,7 @@ def keep_trusted(ws: Workspace, result: Result, model: LatencyModel | MixedModel
         )
     else:
         result.store({"model": model.to_json()})
+    return model
 
 
 def measured_on(ws: Workspace, dense: Checkpoint, grid: Grid) -> dict[str, Any]:
@@ -101,23 +110,22 @@ def measured_on(ws: Workspace, dense: Checkpoint, grid: Grid) -> dict[str, Any]:
 
 
 def _measure(ws: Workspace, dense: Checkpoint, base: PruningPlan, provider: str, grid: Grid) -> LatencyModel:
-    bench = ws.config.bench
     with tempfile.TemporaryDirectory(prefix="latency-samples-") as folder:
         paths = export_samples(ws, dense, base, grid, Path(folder))
         ws.progress.note(f"Timing every layer of {len(paths)} sample networks on '{provider}'.")
-        return measure_latency_model(
-            paths,
-            size=ws.rules.size,
-            batch=bench.batch_size,
-            provider=provider,
-            threads=bench.threads,
-            rounds=rounds_of(bench),
-        )
+        return measure_latency_model(paths, **conditions(ws, provider))
 
 
-def rounds_of(bench: Bench) -> int:
-    """Rounds that sample networks are timed for."""
-    return min(_ROUNDS, bench.rounds)
+def conditions(ws: Workspace, provider: str) -> dict[str, Any]:
+    """How sample networks are timed, by `measure_latency_model` and `measure_mixed_model` alike."""
+    bench = ws.config.bench
+    return {
+        "size": ws.rules.size,
+        "batch": bench.batch_size,
+        "provider": provider,
+        "threads": bench.threads,
+        "rounds": min(_ROUNDS, bench.rounds),
+    }
 
 
 def export_samples(ws: Workspace, dense: Checkpoint, base: PruningPlan, grid: Grid, folder: Path) -> list[Path]:

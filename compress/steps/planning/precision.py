@@ -15,7 +15,7 @@ from compress.models.checkpoint import Checkpoint
 from compress.prune.allocate import Grid
 from compress.prune.plan import PruningPlan
 from compress.prune.target import Target
-from compress.steps.planning.latency import export_samples, keep_trusted, measured_on, rounds_of
+from compress.steps.planning.latency import conditions, export_samples, is_folded, kept_or_measured, measured_on
 from compress.steps.reuse import Result
 from compress.steps.workspace import Workspace
 
@@ -37,31 +37,18 @@ def mixed_model(ws: Workspace, dense: Checkpoint, base: PruningPlan, *, provider
 
     base: a plan of the dense network that removes nothing. Widths are those of the grid.
     """
-    files, folded = ws.run.planning, bool((dense.meta.plan or {}).get("space_to_depth"))
-    path = files.folded_mixed_latency(provider) if folded else files.mixed_latency(provider)
+    files = ws.run.planning
+    path = files.folded_mixed_latency(provider) if is_folded(dense) else files.mixed_latency(provider)
     result = Result(path, measured_on(ws, dense, grid))
-    if (stored := result.stored(lambda document: MixedModel.from_json(document["model"]))) is not None:
-        return stored
-    model = _measure(ws, dense, base, provider, grid)
-    keep_trusted(ws, result, model)
-    return model
+    return kept_or_measured(ws, result, MixedModel.from_json, lambda: _measure(ws, dense, base, provider, grid))
 
 
 def _measure(ws: Workspace, dense: Checkpoint, base: PruningPlan, provider: str, grid: Grid) -> MixedModel:
-    bench = ws.config.bench
     with tempfile.TemporaryDirectory(prefix="latency-samples-") as folder:
         floats = export_samples(ws, dense, base, grid, Path(folder))
         int8 = [write_int8(path, image=image_of(ws, dense)) for path in floats]
         ws.progress.note(f"Timing every layer of {len(floats)} sample networks in float32 and INT8 on '{provider}'.")
-        return measure_mixed_model(
-            floats,
-            int8,
-            size=ws.rules.size,
-            batch=bench.batch_size,
-            provider=provider,
-            threads=bench.threads,
-            rounds=rounds_of(bench),
-        )
+        return measure_mixed_model(floats, int8, **conditions(ws, provider))
 
 
 def image_of(ws: Workspace, network: Checkpoint) -> tuple[int, int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from compress.config import Pruning
 from compress.config.read import save_config
@@ -22,7 +23,7 @@ from compress.steps.pruning.rounds import Cut, epochs_per_round, first_cut, rati
 from compress.steps.scoring.checkpoint import evaluate_checkpoint
 from compress.steps.training.dense import check_shape, dense_checkpoint
 from compress.steps.training.network import build_recipe, check_training, effort_of, train_stage
-from compress.steps.training.request import NO_EFFORT, Effort, Policy, Training
+from compress.steps.training.request import NO_EFFORT, Effort, Policy, Recovery, Training
 from compress.steps.workspace import Workspace
 from compress.train.trainer import read_state
 
@@ -99,6 +100,11 @@ class _Pruning:
     def name(self) -> str:
         return self.stage.root.name
 
+    @cached_property
+    def recovery(self) -> Recovery:
+        """The same in every round: the teacher is read, and unlabelled images are looked through, once."""
+        return recovery_of(self.ws, self.wanted)
+
     def run(self) -> PruneResult:
         """Cut and retrain round by round; all rounds but the last leave their files in `rounds/<i>`."""
         targets, wanted = self.targets(), self.wanted
@@ -131,8 +137,8 @@ class _Pruning:
             _guard_unfinished(stage, target, self.policy, any_channels=number > 1)
             begun = stage.resume.is_file() and not stage.record.is_file()
             if begun and self.policy.unfinished == "resume" and budget:
-                recovery, seed = recovery_of(self.ws, self.wanted), seed_of(self.ws, self.wanted)
-                read_state(stage.resume, build_recipe(self.ws, epochs=budget, seed=seed, recovery=recovery))
+                seed = seed_of(self.ws, self.wanted)
+                read_state(stage.resume, build_recipe(self.ws, epochs=budget, seed=seed, recovery=self.recovery))
 
     def begin(self) -> None:
         """Nothing of an earlier pruning is in the way: say what is made now."""
@@ -183,7 +189,7 @@ class _Pruning:
             f"Retraining {title}",
             self.policy,
             seed=seed_of(self.ws, self.wanted),
-            recovery=recovery_of(self.ws, self.wanted),
+            recovery=self.recovery,
             spent=spent,
         )
         return train_stage(self.ws, training)

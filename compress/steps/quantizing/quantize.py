@@ -86,12 +86,12 @@ def quantize(ws: Workspace, model: Path, *, out: Path | None = None) -> Quantize
         refuse_saturation("The file that is asked for")
     file = read_model_file(model)
     source = _source(ws, job, file)
-    _refuse_plan(job)
-    target, record = quantized_files(model, chosen.kind, out=out)
-    _refuse_foreign(target, source.session.file)
     with tempfile.TemporaryDirectory() as scrap:
         exact = Path(scrap, "float.onnx")
         exact.write_bytes(file.content)
+        _refuse_plan(job, exact)
+        target, record = quantized_files(model, chosen.kind, out=out)
+        _refuse_foreign(target, source.session.file)
         made = _make(ws, replace(job, model=exact), source, Path(scrap))
         if chosen.keep or made.faster:
             ws.record_config("bench", "evaluation", "quantization")
@@ -182,8 +182,8 @@ def _source(ws: Workspace, job: _Job, file: ModelFile) -> Segmenter:
     return source
 
 
-def _refuse_plan(job: _Job) -> None:
-    """Layers that a plan left in float32 must be this file's, and its times this provider's."""
+def _refuse_plan(job: _Job, exact: Path) -> None:
+    """Layers that a plan left in float32 must be those of the file at `exact`, and its times this provider's."""
     planned, without = job.chosen.float_layers, "Leave --ratios (quantization.float_layers) out."
     if planned is None:
         return
@@ -193,7 +193,7 @@ def _refuse_plan(job: _Job) -> None:
         raise ConfigError(
             f"The plan was made from times of layers, which '{job.provider}' does not tell.", cure=without
         )
-    known = convolutions(job.model)
+    known = convolutions(exact)
     if unknown := sorted(set(planned) - set(known)):
         raise ConfigError(
             f"{job.model} has no layer {', '.join(unknown)}: it is not the network that was planned.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +16,7 @@ from compress.config import Config
 from compress.errors import ConfigError, EnvironmentFault
 from compress.files import remove_all_partials
 from compress.lock import locked
+from compress.models.factory import trust
 from compress.progress import Progress
 from compress.registry import pick
 from compress.steps.pruning.depth import restructured
@@ -100,8 +100,8 @@ class Heard(Progress):
 def _do(config: Config, threads: int, trial: Trial) -> tuple[dict[str, Any], Heard]:
     """What runs on a machine of the cluster, in the folder where `sweep` was called."""
     torch.set_num_threads(threads)
-    if config.train.model.factory is not None and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    if config.train.model.factory is not None:  # as the command did that was called here
+        trust(config.train.model.factory, folder=str(Path.cwd()))
     heard = Heard()
     ws = Workspace(config, heard)
     folder = ws.run.pruned(trial.wanted.folder).root

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from workspace_kit import tiny_workspace
 
 from compress import cluster, pipeline
 from compress.errors import CardioCompressError, ConfigError, EnvironmentFault
+from compress.models import factory
 from compress.progress import Progress
 from compress.steps.pruning import prune
 from compress.steps.sweeping import engines, trial
@@ -145,6 +147,19 @@ def test_more_than_the_cluster_has_is_refused(ws, monkeypatch):
     needs = engines.needs_of(ws, "ray", cpus=3, gpus=None)
     with pytest.raises(ConfigError, match="asks for 3 CPUs and 0 GPUs; the cluster has 2 and 0"):
         pipeline.sweep(ws, engine="ray", needs=needs)
+
+
+def test_a_machine_of_the_cluster_runs_what_was_typed_where_the_sweep_was_called(ws, tmp_path, monkeypatch):
+    """Its own process knows nothing of what a person has named, and modules of the folder never come first."""
+    monkeypatch.setattr(factory, "_named", {})
+    monkeypatch.setattr(engines, "run_trial", lambda ws, trial: {})
+    monkeypatch.chdir(tmp_path)
+    before, train = list(sys.path), ws.config.train
+    model = train.model.model_copy(update={"factory": "net_of_mine:make"})
+    config = ws.config.model_copy(update={"train": train.model_copy(update={"model": model})})
+    engines._do(config, 1, trial.trials_of(ws)[0])
+    assert factory._named == {"net_of_mine:make": str(tmp_path)}
+    assert sys.path == before
 
 
 def test_what_each_trial_takes_reaches_ray(ws, monkeypatch):
