@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Everything behind benchmarks/HEADLINE.md: bash benchmarks/acdc_headline.sh <run folder of a trained dense network> <ACDC folder>
-# and a budget, coarse (the default) or quarter: benchmarks/ship_ratios_<budget>.yaml.
+# and a budget, coarse48 (the default), coarse or quarter: benchmarks/ship_ratios_<budget>.yaml; and epochs (100).
 # About an hour and a half on two cores with bfloat16; stop and start it again at will, finished networks are kept.
 set -euo pipefail
 : "${1:?give the run folder of the dense network}" "${2:?give the ACDC folder}"
 here="$(cd "$(dirname "$0")" && pwd)"
-run=artifacts/acdc_headline budget="${3:-coarse}"
+run=artifacts/acdc_headline budget="${3:-coarse48}" epochs="${4:-100}"
 [ -d "$run" ] || { mkdir -p "$run" && cp -r "$1"/. "$run" && chmod -R u+w "$run"; }
 with=(--config "$1/config.yaml" --set experiment.experiment_name=acdc_headline --set train.paths.save_root=artifacts
       --set "train.paths.train_dir=$2" --set train.parameters.learning_rate=0.001
@@ -14,7 +14,7 @@ refused() { [ $? -eq 4 ] && echo "refused by its own rules (exit code 4): see ab
 
 dense=$run/baseline/final_model.onnx
 small=$run/pruned/$budget/pruned_model.onnx
-cardiocompress prune "${with[@]}" --name "$budget" --ratios "$here/ship_ratios_$budget.yaml" --recover --finetune 100 --resume
+cardiocompress prune "${with[@]}" --name "$budget" --ratios "$here/ship_ratios_$budget.yaml" --recover --finetune "$epochs" --resume
 cardiocompress export "${with[@]}" --postprocess small-pieces
 cardiocompress gate "$dense" "$small" "${with[@]}" || refused
 cardiocompress quantize "$small" "${with[@]}" || refused

@@ -93,7 +93,7 @@ def prune(
     """
     from cli.options import open_workspace, policy_of
     from cli.pages import show_pages
-    from compress.config.schema import RECOVERY
+    from compress.config import RECOVERY
 
     recipe = [f"pruning.{setting}" for setting in RECOVERY] if recover else []
     ws = open_workspace(

@@ -62,7 +62,7 @@ def train(
         train__start__checkpoint=None if start is None else str(start),
         train__skip_bad=True if skip_bad else None,
     )
-    from compress.config.schema import Cycle
+    from compress.config import Cycle
     from compress.steps.training.dense import train_dense
 
     added = None if extend is None else Cycle(epochs=extend, learning_rate=rate)

@@ -12,7 +12,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from compress.config.schema import Config, Network, Ratios, block_names, double_blocks, ratio_names, top_level
+from compress.config.blocks import block_names, double_blocks, ratio_names, top_level
+from compress.config.learning import Network
+from compress.config.pruning import Ratios
+from compress.config.schema import Config
 from compress.errors import ConfigError, PlanError
 from compress.files import write_text
 from compress.outside import is_there, read_bytes

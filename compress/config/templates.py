@@ -9,7 +9,10 @@ from typing import Any
 import yaml
 
 from compress.choices import CRITERIA, calibration_words
-from compress.config.schema import Config, Ratios, Section, block_names
+from compress.config.blocks import block_names
+from compress.config.pruning import Ratios
+from compress.config.schema import Config
+from compress.config.words import Section
 
 _HEAD = """\
 # cardiocompress configuration. Every value can be overridden on the command line:

@@ -6,7 +6,7 @@ import math
 
 from pydantic import ValidationError
 
-from compress.config.schema import Gate, GateLimits, GateMargins
+from compress.config import Gate, GateLimits, GateMargins
 from compress.errors import DataError
 from compress.evaluate.judging import judge
 from compress.evaluate.limits import FIELD_OF_LIMIT

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compress.config import Config
+from compress.config import Config, Cycle
 from compress.config.read import load_whole, save_config
-from compress.config.schema import Cycle
 from compress.data.cache import prepare_all
 from compress.data.images import digests_of
 from compress.data.label_values import label_notes

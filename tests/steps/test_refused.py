@@ -10,8 +10,8 @@ import pytest
 import torch
 from workspace_kit import tiny_workspace
 
+from compress.config import Cycle
 from compress.config.read import from_document
-from compress.config.schema import Cycle
 from compress.errors import CardioCompressError, ConfigError, PlanError
 from compress.files import write_json
 from compress.models.checkpoint import Checkpoint, load, save

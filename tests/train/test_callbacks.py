@@ -13,8 +13,8 @@ import pytest
 import torch
 from training_kit import recipe, trainer, training_data
 
+from compress.config import PATH_KEYS
 from compress.config.read import from_document
-from compress.config.schema import PATH_KEYS
 from compress.data.volume import ACDC_LABELS
 from compress.errors import ConfigError, EnvironmentFault
 from compress.models.checkpoint import Meta, load, load_tensors

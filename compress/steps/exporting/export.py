@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from compress.config.schema import Export
+from compress.config import Export
 from compress.data.images import image_of
 from compress.data.nnunet.rules import NnunetRules
 from compress.data.volume import ACDC_LABELS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from compress.config.schema import Gate
+from compress.config import Gate
 from compress.data.images import image_of
 from compress.data.volume import Case
 from compress.errors import ConfigError, ModelFileError

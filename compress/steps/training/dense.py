@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from compress.config.schema import Cycle as AddedCycle
+from compress.config import Cycle as AddedCycle
 from compress.errors import ConfigError
 from compress.evaluate.summary import EvaluationReport
 from compress.models.checkpoint import Checkpoint, Meta, load, read_meta
