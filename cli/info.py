@@ -138,10 +138,18 @@ def _pruning(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "pruning plan digest", _short(plan.get("digest", "unknown"))
 
 
+_QUANTIZATION = {
+    "weights": "weights",
+    "activations": "activations",
+    "provider": "made for, Dice measured on",
+    "bound_provider": "bound measured on",
+}
+
+
 def _quantization(about: dict[str, Any]) -> Iterator[tuple[str, str]]:
     told = [str(about[key]) for key in ("kind", "method") if key in about]
     yield "quantized", ", ".join(told)
-    for key, words in (("weights", "weights"), ("activations", "activations"), ("provider", "made for, measured on")):
+    for key, words in _QUANTIZATION.items():
         if key in about:
             yield f"  {words}", str(about[key])
     if isinstance(kept := about.get("float_layers"), list):

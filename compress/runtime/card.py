@@ -78,7 +78,8 @@ class ModelCard:
     mirroring: bool = False
     """Whether masks come from the mean over mirrored images, as nnU-Net does unless told otherwise."""
     quantization: dict[str, Any] | None = None
-    """What the numbers were rounded to, how, from which float graph ("source"), and "logit_bound"; None in float32."""
+    """What the numbers were rounded to, how, from which float graph ("source"), "provider" (where Dice was measured),
+    "logit_bound" and "bound_provider" (where that was); None in float32."""
     licence: str = ""
     intended_use: str = ""
 

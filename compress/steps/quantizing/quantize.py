@@ -115,7 +115,7 @@ def _make(ws: Workspace, job: _Job, source: Segmenter, scrap: Path) -> Quantized
     path = found.path if found else quantize_fp16(job.model, scrap / "fp16.onnx")
     about = _about(job, original, found, ws.training.digest, len(images))
     bound = _rounding_bound(path, images[:8]) if found else _difference_bound(job.model, path, images[:8])
-    seal(path, replace(card, quantization={**about, "logit_bound": bound}))
+    seal(path, replace(card, quantization={**about, "logit_bound": bound, "bound_provider": "cpu"}))
     after = _scored(ws, card, _opened(job, path), f"the {job.chosen.kind} file")
     _check_budget(job, before, after)
     return Quantized(
@@ -261,7 +261,7 @@ def _about(job: _Job, source: ModelFile, found: Found | None, data: str, slices:
 def _rounding_bound(path: Path, images: np.ndarray) -> float:
     """Largest logit difference that another order of float sums can cause: a flipped step of a whole number.
 
-    Seen by moving the images by a millionth of their standard deviation.
+    On the CPU, as the self-test that it is for. Seen by moving the images by a millionth of their standard deviation.
     """
     run = open_session(path, threads=1, spinning="off").run
     noise = np.random.default_rng(0).standard_normal(images.shape).astype(np.float32) * np.float32(_NOISE)

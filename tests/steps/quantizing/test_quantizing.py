@@ -103,6 +103,7 @@ def test_the_file_says_what_it_is_and_passes_its_own_test(ws, model, monkeypatch
     assert card.quantization["source"] == read_model_file(model).graph_sha256 != file.graph_sha256
     assert (card.quantization["kind"], card.quantization["method"]) == ("int8", "minmax")
     assert card.weight_bits == card.quantization["weight_bits"] == 7
+    assert (card.quantization["provider"], card.quantization["bound_provider"]) == ("cpu", "cpu")
     assert card.quantization["calibration"] == {"data": ws.training.digest, "slices": 6}
     assert replace(card, quantization=None) == original
     assert verify(made.path).verdict == "bit-equal"
