@@ -112,7 +112,8 @@ def _check_fits(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: P
     if wrong := misfits(network, tensors):
         raise CheckpointError(
             f"{path} does not fit the network: {len(wrong)} tensors differ, such as {wrong[0][:80]}.",
-            cure="Give the factory's arguments under `network` in the YAML file.",
+            cure="Give the factory's arguments under `network` in the YAML file; for a file of compress.prune.save "
+            "name a function that returns compress.prune.load(build, file).",
         )
     if not all_plain(tensors):
         raise CheckpointError(f"{path} holds weights that are not finite, or no plain numbers.")
