@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from compress.config import Config
+    from compress.models.checkpoint import Meta
 
 KEY = "train.model.factory"
 
@@ -35,3 +36,17 @@ def allow_factory(config: Config, *, typed: Sequence[str]) -> None:
             cure=f"If you trust it: --set {KEY}={factory}",
         )
     trust(factory, folder=here)
+
+
+def allow_brought(brought: Meta | None) -> None:
+    """Let the run's imported network be made by the function that this user has named in this folder.
+
+    The configuration may be older than the import, and name another function or none.
+    """
+    from compress.vouch import remembered
+
+    factory, here = brought.arguments.get("factory") if brought else None, str(Path.cwd())
+    if isinstance(factory, str) and remembered("factory", factory, here):
+        from compress.models.factory import trust  # torch, which other commands do without
+
+        trust(factory, folder=here)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.factories import allow_factory
+from cli.factories import allow_brought, allow_factory
 from compress.registry import explained
 from compress.runtime.providers import PROVIDERS
 
@@ -57,6 +57,7 @@ def open_workspace(config: Path | None, overrides: list[str] | None, **options: 
     from compress.steps.workspace import Workspace  # slow: only after the configuration was found good
 
     ws = Workspace(loaded, RichProgress())
+    allow_brought(ws.brought)
     hold(ws.run.root, ws.progress)
     return ws
 

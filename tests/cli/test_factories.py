@@ -12,6 +12,7 @@ from cli_kit import settings
 from cli.holding import release
 from cli.options import open_workspace
 from compress import vouch
+from compress.errors import CheckpointError
 from compress.models import factory
 from compress.models.checkpoint import load
 
@@ -78,6 +79,18 @@ def test_what_was_typed_once_is_taken_from_the_configuration(folder: Path, comma
     read_back()
     assert (folder / "RAN").exists(), "the name stands in cardiocompress.yaml"
     assert str(folder) not in sys.path and not (folder / "RAN_TOO").exists(), "only that module came from here"
+
+
+def test_a_configuration_older_than_the_import_asks_for_no_second_typing(folder: Path, command, monkeypatch) -> None:
+    (folder / "cardiocompress.yaml").write_text("experiment: {seed: 1}\n")
+    done = command("import-torch", "net_of_mine:make", "w.pth", "--preprocessing", "it.yaml")
+    assert done.code == 0, done
+    new_process(monkeypatch)
+    read_back()
+    vouch._said(("factory", "net_of_mine:make", str(folder))).unlink()
+    new_process(monkeypatch)
+    with pytest.raises(CheckpointError, match="because a file names it"):
+        read_back()
 
 
 @pytest.mark.parametrize("words", [("train",), ("prune",), ("inspect",), ("export",), ("eval",), ("run",)])
