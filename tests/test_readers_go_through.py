@@ -9,7 +9,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = {"open", "read_bytes", "read_text"}
 """Of a path; an opened image's own `open` takes nothing."""
-FUNCTIONS = {"open", "ZipFile", "dcmread", "safe_open", "pixel_array", "fromfile", "memmap"}
+FUNCTIONS = {
+    *("open", "ZipFile", "dcmread", "safe_open", "pixel_array", "fromfile", "memmap"),
+    *("use_elliptic_key_signer", "use_elliptic_key_verifier"),
+}
 LIBRARIES = {"np", "nib", "torch", "onnx", "json", "yaml", "pickle"}
 """Their `load` takes a path, or what was opened."""
 OWN = {

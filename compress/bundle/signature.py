@@ -70,7 +70,7 @@ def signer(private_key: Path) -> Signer:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     with _as_key_fault(f"{private_key} is no private key for signing", f"Make one with: {_MAKE}"):
-        config = package.signing.Config().use_elliptic_key_signer(private_key=private_key)
+        config = _with(package.signing.Config(), _signer=package.curves.Signer(_Read(content)))
         fingerprint = fingerprint_of(load_pem_private_key(content, None).public_key())
     covered = package.hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
     return Signer(fingerprint, config, covered)
@@ -104,8 +104,30 @@ def verifier(public_key: Path) -> Verifier:
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     with _as_key_fault(f"{public_key} is no public key for signatures", f"Derive it with: {_DERIVE}"):
-        config = package.verifying.Config().use_elliptic_key_verifier(public_key=public_key)
+        checks = package.curves.Verifier(_Read(content))
+        config = _with(package.verifying.Config(), _verifier=checks, _uses_sigstore=False)
         return Verifier(fingerprint_of(load_pem_public_key(content)), config)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A key's bytes where `model-signing` expects its path, which may lead to something else a moment later."""
+
+    content: bytes
+
+    def read_bytes(self) -> bytes:
+        return self.content
+
+
+def _with(config: Any, **parts: object) -> Any:
+    """`config` with what its `use_elliptic_key_...` would set from a path; it has no way to be given bytes."""
+    if missing := sorted(parts.keys() - vars(config).keys()):  # it would ask a network instead
+        raise EnvironmentFault(
+            f"This version of 'model-signing' is not known here: its configuration has no {missing[0]}.",
+            cure=f"Try: {install_command('signing')}.",
+        )
+    vars(config).update(parts)
+    return config
 
 
 def fingerprint_of(public_key: Any) -> str:
@@ -115,26 +137,35 @@ def fingerprint_of(public_key: Any) -> str:
     return digest_bytes(public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
-def _package() -> ModuleType:
+@dataclass(frozen=True)
+class _Package:
+    """The parts of `model-signing`."""
+
+    hashing: ModuleType
+    signing: ModuleType
+    verifying: ModuleType
+    curves: ModuleType
+
+
+def _package() -> _Package:
     try:
-        import model_signing.hashing  # pyright: ignore[reportMissingImports]
-        import model_signing.signing  # pyright: ignore[reportMissingImports]
-        import model_signing.verifying  # pyright: ignore[reportMissingImports]
+        from model_signing import hashing, signing, verifying  # pyright: ignore[reportMissingImports]
+        from model_signing._signing import sign_ec_key  # pyright: ignore[reportMissingImports]
     except ImportError as fault:
         told = f"{fault.name} is not installed" if isinstance(fault, ModuleNotFoundError) else _reason(fault)
         raise EnvironmentFault(
             f"Signatures need the package 'model-signing' ({told}).",
             cure=f"Try: {install_command('signing')}.",
         ) from None
-    return model_signing
+    return _Package(hashing, signing, verifying, sign_ec_key)
 
 
 @contextlib.contextmanager
 def _as_key_fault(message: str, cure: str) -> Iterator[None]:
     try:
         yield
-    except OSError as fault:
-        raise InputError(f"{message}: {fault.strerror}.", cure="Check its permissions.") from None
+    except EnvironmentFault:
+        raise
     except Exception as fault:  # RSA keys, certificates, encrypted keys and garbage all raise something else
         raise InputError(f"{message} ({_reason(fault)}).", cure=f"{cure}.") from None
 

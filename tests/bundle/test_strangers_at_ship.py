@@ -32,21 +32,6 @@ def secret(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def key(tmp_path: Path) -> Path:
-    pytest.importorskip("model_signing", reason="the extra [signing] is not installed")
-    from cryptography.hazmat.primitives import serialization as form
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    pair = ec.generate_private_key(ec.SECP256R1())
-    path = tmp_path / "keys" / "key.pem"
-    path.parent.mkdir()
-    path.write_bytes(pair.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()))
-    public = pair.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
-    path.with_name("public.pem").write_bytes(public)
-    return path
-
-
 # Row 1: a folder that others may write to.
 
 
