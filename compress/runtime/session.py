@@ -12,7 +12,7 @@ import onnxruntime as ort
 from compress.errors import ConfigError, DataError, EnvironmentFault, ModelFileError
 from compress.registry import pick
 from compress.runtime.machine import available_cores
-from compress.runtime.modelfile import ModelFile, read_divisor, read_model_file
+from compress.runtime.modelfile import ModelFile, read_divisor, read_model_file, refuse_control_flow
 from compress.runtime.placement import Placement
 from compress.runtime.proof import ORT_ERRORS, create, run_once
 from compress.runtime.providers import Provider, find_provider
@@ -114,6 +114,7 @@ def open_session(
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
     file = model if isinstance(model, ModelFile) else read_model_file(Path(model))
+    refuse_control_flow(file)  # before anything runs: ONNX Runtime writes functions out, and this runs the graph once
     path = file.path
     inner, placement = create(_checked_bytes(file), row, options, tf32=tf32, name=str(path))
     channels = _input_channels(inner, path)

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hostile_kit import Place, Row, check, make_place
+from hostile_kit import Place, Row, check, make_place, snapshot
 from hostile_models import MODELS
 from hostile_proving import BOTH, PROVING
+from limits_kit import within
 
 OPENED = ("model missing", "model is a folder", "model cut in the middle", "FIFO as model", "a weight left out")
 """What both commands open as `verify` does: one row for each way in which a file is none."""
@@ -31,3 +32,20 @@ def place(tmp_path: Path, sealed_path: Path, tiny_phantom: Path, tmp_path_factor
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_one_line_the_right_code_and_nothing_left(row: Row, place: Place, command) -> None:
     check(row, place, command)
+
+
+ENDLESS = [row for row in MODELS if row.says == "no control flow"]
+"""ONNX Runtime would never have written them out, or never come to their end."""
+
+
+@pytest.mark.parametrize("row", ENDLESS, ids=[row.name for row in ENDLESS])
+def test_what_never_ends_is_refused_before_it_is_opened(row: Row, place: Place, command) -> None:
+    good = place.source
+    row.make(place)
+    before = snapshot(place.root)
+    bench, gate = ("bench", good, place.model, "--no-dice"), ("gate", good, place.model)
+    for words in (bench, gate, ("quantize", place.model)):
+        with within():
+            result = command(*words, "--config", place.root / "good.yaml", "--threads", "1")
+        assert (result.code, result.err.count("\n")) == (2, 1) and row.says in result.err, (words, result)
+    assert snapshot(place.root) == before
