@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from compress.config.words import Fraction, Name, Positive, PositiveInt, Ratio, Section, Seed
+from compress.config.words import Batch, Channels, Fraction, Name, Pixels, Positive, PositiveInt, Ratio, Section, Seed
 
 
 class Experiment(Section):
@@ -17,7 +17,7 @@ class Experiment(Section):
     seed: Seed = 42
     deterministic: bool = True
     """the same bits every time, as far as the device can"""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")] = "auto"
     """auto | cpu | cuda | cuda:1 (cuda fails when it is not there)"""
 
 
@@ -29,7 +29,7 @@ class Phantom(Section):
 class Data(Section):
     spacing_mm: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.5, 1.5)
     """in-plane target spacing (row, column)"""
-    size: tuple[PositiveInt, PositiveInt] = (160, 160)
+    size: tuple[Pixels, Pixels] = (160, 160)
     """centred window in pixels; multiples of 2^(number of features)"""
     clip_percentiles: tuple[Annotated[float, Field(ge=0, lt=50)], Annotated[float, Field(gt=50, le=100)]] = (0.5, 99.5)
     """per volume, before the z-score"""
@@ -47,7 +47,7 @@ class Network(Section):
     in_channels: Literal[1] = 1
     out_channels: Annotated[int, Field(ge=2, le=256)] | None = None
     """null: background and the structures that the masks tell; a number is checked against them"""
-    features: Annotated[list[PositiveInt], Field(min_length=1, max_length=7)] = [16, 32, 64, 128, 128]
+    features: Annotated[list[Channels], Field(min_length=1, max_length=7)] = [16, 32, 64, 128, 128]
     """[64, 128, 256, 512, 512] is the 43.9M-parameter network"""
     factory: str | None = None
     """module:function of an imported network; it runs where you have typed it once (import-torch, --set)"""
@@ -71,7 +71,7 @@ class Parameters(Section):
     """none | light | strong"""
     rewind_epoch: PositiveInt = 1
     """weights kept after this epoch are what `rewind` returns to"""
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
     """data-loading processes"""
     loggers: list[Literal["tensorboard", "wandb"]] = []
     """tensorboard, wandb (it is sent the configuration without its paths, and each epoch's numbers)"""
@@ -102,13 +102,13 @@ class Train(Section):
     phase: Literal["training"] = "training"
     val_ratio: Fraction = 0.2
     """share of PATIENTS kept for validation, stratified by disease group"""
-    folds: Annotated[int, Field(ge=2)] | None = None
+    folds: Annotated[int, Field(ge=2, le=1000)] | None = None
     """k: the patients are dealt into k parts, and val_ratio does not count"""
     fold: Annotated[int, Field(ge=0)] = 0
     """which part validates, from 0; a run for each lets `gate --folds` judge on all patients"""
     skip_bad: bool = False
     """go on without volumes that cannot be read or have an impossible mask, and list them"""
-    batch_size: PositiveInt = 16
+    batch_size: Batch = 16
     num_slices_per_volume: PositiveInt | None = None
     """null: all; N: evenly spread ones"""
     model: Network = Network()
@@ -130,7 +130,7 @@ class EvalPaths(Section):
 class Evaluation(Section):
     phase: Literal["baseline_evaluation", "pruned_evaluation"] = "baseline_evaluation"
     """what `eval` scores: baseline_evaluation | pruned_evaluation"""
-    batch_size: PositiveInt = 8
+    batch_size: Batch = 8
     num_slices_per_volume: PositiveInt | None = None
     num_visuals: Annotated[int, Field(ge=0)] = 3
     """overlays each of the best, median and worst slices"""

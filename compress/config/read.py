@@ -25,6 +25,9 @@ MAX_YAML = 2**17
 """Bytes of a configuration: what `init` writes has a tenth, and a megabyte would be read for half a minute."""
 _MOST_KEYS = 1000
 """Of one mapping; the largest section has some twenty."""
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_MOST_DIGITS = 40
+"""As JSON documents have at most."""
 _MOST_FAULTS = 20
 """That one message tells."""
 UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
@@ -115,7 +118,7 @@ def _block_faults(ratios: Any, *, levels: int, at: str) -> list[str]:
     known, named = ratio_names(levels), _dig(ratios, "block_ratios")
     names = [n for n in named if isinstance(n, str)] if isinstance(named, Mapping) else []
     unknown = [n for n in names if n not in known]
-    faults = [f"{at}block_ratios.{name}: unknown block.{_block_hint(name, levels)}" for name in unknown]
+    faults = [f"{at}block_ratios.{name:.80}: unknown block.{_block_hint(name, levels)}" for name in unknown]
     return faults + _depth_faults(ratios, names, levels=levels, at=at)
 
 
@@ -166,12 +169,20 @@ def read_yaml(
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without what makes it more than it looks: aliases, which multiply, and a key twice, of which one is lost."""
+    """YAML without what makes it more than it looks.
+
+    That is aliases, which multiply, a key twice, of which one is lost, and numbers in sixties, which never end.
+    """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError(f"aliases (*{self.peek_event().anchor[:40]}) are not allowed")
         return super().compose_node(parent, index)
+
+    def construct_scalar(self, node: Any) -> Any:
+        if node.tag in _NUMBERS and len(node.value) > _MOST_DIGITS:
+            raise yaml.YAMLError(f"a number has {len(node.value)} digits, {_MOST_DIGITS} at most")
+        return super().construct_scalar(node)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         if len(node.value) > _MOST_KEYS:

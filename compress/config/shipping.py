@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from compress.config.words import Calibration, Name, Positive, PositiveInt, Section, Seed
+from compress.config.words import Batch, Calibration, Name, Positive, PositiveInt, Section, Seed
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -32,7 +32,7 @@ class Bench(Section):
     rounds: PositiveInt = 100
     """interleaved rounds, baseline and candidates in turn"""
     warmup: PositiveInt = 10
-    batch_size: PositiveInt = 1
+    batch_size: Batch = 1
     dice: bool = True
     """measure Dice through the session as well"""
 

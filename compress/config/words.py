@@ -11,6 +11,10 @@ from pydantic_core import PydanticKnownError
 from compress.choices import calibration_words, criterion_words
 
 PositiveInt = Annotated[int, Field(gt=0)]
+Pixels = Annotated[int, Field(gt=0, le=1024)]
+"""Of a window's side. A configuration of some bytes could otherwise ask for all memory, as by the next two."""
+Channels = Annotated[int, Field(gt=0, le=4096)]
+Batch = Annotated[int, Field(gt=0, le=4096)]
 Ratio = Annotated[float, Field(ge=0.0, lt=1.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]

@@ -85,7 +85,7 @@ def read_info(path: Path) -> dict[str, str]:
     info = {key.strip(): value.strip() for key, colon, value in (line.partition(":") for line in lines) if colon}
     for phase in PHASES:
         if not re.fullmatch(r"[0-9]{1,4}", info.get(phase, "")):
-            got = f"'{info[phase]}'" if phase in info else "nothing"
+            got = f"'{info[phase][:20]}'" if phase in info else "nothing"
             raise DataError(f"{path} gives {got} as {phase} frame; expected a line such as '{phase}: 1'.")
     if int(info["ED"]) == int(info["ES"]):
         raise DataError(f"{path} names frame {info['ED']} as both ED and ES; they are two different frames.")

@@ -17,6 +17,7 @@ from compress.data.layouts import read_volume
 from compress.data.prepared import Prepared
 from compress.data.rules import Rules, recentred
 from compress.data.volume import ACDC_LABELS, Case
+from compress.data.work import check_work
 from compress.files import atomic_path, digest_json
 from compress.progress import SILENT, Progress
 from compress.vouch import read_sealed, write_sealed
@@ -34,7 +35,9 @@ def _prepare_at(stored: Path, case: Case, rules: Rules) -> Prepared:
     found = _load(stored, rules) if stored.is_file() else None
     if found is not None:
         return found
-    prepared = rules.forward(read_volume(case))
+    volume = read_volume(case)
+    check_work(volume.image, volume.spacing, name=str(case.image_path), rules=rules)
+    prepared = rules.forward(volume)
     mask = cast(np.ndarray, prepared.mask)  # a case has one
     with atomic_path(stored) as temporary:
         sizes = prepared.geometry.numbers()

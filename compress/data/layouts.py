@@ -15,6 +15,7 @@ from compress.data.images import read_case_image, read_case_mask
 from compress.data.nifti import NiftiArray
 from compress.data.scan import Problem, Scan, image_stem, stays_inside
 from compress.data.volume import Case, Volume
+from compress.data.work import check_grey
 from compress.errors import DataError
 
 SPACING_TOLERANCE = 0.01
@@ -198,11 +199,13 @@ def read_volume(case: Case, *, require_mask: bool = True) -> Volume:
 
     Whatever values the data set uses (`case.labels`), `Volume.mask` always holds those of `case.values`: by default
     ACDC's, RV 1, MYO 2, LV 3. Voxels of `case.others` are background. Raises `DataError` for an unreadable file, a
-    constant image, or a mask that is missing, does not lie on the image's grid or holds unknown labels.
+    constant image or one whose values overflow, or a mask that is missing, does not lie on the image's grid or holds
+    unknown labels.
     """
     image = read_case_image(case)
     if image.array.min() == image.array.max():
         raise DataError(f"{case.image_path} is constant: every voxel is {image.array.flat[0]:g}.")
+    check_grey(image.array, str(case.image_path))
     mask = None
     if case.label_path is not None:
         labels = read_case_mask(case)

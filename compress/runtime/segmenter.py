@@ -15,6 +15,7 @@ from compress.data.prepared import Prepared
 from compress.data.preprocess import CENTRED, Preprocessing, Shift
 from compress.data.rules import recentre_of
 from compress.data.volume import ACDC_LABELS, Case, Volume, check_spacing
+from compress.data.work import check_work
 from compress.errors import ConfigError, DataError, EnvironmentFault, ModelFileError
 from compress.runtime.card import ModelCard, read_card
 from compress.runtime.concerns import Concern, check_image, check_size, holds_ventricle
@@ -25,12 +26,6 @@ from compress.runtime.orders import agreement, exchanged, exchanged_spacing
 from compress.runtime.predict import Found, find
 from compress.runtime.providers import find_provider
 from compress.runtime.session import Session, open_session
-
-MAX_SCORES = 2**26
-"""Scores of one resampled slice, 256 MiB: a voxel size of a metre in a header asks for more."""
-
-MAX_GREY = 1e12
-"""Squares of larger values overflow float32 when they are summed."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +104,7 @@ class Segmenter:
         self.check_orientation = check_orientation
         self.batch_size = find_provider(provider).slices if batch_size is None else check_batch_size(batch_size)
         file = model if isinstance(model, ModelFile) else read_model_file(Path(model))
-        refuse_control_flow(file)  # before anything runs: opening a session runs the graph once
+        refuse_control_flow(file)
         self.card: ModelCard = read_card(file.metadata, file.path)
         if not altered:
             _refuse_altered(file, self.card)
@@ -204,7 +199,7 @@ class Segmenter:
         Raises `DataError` for a volume that would fill the memory.
         """
         image = np.asarray(image)
-        check_work(image, spacing_mm, name=name, card=self.card)
+        check_work(image, spacing_mm, name=name, rules=self.card.preprocessing, scores=self.card.heads)
         volume = Volume(Case(name, "", Path(name), None), image, None, spacing_mm, np.eye(4))
         rules = self.card.preprocessing
         return rules.forward(volume, moved) if isinstance(rules, Preprocessing) else rules.forward(volume)
@@ -262,23 +257,6 @@ def _refuse_altered(file: ModelFile, card: ModelCard) -> None:
     """One flipped bit of a weight gives masks that only look right; the self-test's digests show it."""
     if found := changes(file, read_golden(file, card)):
         raise ModelFileError(f"{file.path}: {' and '.join(found)}.", cure="Do not use it: copy or export it again.")
-
-
-def check_work(image: np.ndarray, spacing_mm: tuple[float, float, float], *, name: str, card: ModelCard) -> None:
-    """Raise `DataError` for an image (Z, Y, X) that would overflow, or fill the memory, while it is segmented."""
-    rows, columns = card.preprocessing.resampled(image.shape[-3:], spacing_mm)
-    if rows * columns * card.heads > MAX_SCORES:
-        pixel = card.preprocessing.spacing_mm
-        raise DataError(
-            f"{name}: its slices would need {columns:.6g} x {rows:.6g} pixels of {pixel[1]:g} x {pixel[0]:g} mm.",
-            cure="Correct the voxel size in its header.",
-        )
-    largest = max(abs(float(image.min())), abs(float(image.max())))
-    if largest > MAX_GREY:
-        raise DataError(
-            f"{name} holds values up to {largest:.3g}; expected grey levels up to {MAX_GREY:g}.",
-            cure="Export the image again.",
-        )
 
 
 def check_batch_size(batch_size: int) -> int:

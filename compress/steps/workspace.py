@@ -228,6 +228,15 @@ class Workspace:
         """The cases on the network's grid, through the cache."""
         return prepare_all(cases, self.rules, cache=cache_dir(self.config), progress=self.progress)
 
+    def check_data(self) -> None:
+        """Read every image and mask of a run that has not begun, before anything is written; raises `DataError`."""
+        return self._checked
+
+    @cached_property
+    def _checked(self) -> None:
+        if self.readable and not self.run.data.is_file():
+            self.prepared(self.training.cases)
+
     @property
     def cycles(self) -> list[Cycle]:
         """The configuration's further cycles of training, and those that `train --extend` has added to the run."""
@@ -238,6 +247,7 @@ class Workspace:
     def describe(self, *used: str) -> None:
         """Write the configuration, the environment and the data's digest into the run folder; see `record_config`."""
         facts = self.data_facts() if self.readable else None  # first of all: bad data must leave nothing behind
+        self.check_data()
         self.record_config("experiment", "data", "train", "evaluation", *used)
         write_json(self.run.environment, describe_environment())
         if facts is not None:

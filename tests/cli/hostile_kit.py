@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ import pytest
 from limits_kit import no_longer_than
 from nifti_kit import raw_file
 
+from compress.files import digest_file
 from compress.runtime.card import KEY
 from compress.runtime.golden import GOLDEN_KEY
 from compress.runtime.modelfile import read_model_file
@@ -90,7 +90,7 @@ def snapshot(root: Path) -> dict[str, str]:
     found = {}
     for path in root.rglob("*"):
         plain = path.is_file() and not path.is_symlink() and os.access(path, os.R_OK)
-        found[str(path.relative_to(root))] = hashlib.sha256(path.read_bytes()).hexdigest() if plain else "other"
+        found[str(path.relative_to(root))] = digest_file(path) if plain else "other"
     return found
 
 

@@ -9,13 +9,13 @@ import nibabel as nib
 import numpy as np
 
 from compress import __version__
-from compress.data import frames, nifti_file, volume
+from compress.data import frames, nifti_file, volume, work
 from compress.data.dicom import build, examination, files, header, runs, views
 from compress.data.label_file import SPATIAL, mask_header
 from compress.data.phantom_marker import DESCRIPTION as PHANTOM
 from compress.evaluate import plausibility, study
 from compress.evaluate.clinical import QUANTITIES
-from compress.runtime import concerns, golden, segmenter, stack, verify
+from compress.runtime import concerns, golden, stack, verify
 from compress.runtime.providers import PROVIDERS
 from compress.terms import NO_DEVICE
 
@@ -47,7 +47,7 @@ def knowledge() -> dict[str, Any]:
             "max_frames": frames.MAX_FRAMES,
             "max_cine_voxels": frames.MAX_CINE_VOXELS,
         },
-        "work": {"max_scores": segmenter.MAX_SCORES, "max_grey": segmenter.MAX_GREY},
+        "work": {"max_scores": work.MAX_SCORES, "max_grey": work.MAX_GREY},
         "verify": {
             "flipped_voxels": verify.FLIPPED_VOXELS,
             "logit_bound": PROVIDERS["cpu"].logit_bound,

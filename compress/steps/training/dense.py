@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from compress.config import Cycle as AddedCycle
 from compress.errors import ConfigError
 from compress.evaluate.summary import EvaluationReport
@@ -17,6 +19,8 @@ from compress.steps.training.request import Policy, Training
 from compress.steps.workspace import Workspace
 from compress.train.recipe import Cycle
 
+MOST_WEIGHTS = 2**28
+"""Of a network that a configuration asks for, 1 GiB: the largest in use has 44 million."""
 HEAD = "head."
 """The parameters whose number is that of the labels."""
 
@@ -41,6 +45,7 @@ def train_dense(ws: Workspace, *, policy: Policy, extend: AddedCycle | None = No
             cure="Finish it with `cardiocompress train --resume` first; extend then.",
         )
     start, seen = _start(ws)
+    ws.check_data()
     wanted, rate = ws.config.train, ws.config.train.parameters.learning_rate
     cycles = tuple(Cycle(cycle.epochs, cycle.learning_rate or rate) for cycle in wanted.cycles)
     epochs = wanted.parameters.num_epochs
@@ -77,7 +82,7 @@ def _start(ws: Workspace) -> tuple[Checkpoint, int]:
 def new_network(ws: Workspace, widths: dict[str, list[int]], *, seed: int) -> tuple[UNet, Meta]:
     """A freshly initialised network of these widths and its description.
 
-    Raises `ConfigError` when `train.model.out_channels` is not what the data asks for.
+    Raises `ConfigError` when `train.model.out_channels` is not what the data asks for, and for too many weights.
     """
     model, classes = ws.config.train.model, len(ws.labels) + 1
     if model.out_channels not in (None, classes):
@@ -86,6 +91,13 @@ def new_network(ws: Workspace, widths: dict[str, list[int]], *, seed: int) -> tu
             cure="Set it to null, or data.structures to what is to be learnt.",
         )
     arguments = {"in_channels": model.in_channels, "out_channels": classes, "widths": widths}
+    with torch.device("meta"):
+        count = sum(weights.numel() for weights in UNet(**arguments).parameters())
+    if count > MOST_WEIGHTS:
+        raise ConfigError(
+            f"train.model.features {model.features} make a network of {count} weights; {MOST_WEIGHTS} at most.",
+            cure="Take fewer channels.",
+        )
     network = UNet(**arguments)
     initialise(network, seed=seed)
     meta = Meta(
