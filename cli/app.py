@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import os
 import sys
@@ -38,6 +39,8 @@ from cli.verify import verify
 
 _INTERRUPTED = 130
 """What typer turns Ctrl-C into, and what `sigterm_as_interrupt` makes of SIGTERM."""
+_LONGEST = 4000
+"""Characters of a line of error: what it quotes may have no end."""
 _UsageError: Any = typer.BadParameter.__base__
 """The base of every wrong word on the command line; typer gives it no public name."""
 
@@ -112,6 +115,7 @@ def main() -> None:
     """Run a command; a typed error or a wrong word prints one line and exits with its code."""
     from compress.errors import CardioCompressError
 
+    _open_closed_streams()
     # Before torch is loaded, here and in every process that a command starts: GNU OpenMP's idle threads otherwise
     # spin, and beside any other load each step then waits for threads that only burn the cores they share.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -127,6 +131,10 @@ def main() -> None:
         _fail(f"error: {_missing(fault)}", 3)
     except MemoryError as fault:
         _fail(f"error: There is not enough memory: {fault or 'no size told'}. Use a smaller batch or image.", 3)
+    except OSError as fault:  # what nobody further in has a better word for, such as output to a full disk
+        where = f": {str(fault.filename)[:200]}" if fault.filename else ""
+        wrong_word = fault.errno == errno.ENAMETOOLONG
+        _fail(f"error: {fault.strerror or fault}{where}. Check the path, permissions and free space.", 3 - wrong_word)
     except _UsageError as fault:
         if type(fault).__name__ == "NoArgsIsHelpError":  # typer has shown the help by now
             sys.exit(fault.exit_code)
@@ -141,6 +149,13 @@ def main() -> None:
         line = what_to_type(sys.argv[1:], _resuming(), program=program())
         _fail(f"interrupted: nothing half-written was kept. To go on: {line}", stopped.code)
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Without an output, the first file that is opened would get what libraries print."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _resuming() -> set[str]:
@@ -174,5 +189,7 @@ def _fail(line: str, code: int) -> None:
     from cli.console import errors
     from cli.printable import printable
 
-    errors.print(printable(" ".join(line.split())), style="bold red", markup=False, highlight=False, soft_wrap=True)
+    text = printable(" ".join(line.split()))
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+    errors.print(text, style="bold red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(code)

@@ -7,12 +7,22 @@ import sys
 from collections.abc import Callable
 
 from cli.stopping import SIGNALLED, Stopped
+from compress.errors import EnvironmentFault
+
+_UNSET = "Start it by torchrun, or unset RANK, WORLD_SIZE and MASTER_ADDR."
 
 
 def processes() -> int:
-    """How many torchrun has started on this machine and others; 1 where it was not torchrun."""
-    started = {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= set(os.environ)
-    return int(os.environ["WORLD_SIZE"]) if started else 1
+    """How many torchrun has started on this machine and others; 1 where it was not torchrun.
+
+    Raises `EnvironmentFault` where WORLD_SIZE is no number.
+    """
+    if not {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= set(os.environ):
+        return 1
+    told = os.environ["WORLD_SIZE"]
+    if not (told.isascii() and told.isdecimal()) or int(told[:9]) < 1:
+        raise EnvironmentFault(f"WORLD_SIZE is {told[:20]!r}; a number of processes is needed.", cure=_UNSET)
+    return int(told[:9])
 
 
 def program() -> list[str]:

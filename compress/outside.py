@@ -7,6 +7,7 @@ could otherwise lead a copy, a page or a bundle to any file of the reader's.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
-from compress.errors import InputError
+from compress.errors import EnvironmentFault, InputError
 
 MAX_DOCUMENT = 2**26
 """Bytes of a document; the largest that this program writes has a hundredth of it."""
@@ -32,7 +33,8 @@ def opened(
     what: how the message calls it, such as "the key"; nothing: the path alone.
     named: whether the user named the path, and so a link is meant.
 
-    Raises `fault`, in one line, for whatever is no regular file of that size, and for a link that nobody named.
+    Raises `fault`, in one line, for whatever is no regular file of that size, and for a link that nobody named;
+    `EnvironmentFault` where this process may open no more files.
     """
     handle = _open(Path(path), most, f"{what} {path}".lstrip(), named, fault)
     with os.fdopen(handle, "rb", buffering=0) as stream:
@@ -94,6 +96,8 @@ def _open(path: Path, most: int | None, name: str, named: bool, fault: type[Inpu
         handle = os.open(path, _FLAGS | (0 if named else getattr(os, "O_NOFOLLOW", 0)))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
+        if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+            raise EnvironmentFault(f"Cannot read {name}: {reason}.", cure="Raise the limit (ulimit -n).") from None
         raise fault(f"Cannot read {name}: {reason}.", cure="Check the path.") from None
     try:
         _check(os.fstat(handle), most, name, fault)  # of what was opened: the path may lead elsewhere by now

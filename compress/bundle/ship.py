@@ -153,8 +153,10 @@ def _describe(request: ShipRequest, file: ModelFile, baseline: ModelFile | None,
 def _today() -> date:
     """The day in UTC; that of SOURCE_DATE_EPOCH, where somebody wants equal bytes on another day."""
     told = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if not told.isdecimal() or len(told) > 11:
+    if not told:
         return datetime.now(UTC).date()
+    if not (told.isascii() and told.isdecimal()) or len(told) > 11:
+        raise ConfigError(f"SOURCE_DATE_EPOCH is {told[:20]!r}; seconds since 1970 are needed.", cure="Or unset it.")
     return datetime.fromtimestamp(int(told), UTC).date()
 
 

@@ -20,6 +20,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from compress.errors import EnvironmentFault
+
 T = TypeVar("T")
 
 _PATIENCE = timedelta(days=30)
@@ -97,9 +99,13 @@ def current() -> Group:
 
 @contextmanager
 def joined() -> Iterator[Group]:
-    """Meet the other processes: gloo between CPUs, nccl between GPUs."""
+    """Meet the other processes: gloo between CPUs, nccl between GPUs. Raises `EnvironmentFault` where none are met."""
     kinds = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(kinds, timeout=_PATIENCE)
+    try:
+        dist.init_process_group(kinds, timeout=_PATIENCE)
+    except (ValueError, RuntimeError, OSError) as fault:  # what RANK and the others say is wrong, or nobody answers
+        told = f"The processes of torchrun do not meet: {' '.join(str(fault).split())[:200]}."
+        raise EnvironmentFault(told, cure="Start all of them by torchrun.") from fault
     try:
         yield current()
     finally:
