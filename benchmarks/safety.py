@@ -143,6 +143,7 @@ def tried(work: Work, root: Path, kills: int, seed: int) -> dict[str, object]:
         if unlike:
             faults.append(f"kill {number} ({what.name}): {sorted(unlike)[:5]}")
             shutil.copytree(folder, root / f"fault-{number}", dirs_exist_ok=True)
+        print(f"{work.name}: {equal} of {number} equal, {codes}, {left} partial", file=sys.stderr, flush=True)
     return {
         "command": work.name,
         "kills": kills,
