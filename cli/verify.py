@@ -42,10 +42,9 @@ def verify(
         day = None if not_before is None else not_before.date()
         _verify_bundle(model, provider, threads, public_key, day, as_json=as_json)
         return
-    if not_before is not None:
-        raise ConfigError(f"{model} is a file; only a bundle's folder has a day.", cure="Name the folder.")
-    if public_key is not None:
-        raise ConfigError(f"{model} is a file; only a bundle's folder carries a signature.", cure="Name the folder.")
+    if not_before is not None or public_key is not None:
+        what = "a file" if os.path.lexists(model) else "not there"
+        raise ConfigError(f"{model} is {what}; a bundle's folder has a day and a signature.", cure="Name the folder.")
     from compress.runtime.verify import verify as run
 
     found = run(model, provider=provider, threads=threads)

@@ -122,3 +122,13 @@ def test_data_phantom_refuses_a_folder_in_use(tmp_path, command):
     (tmp_path / "mine.txt").write_text("precious")
     result = command("data", "phantom", tmp_path)
     assert result.code == 2 and (tmp_path / "mine.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("option", [("--public-key", "k.pem"), ("--not-before", "2026-01-01")])
+@pytest.mark.parametrize("there", [True, False])
+def test_what_only_a_bundle_has_is_asked_of_a_folder(option, there, tmp_path, command):
+    if there:
+        (tmp_path / "bundel").write_bytes(b"x")
+    result = command("verify", str(tmp_path / "bundel"), *option)
+    assert result.code == 2
+    assert ("is a file" if there else "is not there") in result.err and "bundle's folder" in result.err
