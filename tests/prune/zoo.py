@@ -30,8 +30,8 @@ class Entry:
     No norm is at its default, and BatchNorm's statistics are those of its inputs, so that activations
     neither vanish nor explode: a wrong channel shows in the output.
     """
-    example: tuple[int, int, int, int]
-    """Shape (N, C, H, W) of one input; H and W are multiples of all that the network divides by."""
+    example: tuple[int, ...]
+    """Shape (N, C, H, W) or (N, C, D, H, W) of one input; sides are multiples of all that the network divides by."""
     extra: str = ""
     """The package that must be installed; empty when this folder has all that is needed."""
 
@@ -47,7 +47,7 @@ def image(entry: Entry, *, batch: int = 0, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def _seeded(make: Callable[[], nn.Module], example: tuple[int, int, int, int]) -> Callable[[], nn.Module]:
+def _seeded(make: Callable[[], nn.Module], example: tuple[int, ...]) -> Callable[[], nn.Module]:
     def build() -> nn.Module:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(0)
@@ -71,8 +71,10 @@ def _enliven(network: nn.Module, images: torch.Tensor) -> None:
         norm.momentum = 0.1
 
 
-def _entry(make: Callable[[], nn.Module], *, channels: int = 1, extra: str = "") -> Entry:
-    example = (1, channels, 64, 64)
+def _entry(
+    make: Callable[[], nn.Module], *, channels: int = 1, size: tuple[int, ...] = (64, 64), extra: str = ""
+) -> Entry:
+    example = (1, channels, *size)
     return Entry(_seeded(make, example), example, extra)
 
 
@@ -103,8 +105,12 @@ def _segresnet(norm: str | tuple[str, dict[str, Any]], **kwargs: Any) -> Entry:
     return _monai("SegResNet", out_channels=4, init_filters=16, norm=norm, **blocks, **kwargs)
 
 
-def _nnunet(name: str, *, deep_supervision: bool = False, **depths: Any) -> Entry:
-    """A 2D network as nnU-Net's planner writes it: biased convolutions, affine InstanceNorm, LeakyReLU."""
+def _nnunet(name: str, *, dimensions: int = 2, deep_supervision: bool = False, **depths: Any) -> Entry:
+    """A network as nnU-Net's planner writes it: biased convolutions, affine InstanceNorm, LeakyReLU.
+
+    In three dimensions it is as for thick slices: neither the first kernel nor the first stride reaches across them.
+    """
+    flat = dimensions == 2
 
     def make() -> nn.Module:
         from dynamic_network_architectures.architectures import unet
@@ -113,12 +119,12 @@ def _nnunet(name: str, *, deep_supervision: bool = False, **depths: Any) -> Entr
             input_channels=1,
             n_stages=4,
             features_per_stage=(8, 16, 32, 32),
-            conv_op=nn.Conv2d,
-            kernel_sizes=3,
-            strides=(1, 2, 2, 2),
+            conv_op=nn.Conv2d if flat else nn.Conv3d,
+            kernel_sizes=3 if flat else [[1, 3, 3], *[[3] * 3] * 3],
+            strides=(1, 2, 2, 2) if flat else [[1] * 3, [1, 2, 2], *[[2] * 3] * 2],
             num_classes=4,
             conv_bias=True,
-            norm_op=nn.InstanceNorm2d,
+            norm_op=nn.InstanceNorm2d if flat else nn.InstanceNorm3d,
             norm_op_kwargs={"eps": 1e-5, "affine": True},
             nonlin=nn.LeakyReLU,
             nonlin_kwargs={"inplace": True},
@@ -126,7 +132,7 @@ def _nnunet(name: str, *, deep_supervision: bool = False, **depths: Any) -> Entr
             **depths,
         )
 
-    return _entry(make, extra=NNUNET)
+    return _entry(make, size=(64, 64) if flat else (8, 32, 32), extra=NNUNET)
 
 
 _PLAIN: dict[str, Any] = {"n_conv_per_stage": 2, "n_conv_per_stage_decoder": 2}
@@ -154,3 +160,10 @@ ZOO: dict[str, Entry] = {
     "resnext": _entry(functools.partial(resnets.resnet_bottleneck, groups=4), channels=3),
     "mobilenet": _entry(resnets.mobilenet, channels=3),
 }
+VOLUMES: dict[str, Entry] = {
+    "plainconvunet": _nnunet("PlainConvUNet", dimensions=3, deep_supervision=True, **_PLAIN),
+    "residualencoderunet": _nnunet(
+        "ResidualEncoderUNet", dimensions=3, n_blocks_per_stage=(1, 1, 1, 1), n_conv_per_stage_decoder=1
+    ),
+}
+"""Networks of nnU-Net's 3d_fullres configurations."""
