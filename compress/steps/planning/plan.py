@@ -74,10 +74,12 @@ def plan_budget(ws: Workspace, request: BudgetRequest) -> BudgetPlan:
     """Depth and widths of the dense network that meet the target; writes ratios.yaml, plan.json and widths.json.
 
     Measures what is missing (sensitivity, and for latency the provider's layer times). Raises
-    `PlanError` when the target cannot be reached and `ProviderError` when the provider is not there.
+    `ConfigError` for what contradicts itself, `PlanError` when the target cannot be reached and `ProviderError` when
+    the provider is not there.
     """
     target, grid = request.target, _grid(request)
     refuse_precision(request.precision, target)
+    _refuse_even_stages(ws)
     if target.quantity == "latency":
         refuse_unmeasurable(request.provider)
     check_shape(ws)
@@ -109,6 +111,14 @@ def plan_budget(ws: Workspace, request: BudgetRequest) -> BudgetPlan:
     )
     _write(ws, result, option.ratios, request)
     return result
+
+
+def _refuse_even_stages(ws: Workspace) -> None:
+    if ws.config.pruning.keep_nnunet_compatible:
+        raise ConfigError(
+            "A plan gives each convolution a width of its own, pruning.keep_nnunet_compatible asks for one per stage.",
+            cure="Set it to false, or choose ratios yourself and prune with --keep-nnunet-compatible.",
+        )
 
 
 def _grid(request: BudgetRequest) -> Grid:

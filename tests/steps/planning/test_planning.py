@@ -12,7 +12,7 @@ import torch
 from latency_kit import made_up_model
 from workspace_kit import tiny_workspace
 
-from compress.config.read import load_ratios
+from compress.config.read import from_document, load_ratios
 from compress.errors import ConfigError, PlanError, ProviderError
 from compress.evaluate.interval import Interval
 from compress.models.cost import count_macs, count_parameters
@@ -30,6 +30,7 @@ from compress.steps.planning.sensitivity import BlockScore, Sensitivity, whole_p
 from compress.steps.pruning.depth import restructured
 from compress.steps.pruning.ranking import rank
 from compress.steps.training.dense import dense_checkpoint
+from compress.steps.workspace import Workspace
 
 
 def _request(text: str, **chosen) -> BudgetRequest:
@@ -284,3 +285,9 @@ def test_latency_on_cuda_is_never_taken_from_the_cpu(fresh, monkeypatch):
     with pytest.raises(ConfigError, match="cannot be predicted on 'cuda'"):
         plan_budget(fresh, _request("latency=0.5x", align=None, provider="cuda"))
     assert not fresh.run.planning.root.exists()
+
+
+def test_one_width_per_stage_is_no_plan(tmp_path):
+    settings = ("pruning.keep_nnunet_compatible=true", f"train.paths.save_root={tmp_path}")
+    with pytest.raises(ConfigError, match="a width of its own"):
+        plan_budget(Workspace(from_document({}, settings)), _request("macs=0.5x"))
