@@ -30,7 +30,7 @@ TOO_LONG = (
 """Run with the real-data mark alone: each takes minutes, or trains several networks."""
 ELSEWHERE = {
     "cardiocompress import-nnunet": "tests/cli/test_nnunet.py",
-    "cardiocompress import-torch": "tests/exchange/test_import_torch.py",
+    "cardiocompress import-torch": "tests/cli/test_brought_chain.py",
 }
 """What a block begins with that goes on from a network of another program -> the tests that make one and type that."""
 SETTINGS = (

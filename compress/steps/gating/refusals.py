@@ -13,7 +13,7 @@ from compress.evaluate.judging import check_patients
 from compress.files import read_json
 from compress.runtime.segmenter import Segmenter
 from compress.steps.reuse import intact
-from compress.steps.workspace import Workspace
+from compress.steps.workspace import OWN, Workspace
 
 
 def open_pair(
@@ -105,7 +105,7 @@ def _refuse_training_patients(ws: Workspace, model: Segmenter) -> None:
         )
     if external and (ws.config.train.paths.train_dir is None or ws.training.digest != trained):
         return  # the training data is not at hand: nothing to compare with
-    if not trained and model.card.nnunet is not None:
+    if not trained and model.card.architecture.get("name") != OWN:
         ws.progress.warn(
             f"{model.session.path} was imported and does not say which patients it was trained on: where those that it "
             "is judged on are among them, it looks better than it is."
