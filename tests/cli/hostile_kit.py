@@ -46,6 +46,8 @@ class Place:
             return [command, *models, "--config", self.root / "good.yaml", "--threads", "1", *self.options]
         if command == "check":
             return ["data", "check", self.source, *self.options]
+        if command == "convert":
+            return ["data", "convert", self.source, self.out, *self.options]
         if command == "info":
             return [command, self.model, *self.options]
         ends = {"predict": [self.source, "-o", self.out], "ship": ["-o", self.out]}.get(command, [])

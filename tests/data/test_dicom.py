@@ -12,6 +12,7 @@ import pytest
 from pydicom.uid import UID
 
 from compress.data.convert import convert
+from compress.data.dicom import header
 from compress.data.dicom.examination import read_examination
 from compress.data.dicom.views import describe_view, is_short_axis, upright
 from compress.data.sources import find_sources
@@ -65,6 +66,39 @@ def test_other_byte_orders_and_packings(tmp_path: Path, syntax: str) -> None:
         data.file_meta.TransferSyntaxUID = UID(syntax)
 
     np.testing.assert_array_equal(only_stack(kit.write_study(tmp_path, change=change)), VOXELS)
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+def test_a_syntax_that_lies_about_lengths_shifts_no_voxel(tmp_path: Path, explicit: bool) -> None:
+    """Explicit and implicit files begin their voxels at 12 and 8 bytes: what is there counts, not what is said."""
+    told = {True: b"UI\x14\x001.2.840.10008.1.2.1\0", False: b"UI\x12\x001.2.840.10008.1.2\0"}
+
+    def change(data) -> None:
+        data.file_meta.TransferSyntaxUID = UID(told[explicit][4:].decode().strip("\0"))
+
+    for path in kit.write_study(tmp_path, change=change).iterdir():
+        path.write_bytes(path.read_bytes().replace(told[explicit], told[not explicit], 1))
+    np.testing.assert_array_equal(only_stack(tmp_path), VOXELS)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"\x00\x52\x30\x92SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\0\0\0\0" * 400,
+        b"\x11\x53\x30\x92SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\0\0\0\0" * 400,
+        b"\x11\x53\x01\x10LO\0\0" * 4000,
+    ],
+    ids=["items without an end", "of a private sequence", "elements"],
+)
+def test_a_header_that_costs_too_much_is_given_up(tmp_path: Path, block: bytes, monkeypatch) -> None:
+    path = min(kit.write_study(tmp_path).iterdir())
+    raw = path.read_bytes()
+    at = raw.index(b"\xe0\x7f\x10\x00")
+    path.write_bytes(raw[:at] + block + raw[at:])
+    monkeypatch.setattr(header, "MAX_EFFORT", 2**17)
+    assert "far too large" not in str(header.read_instance(max(tmp_path.iterdir())))
+    with pytest.raises(DataError, match="header far too large for an image"):
+        header.read_instance(path)
 
 
 def test_grey_levels_are_scaled_as_each_file_says(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import struct
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, lru_cache
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, TypeVar, cast
 
 from compress.data.dicom.files import kind_of
 from compress.data.frames import MAX_CINE_VOXELS
@@ -38,7 +40,17 @@ PACKED = {
 MAX_SIDE = 4096
 """Rows or columns; a cardiac slice has some hundreds."""
 
-_TAGS = (
+MAX_EFFORT = 2**26
+"""What a header may cost: its bytes, `_READ` a call, `_ITEM` an item. A cine of 450 frames costs a fifth of it."""
+_READ, _ITEM = 32, 512
+"""An element of 8 bytes costs pydicom microseconds, an empty item 2 KiB."""
+
+_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+"""What an item of a sequence begins with, in either byte order."""
+_SMALL = 256
+"""Bytes that may be asked for without a look at how many are left."""
+
+_NAMES = (
     *("SOPInstanceUID", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription"),
     *("FrameOfReferenceUID", "ImageType", "EchoTime", "InstanceNumber", "NumberOfFrames"),
     *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel"),
@@ -47,6 +59,8 @@ _TAGS = (
     *("RescaleSlope", "RescaleIntercept", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 """All that is read of a file. The patient's name is not among them."""
+_UNDEFINED = 0xFFFFFFFF
+"""The length of an element that goes on until it says that it ends: how compressed voxels are stored."""
 _COPY_AGAIN = "Copy the folder again, or remove the file."
 
 
@@ -131,28 +145,65 @@ def read_instance(path: Path) -> Instance | str:
         with opened(path, most=None, named=True, fault=DataError) as raw:
             size = raw.seek(0, 2)
             raw.seek(0)
-            dataset = _parse(_Clamped(raw, size))
-            if int(dataset.get("SamplesPerPixel", 1)) != 1:
+            stream = BufferedReader(raw)
+            values = _parse(path, _Bounded(stream, size))
+            if int(values.get("SamplesPerPixel", 1)) != 1:
                 return "a picture in colour"
-            return _Reader(path, dataset).instance(_pixels(path, dataset, raw, size, syntax))
+            return _Reader(path, values).instance(_pixels(path, values, stream, size, syntax))
 
 
-class _Clamped:
-    """A file that is never asked for more bytes than it has: a length of 4 GiB in 1 kB would be allocated first."""
+Value = TypeVar("Value", bound=Hashable)
 
-    def __init__(self, stream: BinaryIO, size: int) -> None:
-        self.stream, self.size = stream, size
+
+def _once(value: Value) -> Value:
+    """An equal value that another file of the scan had already: thousands of files say the same."""
+    return cast(Value, _known(value))
+
+
+@lru_cache(maxsize=512)
+def _known(value: Hashable) -> Hashable:
+    return value
+
+
+class _Bounded:
+    """A file that is never asked for more bytes than it has, and whose header may cost so much and no more.
+
+    pydicom allocates what a length claims, and a data set for every item of a sequence, before anybody can look.
+    """
+
+    def __init__(self, stream: BufferedReader, size: int) -> None:
+        self.stream, self.size, self.effort = stream, size, 0
         self.seek, self.tell, self.close = stream.seek, stream.tell, stream.close
 
     def read(self, count: int | None = -1) -> bytes:
-        left = max(self.size - self.stream.tell(), 0)
-        return self.stream.read(left if count is None or count < 0 else min(count, left))
+        if count is None or not 0 <= count <= _SMALL:
+            left = max(self.size - self.stream.tell(), 0)
+            count = left if count is None or count < 0 else min(count, left)
+        self.effort += count + _READ
+        if self.effort > MAX_EFFORT:
+            raise EOFError  # pydicom makes errors of its own of it
+        found = self.stream.read(count)
+        self.effort += _ITEM * sum(map(found.count, _ITEMS))
+        return found
 
 
-def _parse(stream: Any) -> Any:
+def _parse(path: Path, stream: _Bounded) -> dict[str, Any]:
+    """What the file says of `_NAMES`, by name."""
     from pydicom import dcmread
 
-    return dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
+    try:
+        dataset = dcmread(cast(Any, stream), stop_before_pixels=True, specific_tags=list(_tags().values()))
+    finally:
+        if stream.effort > MAX_EFFORT:
+            raise DataError(f"{path} has a header far too large for an image: it looks damaged.", cure=_COPY_AGAIN)
+    return {name: dataset[tag].value for name, tag in _tags().items() if tag in dataset}
+
+
+@cache
+def _tags() -> dict[str, Any]:
+    from pydicom.tag import Tag
+
+    return {name: Tag(name) for name in _NAMES}
 
 
 @contextmanager
@@ -199,7 +250,7 @@ def _check_syntax(path: Path, syntax: str) -> None:
         raise DataError(f"{path} is compressed ({PACKED[syntax]}), for which no decoder is installed.", cure=cure)
 
 
-def _pixels(path: Path, dataset: Any, raw: BinaryIO, size: int, syntax: str) -> Pixels:
+def _pixels(path: Path, dataset: Mapping[str, Any], raw: BufferedReader, size: int, syntax: str) -> Pixels:
     """How the voxels are stored; what cannot be, or is not there in full, is refused before anything is allocated."""
     rows, columns, frames = (int(dataset.get(name) or 0) for name in ("Rows", "Columns", "NumberOfFrames"))
     frames = frames or 1
@@ -213,29 +264,32 @@ def _pixels(path: Path, dataset: Any, raw: BinaryIO, size: int, syntax: str) -> 
     letter = "i" if int(dataset.get("PixelRepresentation") or 0) else "u"
     dtype = f"{NATIVE.get(syntax, '<')}{letter}{bits // 8}"
     offset = _native_offset(path, raw, size, syntax, rows * columns * frames * bits // 8)
-    return Pixels(rows, columns, dtype, stored, offset)
+    return _once(Pixels(rows, columns, dtype, stored, offset))
 
 
-def _native_offset(path: Path, raw: BinaryIO, size: int, syntax: str, needed: int) -> int | None:
+def _native_offset(path: Path, raw: BufferedReader, size: int, syntax: str, needed: int) -> int | None:
     """Where the voxels begin, behind the element that the parser stopped at; None where they are compressed."""
     order = NATIVE.get(syntax, "<")
     head = raw.read(12)
     if len(head) < 12 or struct.unpack_from(order + "HH", head) != (0x7FE0, 0x0010):
         raise DataError(f"{path} is cut short: it holds no voxels.", cure=_COPY_AGAIN)
+    explicit = head[4:6] in (b"OB", b"OW")  # whatever the syntax says: as two bytes of a length they would be odd
+    (length,) = struct.unpack_from(order + "I", head, 8 if explicit else 4)
+    if (length == _UNDEFINED) == (syntax in NATIVE):
+        kinds = ("compressed", "uncompressed")[:: 1 if syntax in NATIVE else -1]
+        raise DataError(f"{path} holds {kinds[0]} voxels, and its transfer syntax says {kinds[1]}.", cure=_COPY_AGAIN)
     if syntax not in NATIVE:
         return None
-    offset = raw.tell() - 12 + (8 if syntax == "1.2.840.10008.1.2" else 12)
-    if size - offset < needed:
-        raise DataError(
-            f"{path} is cut short: {needed - size + offset} of {needed} bytes are missing.", cure=_COPY_AGAIN
-        )
+    offset = raw.tell() - (0 if explicit else 4)
+    if (held := min(length, size - offset)) < needed:
+        raise DataError(f"{path} is cut short: {needed - held} of {needed} bytes are missing.", cure=_COPY_AGAIN)
     return offset
 
 
 class _Reader:
     """Turns a parsed file into plain values."""
 
-    def __init__(self, path: Path, dataset: Any) -> None:
+    def __init__(self, path: Path, dataset: Mapping[str, Any]) -> None:
         self.path, self.dataset = path, dataset
 
     def instance(self, pixels: Pixels) -> Instance:
@@ -246,14 +300,14 @@ class _Reader:
         return Instance(
             path=self.path,
             uid=self._need("SOPInstanceUID"),
-            patient=str(data.get("PatientID", "")),
-            study=self._need("StudyInstanceUID"),
-            series=self._need("SeriesInstanceUID"),
+            patient=_once(str(data.get("PatientID", ""))),
+            study=_once(self._need("StudyInstanceUID")),
+            series=_once(self._need("SeriesInstanceUID")),
             number=int(data.get("SeriesNumber") or 0),
-            description=str(data.get("SeriesDescription") or ""),
-            image_type=image_type,
-            reference=str(data.get("FrameOfReferenceUID", "")),
-            kind=(image_type[2:], echo),
+            description=_once(str(data.get("SeriesDescription") or "")),
+            image_type=_once(image_type),
+            reference=_once(str(data.get("FrameOfReferenceUID", ""))),
+            kind=_once((image_type[2:], echo)),
             frames=self._enhanced(per_frame, pixels) if per_frame else (self._classic(pixels),),
         )
 
@@ -295,13 +349,13 @@ class _Reader:
         if time is not None and not math.isfinite(time):
             raise DataError(f"{self.path} has the trigger time {time}.", cure=_COPY_AGAIN)
         scale = self._numbers([1.0 if slope is None else slope, 0.0 if intercept is None else intercept], 2)
-        plane = Plane(orientation, (spacing[0], spacing[1]))
+        plane = _once(Plane(orientation, (spacing[0], spacing[1])))
         place = (position[0], position[1], position[2])
         number = int(self.dataset.get("SeriesNumber") or 0)
         return Frame(self.path, index, number, plane, place, time, order, scale[0], scale[1], pixels)
 
     def _numbers(self, value: Any, count: int) -> tuple[float, ...]:
-        found = tuple(float(number) for number in self._list(value))
+        found = tuple(float(number) + 0.0 for number in self._list(value))  # no -0.0: it equals 0.0, and differs
         if len(found) != count or not all(math.isfinite(number) for number in found):
             raise DataError(f"{self.path} does not say where its slices lie in the patient.", cure=_COPY_AGAIN)
         return found
