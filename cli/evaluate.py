@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.export import HolesOption, PostprocessOption, tidying
 from cli.options import ConfigOption, SetOption
 
 if TYPE_CHECKING:
@@ -22,11 +23,14 @@ def evaluate(
         typer.Option("--network", "-n", help="dense, or a pruned network's folder name. Repeatable."),
     ] = None,
     checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="Any checkpoint file instead.")] = None,
+    postprocess: PostprocessOption = None,
+    fill_holes: HolesOption = None,
 ) -> None:
     """Score networks in 3D on the validation patients, or on evaluation.paths.eval_dir.
 
     Dice, IoU, accuracy, precision, recall and HD95 per structure and phase; volumes, EF and mass with bias, SD and
-    correlation; overlays of the best, median and worst slices. Without --network, evaluation.phase decides: the
+    correlation; overlays of the best, median and worst slices. Masks are those of a file that `export` writes from the
+    same configuration. Without --network, evaluation.phase decides: the
     dense network or the pruned one.
     """
     from cli.console import say
@@ -34,7 +38,7 @@ def evaluate(
     from cli.pages import show_pages
     from cli.scores import show_scores
 
-    ws = open_workspace(config, overrides)
+    ws = open_workspace(config, overrides, **tidying(postprocess, fill_holes))
     from compress.models.checkpoint import load
     from compress.rundir import external_evaluation
     from compress.steps.scoring.checkpoint import evaluate_checkpoint
@@ -48,7 +52,25 @@ def evaluate(
         report = evaluate_checkpoint(ws, found, folder, name=name, cohort=cohort)
         show_scores(report, name, phantom=cohort.phantom, clinical=whole)
         say(f"Scores and pictures: {folder}")
+        if (differs := _exported_otherwise(stage, folder)) is not None:
+            say(f"note: {differs}")
     show_pages(ws)
+
+
+def _exported_otherwise(stage: Stage, folder: Path) -> str | None:
+    """What to know where the exported file makes other masks than those that were scored."""
+    from compress.data.tidy import TidyRule
+    from compress.files import read_json
+    from compress.rundir import ScoreFiles
+    from compress.runtime.card import read_card
+    from compress.runtime.modelfile import read_model_file
+
+    if not stage.onnx.is_file():
+        return None
+    rule = str(read_card(read_model_file(stage.onnx).metadata, stage.onnx).tidying)
+    if read_json(ScoreFiles(folder).scores).get("postprocessing", str(TidyRule())) == rule:
+        return None
+    return f"the exported file does otherwise with masks: {rule}"
 
 
 def _targets(ws: Workspace, networks: list[str] | None, checkpoint: Path | None) -> list[tuple[str, Path, Stage]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,6 +37,16 @@ PostprocessOption = Annotated[
     ),
 ]
 
+HolesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fill-holes",
+        metavar="auto|none|all|LV,RV,...",
+        help="Holes of a structure that the file fills: background within a slice that meets nothing else. auto: where "
+        "that helps the validation patients and hurts none; what --postprocess auto does too.",
+    ),
+]
+
 
 TtaOption = Annotated[
     bool | None,
@@ -51,6 +61,7 @@ def export(
     config: ConfigOption = None,
     overrides: SetOption = None,
     postprocess: PostprocessOption = None,
+    fill_holes: HolesOption = None,
     tta: TtaOption = None,
 ) -> None:
     """Write the dense and every pruned network of the run as ONNX, checked against torch.
@@ -62,7 +73,7 @@ def export(
     from cli.options import open_workspace
     from cli.pages import show_pages
 
-    ws = open_workspace(config, overrides, export__postprocess=_rule(postprocess), export__tta=tta)
+    ws = open_workspace(config, overrides, **tidying(postprocess, fill_holes), export__tta=tta)
     from compress.errors import CheckpointError
     from compress.steps.exporting.export import export_stage
     from compress.steps.networks import stages_of
@@ -76,11 +87,18 @@ def export(
     table(f"ONNX files and their parity with torch{mark}", _HEADS, rows, left=2)
     for name, stage in stages.items():
         say(f"{name}: {stage.onnx}")
-        say(_pieces_line(stage))
+        say(_tidy_line(stage))
     for line in unmeasured_lines(found):
         say(line)
     ws.describe("export")
     show_pages(ws)
+
+
+def tidying(postprocess: str | None, fill_holes: str | None) -> dict[str, Any]:
+    """The values of --postprocess and --fill-holes as the configuration has them."""
+    words = (None, "auto", "none", "all")
+    holes = fill_holes if fill_holes in words else [name.strip() for name in str(fill_holes).split(",")]
+    return {"export__postprocess": _rule(postprocess), "export__fill_holes": holes}
 
 
 def _rule(text: str | None) -> str | dict[str, float] | None:
@@ -95,11 +113,11 @@ def _rule(text: str | None) -> str | dict[str, float] | None:
         raise ConfigError(f"--postprocess is {text}; a word or a list such as LV=0.5,RV=0.5 is needed.") from None
 
 
-def _pieces_line(stage: Stage) -> str:
+def _tidy_line(stage: Stage) -> str:
     from compress.runtime.card import read_card
     from compress.runtime.modelfile import read_model_file
 
-    return f"  {read_card(read_model_file(stage.onnx).metadata, stage.onnx).pieces_rule}"
+    return f"  {read_card(read_model_file(stage.onnx).metadata, stage.onnx).tidying}"
 
 
 def parity_rows(name: str, stage: Stage, document: ParityDocument) -> list[list[str]]:

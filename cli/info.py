@@ -90,7 +90,7 @@ def _nnunet_input(card: ModelCard, rules: NnunetRules) -> Iterator[tuple[str, st
     axes = ", ".join(("rows", "columns")[axis] for axis in rules.mirror_axes) or "none"
     wanted = "yes" if card.mirrored else "no"
     yield "test-time mirroring", f"{wanted} by default (--tta, --no-tta); axes: {axes}"
-    yield "small pieces", card.pieces_rule
+    yield "postprocessing", str(card.tidying)
 
 
 def _own_input(card: ModelCard, rules: Any) -> Iterator[tuple[str, str]]:
@@ -103,7 +103,7 @@ def _own_input(card: ModelCard, rules: Any) -> Iterator[tuple[str, str]]:
     moved = f"; moved at most {rules.recentre} times onto a heart that it cuts" if rules.recentre else ""
     yield "window", f"centred; padded with the smallest value{moved}"
     yield "test-time augmentation", "none"
-    yield "small pieces", card.pieces_rule
+    yield "postprocessing", str(card.tidying)
 
 
 def _network(card: ModelCard) -> Iterator[tuple[str, str]]:

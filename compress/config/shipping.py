@@ -14,6 +14,8 @@ Share = Annotated[float, Field(gt=0.0, le=1.0)]
 class Export(Section):
     postprocess: Literal["none", "auto", "small-pieces", "largest"] | dict[Name, Share] = "none"
     """none | small-pieces (below half of the largest piece: dropped) | auto (where that helps) | largest | LV: 0.5"""
+    fill_holes: Literal["none", "auto", "all"] | tuple[Name, ...] | None = None
+    """holes within a structure: none | all | auto (where that helps) | [LV]; null: auto where postprocess is auto"""
     tta: bool | None = None
     """masks as means over mirror images; null: as nnU-Net does, for a network that was imported from it"""
     licence: Annotated[str, Field(max_length=500)] = "not stated"
@@ -22,6 +24,18 @@ class Export(Section):
         "Research use only; not a medical device. Segments RV, myocardium and LV in short-axis cine cardiac MRI; "
         "every result needs the eyes of a qualified reader."
     )
+
+    @property
+    def holes(self) -> str | tuple[str, ...]:
+        """`fill_holes`, with what null stands for."""
+        if self.fill_holes is not None:
+            return self.fill_holes
+        return "auto" if self.postprocess == "auto" else "none"
+
+    @property
+    def tidies(self) -> bool:
+        """Whether masks may come out otherwise than the network makes them."""
+        return self.postprocess != "none" or self.holes != "none"
 
 
 class Bench(Section):

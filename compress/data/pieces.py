@@ -1,4 +1,4 @@
-"""The separate pieces of a structure, and dropping those that are small beside the largest one.
+"""The separate pieces of a structure, dropping those that are small beside the largest one, and filling holes.
 
 Small 2D networks leave islands where no heart is. Keeping the largest piece alone lost an LV that lay in two pieces;
 a share of the largest keeps such pieces. numpy alone: importing scipy takes longer than segmenting a volume.
@@ -6,14 +6,19 @@ a share of the largest keeps such pieces. numpy alone: importing scipy takes lon
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 CONNECTIVITY = 26
 """Voxels that meet at a corner belong together: slices shift between breath-holds."""
+HOLE_CONNECTIVITY = 4
+"""Pixels of a hole meet at sides: a ring whose pixels meet at corners alone is closed."""
 _ROWS = ((0, 1), (1, -1), (1, 0), (1, 1))
 """Steps (z, y) to half of the rows around one; the other half meets it from its own side."""
+_NEXT_ROW = ((0, 1),)
+_BORDER = -1
 
 
 def drop_small(mask: np.ndarray, shares: Mapping[int, float]) -> np.ndarray:
@@ -32,33 +37,66 @@ def drop_small(mask: np.ndarray, shares: Mapping[int, float]) -> np.ndarray:
     return kept
 
 
+def fill_holes(mask: np.ndarray, values: Iterable[int], rings: Mapping[int, int] = MappingProxyType({})) -> np.ndarray:
+    """A mask (Z, Y, X) in which the holes of these structures are theirs; the mask itself when there are none.
+
+    A hole is background within one slice that meets one structure and nothing else, neither another structure nor the
+    slice's border: the cavity within the myocardium is no hole, nor what lies between both.
+    rings: structure -> what it encloses. In a slice without the latter its hole is a cavity that was not found, and
+    stays.
+    """
+    regions = _labelled(mask == 0, _NEXT_ROW, reach=0)
+    around = np.pad(mask.astype(np.int16), ((0, 0), (1, 1), (1, 1)), constant_values=_BORDER)
+    lowest = np.full(regions.max(initial=0) + 1, np.iinfo(np.int16).max, np.int16)
+    highest = np.full_like(lowest, _BORDER)
+    height, width = mask.shape[1:]
+    for y, x in ((0, 1), (2, 1), (1, 0), (1, 2)):
+        beside = around[:, y : y + height, x : x + width]
+        met = (regions > 0) & (beside != 0)
+        np.minimum.at(lowest, regions[met], beside[met])
+        np.maximum.at(highest, regions[met], beside[met])
+    for ring, inner in rings.items():
+        cavities = regions[~(mask == inner).any(axis=(1, 2))]
+        lowest[np.unique(cavities)[lowest[np.unique(cavities)] == ring]] = _BORDER
+    fill = np.where((lowest == highest) & np.isin(lowest, list(values)), lowest, 0)
+    return np.where(regions > 0, fill[regions], mask).astype(mask.dtype) if fill.any() else mask
+
+
 def label_pieces(voxels: np.ndarray) -> np.ndarray:
     """(Z, Y, X) bool -> int32: 1, 2, ... in each piece, whose voxels meet at least at corners, and 0 outside.
 
     Runs of voxels along a row are linked to the runs that they touch in the rows around; the smallest number of a
     linked piece then spreads over it. Equal to `scipy.ndimage.label` with a full cube, in its order too.
     """
+    return _labelled(voxels, _ROWS, reach=1)
+
+
+def _labelled(voxels: np.ndarray, steps: Sequence[tuple[int, int]], *, reach: int) -> np.ndarray:
+    """As `label_pieces`; runs meet in rows that are `steps` apart, at corners too where `reach` is 1."""
     depth, height, width = voxels.shape
     rows = np.pad(voxels.reshape(depth * height, width), ((0, 0), (1, 1))).astype(np.int8)
     edges = np.diff(rows, axis=1)
     row, start = np.nonzero(edges == 1)
     end = np.nonzero(edges == -1)[1]  # exclusive
-    piece = _spread(len(row), _links(row, start, end, height, width + 2))
+    piece = _spread(len(row), _links((row, start, end), (height, width + 2), steps, reach))
     numbers = np.unique(piece, return_inverse=True)[1].astype(np.int32) + 1
     labels = np.zeros(voxels.shape, np.int32)
     labels[voxels] = np.repeat(numbers, end - start)
     return labels
 
 
-def _links(row: np.ndarray, start: np.ndarray, end: np.ndarray, height: int, stride: int) -> np.ndarray:
-    """(2, K): pairs of runs that touch. `stride` is more than a row and its neighbours at both ends."""
+def _links(
+    runs: tuple[np.ndarray, np.ndarray, np.ndarray], size: tuple[int, int], steps: Sequence[tuple[int, int]], reach: int
+) -> np.ndarray:
+    """(2, K): pairs of runs (row, start, end) that touch. `size` is the height, and more than a row on both sides."""
+    (row, start, end), (height, stride) = runs, size
     firsts, lasts = row * stride + start, row * stride + end - 1
     pairs = []
-    for step_z, step_y in _ROWS:
+    for step_z, step_y in steps:
         inside = np.flatnonzero((row % height + step_y >= 0) & (row % height + step_y < height))
         base = (row[inside] + step_z * height + step_y) * stride
-        low = np.searchsorted(lasts, base + start[inside] - 1, "left")
-        high = np.searchsorted(firsts, base + end[inside], "right")
+        low = np.searchsorted(lasts, base + start[inside] - reach, "left")
+        high = np.searchsorted(firsts, base + end[inside] - 1 + reach, "right")
         counts = np.maximum(high - low, 0)
         ordinal = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         pairs.append(np.stack([np.repeat(inside, counts), np.repeat(low, counts) + ordinal]))

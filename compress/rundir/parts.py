@@ -81,6 +81,10 @@ class ScoreFiles(Folder):
 
     scores = At("metrics.json", "every score of every volume")
     table = At("metrics.md", "means and tables of the same")
+    tried = At(
+        "postprocessing.json",
+        "with `export --postprocess auto`: what dropping small pieces and filling holes does to the validation volumes",
+    )
 
     def overlay(self, kind: str) -> Path:
         """Slices of one kind, such as the best."""

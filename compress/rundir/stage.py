@@ -27,7 +27,6 @@ class Stage(Folder):
     parity = At(
         "parity.json", "the exported file beside torch: logits, flipped voxels, Dice, volumes and EF, for each provider"
     )
-    small_pieces = At("small_pieces.json", "what dropping them does to the validation volumes")
     evaluation = At("eval", "scores of the validation patients", holds=ScoreFiles)
 
     config = At("config.yaml", "the configuration that pruned it")

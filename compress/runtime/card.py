@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from compress.data.nnunet.rules import NnunetRules
-from compress.data.pieces import CONNECTIVITY
+from compress.data.pieces import CONNECTIVITY, HOLE_CONNECTIVITY
 from compress.data.rules import Rules, recentre_of, rules_from_json
+from compress.data.tidy import Tidy, TidyRule, fillable
 from compress.data.volume import ACDC_LABELS
 from compress.errors import CheckpointError, ModelFileError
 from compress.runtime.card_reader import DAMAGED, MAX_SIDE, Reader, parse
@@ -71,10 +72,8 @@ class ModelCard:
     """"network" (digest of the weights), "parent" (of those that it was pruned from), "stage", "versions"."""
     pruning: dict[str, Any] | None = None
     """Criterion, ratios and digest of the plan; None for a dense network."""
-    small_pieces: dict[str, float] = field(default_factory=dict)
-    """Structure name -> share of its largest piece; smaller pieces become background. Others keep every piece."""
-    pieces_chosen: str = ""
-    """By what that was chosen, in words."""
+    tidying: TidyRule = field(default_factory=TidyRule)
+    """What is done to every mask."""
     mirroring: bool = False
     """Whether masks come from the mean over mirrored images, as nnU-Net does unless told otherwise."""
     quantization: dict[str, Any] | None = None
@@ -98,17 +97,9 @@ class ModelCard:
         return about.get("weight_bits", 7) if about.get("kind") == "int8" else None
 
     @property
-    def pieces(self) -> dict[int, float]:
-        """`small_pieces` by label value."""
-        return {self.labels[name]: share for name, share in self.small_pieces.items()}
-
-    @property
-    def pieces_rule(self) -> str:
-        """Which pieces masks lose, in words."""
-        if not self.small_pieces:
-            return "every piece of a structure stays"
-        rule = ", ".join(f"{name} below {share:g} of its largest" for name, share in self.small_pieces.items())
-        return f"pieces that are dropped: {rule} ({self.pieces_chosen})"
+    def tidy(self) -> Tidy:
+        """`tidying` by label value."""
+        return self.tidying.on(self.labels)
 
     @property
     def nnunet(self) -> NnunetRules | None:
@@ -156,7 +147,7 @@ class ModelCard:
             "input": _describe_input(self.channels, self.multiple_of, self.preprocessing.size),
             "output": self._output(),
             "preprocessing": {**self.preprocessing.to_json(), **words, **self._recentre()},
-            "postprocessing": {**(_INVERSE if rules is None else _nnunet_inverse(rules)), **self._small_pieces()},
+            "postprocessing": {**(_INVERSE if rules is None else _nnunet_inverse(rules)), **self._tidied()},
             "tta": _MIRRORING if self.mirroring else "none",
             "training": {
                 **self.training,
@@ -187,12 +178,15 @@ class ModelCard:
         times = recentre_of(self.preprocessing)
         return {"recentre": {**_RECENTRE, "at_most": times}} if times else {}
 
-    def _small_pieces(self) -> dict[str, Any]:
-        """Left out where every piece stays: files of before the rule existed stay equal."""
-        if not self.small_pieces:
-            return {}
-        rule = {**_SMALL_PIECES, "shares": self.small_pieces, "chosen": self.pieces_chosen}
-        return {"small_pieces": rule}
+    def _tidied(self) -> dict[str, Any]:
+        """Left out where masks stay as found: files of before the rules existed stay equal."""
+        rule, found = self.tidying, {}
+        if rule.shares:
+            found["small_pieces"] = {**_SMALL_PIECES, "shares": dict(rule.shares), "chosen": rule.pieces_chosen}
+        if rule.holes:
+            told = {"structures": list(rule.holes), "rings": rule.rings, "chosen": rule.holes_chosen}
+            found["holes"] = {**_HOLES, **told}
+        return found
 
     def dumps(self) -> str:
         """The document as text, equal for equal cards."""
@@ -214,7 +208,7 @@ class ModelCard:
             range=reader.range(),
             provenance=reader.get(dict, "provenance"),
             pruning=reader.get((dict, type(None)), "pruning"),
-            **reader.small_pieces(),
+            tidying=TidyRule(*reader.small_pieces(), *reader.holes()),
             mirroring=reader.document.get("tta") == _MIRRORING,
             quantization=reader.quantization(),
             licence=reader.get(str, "licence"),
@@ -260,6 +254,12 @@ _SMALL_PIECES: dict[str, Any] = {
     "pieces": "of one structure in the volume, on the native grid",
     "dropped": "those with fewer voxels than this share of the structure's largest piece",
     "become": "background",
+}
+_HOLES: dict[str, Any] = {
+    "connectivity": HOLE_CONNECTIVITY,
+    "holes": "background of one slice on the native grid that meets one structure, no other and no border",
+    "become": "that structure, after pieces were dropped",
+    "left": "those of a ring in slices without what it encloses",
 }
 """What `compress.data.pieces` does in words."""
 
@@ -365,10 +365,10 @@ class _CardReader(Reader):
             raise self.fault("preprocessing", "contradictory")
         return found
 
-    def small_pieces(self) -> dict[str, Any]:
-        """The two fields of the rule; nothing where there is none."""
+    def small_pieces(self) -> tuple[dict[str, float], str]:
+        """The rule, and by what it was chosen; nothing where there is none."""
         if "small_pieces" not in self.get(dict, "postprocessing"):
-            return {}
+            return {}, ""
         shares = self.get(dict, "postprocessing", "small_pieces", "shares")
         unknown = set(shares) - set(self.labels())
         sound = all(type(share) in (int, float) and 0 < share <= 1 for share in shares.values())
@@ -377,10 +377,20 @@ class _CardReader(Reader):
                 "postprocessing.small_pieces.shares",
                 f"{json.dumps(shares)[:60]}, not a share above 0 and up to 1 for some of the structures",
             )
-        return {
-            "small_pieces": {name: float(shares[name]) for name in self.labels() if name in shares},
-            "pieces_chosen": self.get(str, "postprocessing", "small_pieces", "chosen"),
-        }
+        named = {name: float(shares[name]) for name in self.labels() if name in shares}
+        return named, self.get(str, "postprocessing", "small_pieces", "chosen")
+
+    def holes(self) -> tuple[tuple[str, ...], str]:
+        """The same of the holes."""
+        if "holes" not in self.get(dict, "postprocessing"):
+            return (), ""
+        named = self.get(list, "postprocessing", "holes", "structures")
+        known = fillable(self.labels())
+        if not named or named != [name for name in known if name in named]:
+            raise self.fault(
+                "postprocessing.holes.structures", f"{json.dumps(named)[:60]}, not some of {', '.join(known)}"
+            )
+        return tuple(named), self.get(str, "postprocessing", "holes", "chosen")
 
     def quantization(self) -> dict[str, Any] | None:
         if "quantization" not in self.document:  # a float32 file

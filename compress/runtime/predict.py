@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 
-from compress.data.pieces import drop_small
 from compress.data.prepared import Prepared, with_channels
 from compress.data.preprocess import CENTRED, Geometry, Shift
+from compress.data.tidy import AS_FOUND, Tidy
 from compress.data.window import cut_slices, onto
 from compress.errors import DataError
 
@@ -18,10 +17,6 @@ Run = Callable[[np.ndarray], np.ndarray]
 """images (N, channels, H, W) float32 -> logits (N, C, H, W) float32."""
 Look = Callable[[Shift], Prepared]
 """The volume through the network's window, moved so far from the slice's centre (`Preprocessing.forward`)."""
-
-Shares = Mapping[int, float]
-"""Label value -> share of its largest piece; smaller pieces become background (see `compress.data.pieces`)."""
-KEEP_ALL: Shares = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,7 @@ class Found:
     """Slices, from 0, in which the heart still reaches an edge of the window behind which the slice goes on."""
 
 
-def find(run: Run, look: Look, *, recentre: int, batch_size: int, pieces: Shares = KEEP_ALL) -> Found:
+def find(run: Run, look: Look, *, recentre: int, batch_size: int, tidy: Tidy = AS_FOUND) -> Found:
     """Segment a volume; where the window cuts what is found, move it there and look again, `recentre` times at most.
 
     Only the logits of one batch, or of one slice, are held at a time. Raises `DataError` when logits are not finite.
@@ -49,13 +44,13 @@ def find(run: Run, look: Look, *, recentre: int, batch_size: int, pieces: Shares
         cut = cut_slices(grid, geometry) if grid is not None and isinstance(geometry, Geometry) else ()
         moved = onto(grid, geometry) if cut and grid is not None and isinstance(geometry, Geometry) else CENTRED
         if not cut or len(moves) == recentre or moved == (moves[-1] if moves else CENTRED):
-            return Found(drop_small(native, pieces), tuple(moves), cut)
+            return Found(tidy(native), tuple(moves), cut)
         moves.append(moved)
 
 
-def predict_mask(run: Run, prepared: Prepared, *, batch_size: int, pieces: Shares = KEEP_ALL) -> np.ndarray:
+def predict_mask(run: Run, prepared: Prepared, *, batch_size: int, tidy: Tidy = AS_FOUND) -> np.ndarray:
     """Labels (Z, Y, X) uint8 on the native grid from one look through the window; raises as `find`."""
-    return find(run, lambda _: prepared, recentre=0, batch_size=batch_size, pieces=pieces).mask
+    return find(run, lambda _: prepared, recentre=0, batch_size=batch_size, tidy=tidy).mask
 
 
 def _segment(run: Run, prepared: Prepared, batch_size: int) -> tuple[np.ndarray, np.ndarray | None]:

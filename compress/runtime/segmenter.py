@@ -160,7 +160,7 @@ class Segmenter:
             lambda moved: self.prepare(image, spacing, name=name, moved=moved),
             recentre=recentre_of(self.card.preprocessing),
             batch_size=self.batch_size,
-            pieces=self.card.pieces,
+            tidy=self.card.tidy,
         )
 
     def _agreement(

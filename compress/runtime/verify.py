@@ -137,5 +137,5 @@ def compute(segmenter: Segmenter, image: np.ndarray, spacing_mm: tuple[float, fl
         return kept[-1]
 
     # The same batches everywhere: sums keep their order.
-    mask = predict_mask(run, prepared, batch_size=1, pieces=segmenter.card.pieces)
+    mask = predict_mask(run, prepared, batch_size=1, tidy=segmenter.card.tidy)
     return Computed(mask, np.concatenate(kept), segmenter.session.file.graph_sha256)

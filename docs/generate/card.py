@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from compress.data.preprocess import Preprocessing
+from compress.data.tidy import TidyRule
 from compress.data.volume import ACDC_LABELS
 from compress.runtime import card as module
 from compress.runtime.card import KEY, ModelCard, TrainingRange
@@ -41,8 +42,7 @@ def _example() -> ModelCard:
         range=TrainingRange((0.7, 2.0), (5.0, 10.0), (6, 18), (200.0, 500.0)),
         provenance={"network": "51ab...", "parent": "c07e...", "stage": "pruned", "versions": {"torch": "2.13.0"}},
         pruning={"criterion": "l1", "scope": "local", "align": 8, "default": 0.5, "ratios": {}, "digest": "77d0..."},
-        small_pieces={"LV": 0.5},
-        pieces_chosen="validation volumes",
+        tidying=TidyRule({"LV": 0.5}, "validation volumes", ("RV", "MYO"), "validation volumes"),
         quantization={
             "kind": "int8",
             "method": "percentile",

@@ -15,7 +15,7 @@ from browser_kit import Browser, browser
 from nifti_kit import raw_file
 
 from compress.bundle.web.knowledge import knowledge
-from compress.data.pieces import drop_small
+from compress.data.pieces import drop_small, fill_holes
 from compress.data.preprocess import Preprocessing, inverse
 from compress.data.volume import ACDC_LABELS, Case, Volume
 from compress.evaluate.plausibility import mask_flags, study_flags
@@ -108,6 +108,13 @@ def test_pieces_and_flags_are_those_of_python(seed, module):
     dropped = f"(() => {{ const a = {js(mask)}; m.parts.dropSmall(a, {js(mask.shape)}, new Map([[1, .5], [3, .1]]));"
     kept = array(module.run(f"{dropped} return text(a); }})()"), np.uint8).reshape(mask.shape)
     assert np.array_equal(kept, drop_small(mask, {1: 0.5, 3: 0.1}))
+    mask[np.random.default_rng(seed).random(mask.shape) < 0.02] = 0
+    mask[seed % 6][mask[seed % 6] == 3] = 0
+    filled = (
+        f"(() => {{ const a = {js(mask)}; m.parts.fillHoles(a, {js(mask.shape)}, new Set([2, 3]), new Map([[2, 3]]));"
+    )
+    found = array(module.run(f"{filled} return text(a); }})()"), np.uint8).reshape(mask.shape)
+    assert np.array_equal(found, fill_holes(mask, [2, 3], {2: 3})) and not np.array_equal(found, mask)
 
 
 def test_flags_of_values_are_those_of_python(module):

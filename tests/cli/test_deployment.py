@@ -14,7 +14,7 @@ from cli_kit import settings
 
 from compress.data.layouts import find_cases, read_volume
 from compress.data.phantom import write_phantom
-from compress.data.pieces import drop_small
+from compress.data.pieces import drop_small, fill_holes
 from compress.data.preprocess import Preprocessing
 from compress.data.volume import ACDC_LABELS, Case
 from compress.models.checkpoint import load
@@ -107,9 +107,13 @@ def test_an_export_is_made_again_when_its_card_would_change(trained, command):
 
 @pytest.mark.usefixtures("without_pages")
 def test_small_pieces_are_dropped_by_whoever_runs_the_file(trained, tiny_phantom, tmp_path, command):
-    done = command("export", *settings(), "--postprocess", "LV=0.6,RV=0.9")
+    done = command("export", *settings(), "--postprocess", "LV=0.6,RV=0.9", "--fill-holes", "LV,MYO")
     assert done.code == 0, done.err
-    assert "RV below 0.9 of its largest, LV below 0.6 of its largest (as configured, not measured)" in done.out
+    rule = (
+        "pieces that are dropped: RV below 0.9 of its largest, LV below 0.6 of its largest (as configured, not "
+        "measured); holes that are filled: MYO, LV (as configured, not measured)"
+    )
+    assert rule in done.out
     model = trained / "baseline/final_model.onnx"
     assert "RV below 0.9" in command("info", model).out
     assert command("verify", model).code == 0
@@ -118,39 +122,55 @@ def test_small_pieces_are_dropped_by_whoever_runs_the_file(trained, tiny_phantom
     run, changed = open_session(model).run, 0
     for case in find_cases(tiny_phantom):
         whole = training_side(run, rules, case)
-        kept = drop_small(whole, {ACDC_LABELS["LV"]: 0.6, ACDC_LABELS["RV"]: 0.9})
+        kept = fill_holes(drop_small(whole, {3: 0.6, 1: 0.9}), [2, 3], {2: 3})
         written = np.asarray(nib.load(tmp_path / "out" / f"{case.name}.nii.gz").dataobj).T
         np.testing.assert_array_equal(written, kept)
         changed += not np.array_equal(whole, kept)
     assert changed, "a network of two epochs leaves islands"
 
+    plain = json.loads((trained / "baseline/eval/metrics.json").read_text())
+    told = command("eval", *settings("evaluation.num_visuals=0"))
+    assert "the exported file does otherwise with masks: pieces" in told.out.replace("\n", " ")
+    done = command("eval", *settings(), "--postprocess", "LV=0.6,RV=0.9", "--fill-holes", "LV,MYO")
+    assert done.code == 0 and "the exported file" not in done.out
+    tidied = json.loads((trained / "baseline/eval/metrics.json").read_text())
+    assert tidied["postprocessing"] == rule and f"Masks: {rule}." in (trained / "baseline/eval/metrics.md").read_text()
+    assert tidied["volumes"] != plain["volumes"]
+
     auto = command("export", *settings(), "--postprocess", "auto")
     assert auto.code == 0, auto.err
-    card = json.loads(command("info", model, "--json").out)["postprocessing"].get("small_pieces", {"shares": {}})
-    measured = json.loads((trained / "baseline/small_pieces.json").read_text())["effects"]
+    card = json.loads(command("info", model, "--json").out)["postprocessing"]
+    measured = json.loads((trained / "baseline/eval/postprocessing.json").read_text())["effects"]
     assert [(row["structure"], row["share"]) for row in measured] == [
-        (name, share) for share in (0.5, 0.2, 0.1) for name in ("RV", "MYO", "LV")
+        (name, share) for share in (0.5, 0.2, 0.1, None) for name in ("RV", "MYO", "LV")
     ]
+    filled = [row["structure"] for row in measured if row["share"] is None and row["dice"][1] > row["dice"][0]]
+    assert set(card.get("holes", {"structures": []})["structures"]) <= set(filled)
     assert any(row["changed"] for row in measured)
     helps = [
         (row["structure"], row["share"])
         for row in measured
-        if row["hd95_mm"][1] < row["hd95_mm"][0] and row["dice"][1] >= row["dice"][0] and row["largest_loss"] <= 0.01
+        if row["share"]
+        and row["hd95_mm"][1] < row["hd95_mm"][0]
+        and row["dice"][1] >= row["dice"][0]
+        and row["largest_loss"] <= 0.01
     ]
-    assert card["shares"] == dict(reversed(helps)), "the largest share that helps"
+    assert card.get("small_pieces", {"shares": {}})["shares"] == dict(reversed(helps)), "the largest share that helps"
 
 
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("LV", "export.postprocess"),
-        ("LV=", "--postprocess is LV=; a word or a list such as LV=0.5,RV=0.5 is needed"),
-        ("LA=0.5", "export.postprocess names LA; the network segments"),
-        ("LV=1.5", "export.postprocess"),
+        ("--postprocess LV", "export.postprocess"),
+        ("--postprocess LV=", "--postprocess is LV=; a word or a list such as LV=0.5,RV=0.5 is needed"),
+        ("--postprocess LA=0.5", "export.postprocess names LA; the network segments"),
+        ("--postprocess LV=1.5", "export.postprocess"),
+        ("--fill-holes LA", "export.fill_holes names LA; the network segments"),
+        ("--fill-holes LV=1", "export.fill_holes"),
     ],
 )
 def test_a_rule_that_cannot_be_is_refused(asked: str, said: str, trained, command):
-    refused = command("export", *settings(), "--postprocess", asked)
+    refused = command("export", *settings(), *asked.split())
     assert refused.code == 2 and said in refused.err.replace("\n", " ")
     assert not (trained / "baseline/final_model.onnx").exists()
 

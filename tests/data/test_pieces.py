@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from compress.data.pieces import drop_small, label_pieces
+from compress.data.pieces import drop_small, fill_holes, label_pieces
+from compress.data.tidy import Tidy
 
 CUBE = np.ones((3, 3, 3))
 
@@ -48,3 +49,46 @@ def test_a_mask_of_which_nothing_is_dropped_is_handed_back() -> None:
     mask[0, 0, 0] = mask[1, 3, 3] = 1  # two pieces of one size: neither is smaller than the largest
     assert drop_small(mask, {1: 1.0}) is mask
     assert drop_small(mask, {}) is mask
+
+
+@given(seed=st.integers(0, 2**32 - 1), empty=st.floats(0.0, 0.6))
+def test_holes_are_background_that_meets_one_structure_alone(seed: int, empty: float) -> None:
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(1, 10, 3))
+    mask = np.kron(rng.integers(1, 4, shape), np.ones((1, 2, 3))).astype(np.uint8)
+    mask[rng.random(mask.shape) < empty] = 0
+    wanted = mask.copy()
+    for before, after in zip(mask, wanted, strict=True):
+        regions, count = ndimage.label(before == 0)
+        padded = np.pad(before.astype(int), 1, constant_values=-1)
+        for number in range(1, count + 1):
+            around = ndimage.binary_dilation(np.pad(regions == number, 1)) & ~np.pad(regions == number, 1)
+            if (met := set(padded[around])) in ({1}, {3}):
+                after[regions == number] = met.pop()
+    found = fill_holes(mask, [1, 3])
+    np.testing.assert_array_equal(found, wanted)
+    assert found.dtype == np.uint8 and (found is mask) == np.array_equal(wanted, mask)
+
+
+def test_the_cavity_is_no_hole_of_the_myocardium() -> None:
+    rows, columns = np.mgrid[:40, :40] - 20
+    radius = np.hypot(rows, columns)
+    mask = np.where(radius < 8, 3, np.where(radius < 12, 2, 0))[None].astype(np.uint8)
+    whole = mask.copy()
+    mask[0, 20, 20] = mask[0, 20, 30] = 0  # a hole in each
+    np.testing.assert_array_equal(fill_holes(mask, [2, 3]), whole)
+    gap = whole.copy()
+    gap[0][(radius > 7) & (radius < 9)] = 0  # between both: whose is it?
+    assert fill_holes(gap, [2, 3]) is gap
+    missed = np.where(whole == 3, 0, whole)
+    assert fill_holes(missed, [2, 3], {2: 3}) is missed, "a cavity that was not found"
+    both = np.concatenate([mask, missed])
+    np.testing.assert_array_equal(fill_holes(both, [2, 3], {2: 3}), np.concatenate([whole, missed]))
+
+
+def test_pieces_go_before_holes_are_filled() -> None:
+    mask = np.zeros((1, 9, 20), np.uint8)
+    mask[0, 1:8, 1:8] = 2
+    mask[0, 4, 4], mask[0, 2:7, 12:17] = 3, 3  # a speck of LV in the wall, and the LV
+    found = Tidy({3: 0.5}, (2,), {2: 3})(mask)
+    assert found[0, 4, 4] == 2 and np.array_equal(found == 3, (mask == 3) & (np.arange(20) > 10))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from compress.data.tidy import Tidy, TidyRule
 from compress.errors import ModelFileError
 from compress.runtime.card import KEY, SCHEMA, ModelCard, read_card
 from compress.runtime.modelfile import read_metadata
@@ -47,15 +48,17 @@ def test_the_card_says_all_that_the_issue_of_running_it_takes(document: dict[str
     assert document["licence"] and document["intended_use"]
 
 
-def test_the_rule_for_small_pieces_comes_back(document: dict[str, Any]) -> None:
+def test_the_rules_for_pieces_and_holes_come_back(document: dict[str, Any]) -> None:
     assert "small_pieces" not in document["postprocessing"], "files without the rule are as they were before it"
-    card = replace(loads(document), small_pieces={"RV": 0.5, "LV": 1.0}, pieces_chosen="by hand")
+    card = replace(loads(document), tidying=TidyRule({"RV": 0.5, "LV": 1.0}, "by hand", ("RV", "MYO"), "by hand"))
     written = card.to_json()
     assert written["postprocessing"]["small_pieces"]["connectivity"] == 26
     assert loads(written) == card
-    assert card.pieces == {1: 0.5, 3: 1.0}
+    assert card.tidy == Tidy({1: 0.5, 3: 1.0}, (1, 2), {2: 3})
     with pytest.raises(ModelFileError, match="rules under 'postprocessing'"):
         loads(changed(written, "postprocessing.small_pieces.connectivity", 6))
+    with pytest.raises(ModelFileError, match="rules under 'postprocessing'"):
+        loads(changed(written, "postprocessing.holes.rings", {}))
 
 
 def test_the_rule_for_a_heart_off_centre_comes_back(document: dict[str, Any]) -> None:
@@ -155,6 +158,11 @@ FORGED = [
     ("postprocessing.small_pieces", {"shares": {}, "chosen": "x"}, "for some of the structures"),
     ("postprocessing.small_pieces", {"shares": {"LV": 0.5}}, "postprocessing.small_pieces.chosen"),
     ("postprocessing.small_pieces", [], "postprocessing.small_pieces"),
+    ("postprocessing.holes", {"structures": ["RV"], "chosen": "x"}, "rules under 'postprocessing'"),
+    ("postprocessing.holes", {"structures": ["LV", "RV"], "chosen": "x"}, "not some of RV, MYO, LV"),
+    ("postprocessing.holes", {"structures": [[]], "chosen": "x"}, "not some of RV, MYO, LV"),
+    ("postprocessing.holes", {"structures": [], "chosen": "x"}, "not some of RV, MYO, LV"),
+    ("postprocessing.holes", {"structures": ["RV"]}, "postprocessing.holes.chosen"),
     ("tta", "flips", "rules under 'tta'"),
     ("input.channels", 3, "takes 3 channels; this version segments one"),
     ("input.multiple_of", 5, "no multiple of 5"),

@@ -36,7 +36,7 @@ RULES = {
         "normalise",
         "recentre",
     },
-    "postprocessing": {"activation", "resample", "decision", "outside_window", "small_pieces"},
+    "postprocessing": {"activation", "resample", "decision", "outside_window", "small_pieces", "holes"},
 }
 """What the page's code follows of a model card."""
 

@@ -125,9 +125,9 @@ def _image_shape(ws: Workspace, models: Mapping[str, Path]) -> tuple[int, int, i
 def score_session(ws: Workspace, session: Session, name: str) -> EvaluationReport:
     """Per-patient 3D Dice of an ONNX file on the evaluation cohort, computed through its session."""
     card = card_inside(session.path)
-    rules, pieces = card.preprocessing, card.pieces
+    rules, tidy = card.preprocessing, card.tidy
     run = mirrored(session.run, card.mirrored)
-    return score_cohort(ws, run, ws.evaluation, rules, name=f"Dice of {name}", pieces=pieces)
+    return score_cohort(ws, run, ws.evaluation, rules, name=f"Dice of {name}", tidy=tidy)
 
 
 def card_inside(path: Path) -> ModelCard:

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from compress.errors import ConfigError
 from compress.files import digest_json, write_json
 from compress.models.checkpoint import Checkpoint, Meta, save, weights_digest
+from compress.rundir import ScoreFiles
 from compress.steps.environment import describe_environment
 from compress.steps.workspace import Workspace
 
@@ -28,7 +29,7 @@ def bring(ws: Workspace, checkpoint: Checkpoint, *, replace_earlier: bool = Fals
             cure=cure if ws.brought is None else f"{cure}, or --restart to replace it and all that was made of it.",
         )
     if replace_earlier:
-        for outdated in (*stage.onnx_files(), stage.parity, stage.small_pieces):
+        for outdated in (*stage.onnx_files(), stage.parity, ScoreFiles(stage.evaluation).tried):
             outdated.unlink(missing_ok=True)
     ws.record_config("experiment", "data", "train", "evaluation")
     write_json(ws.run.environment, describe_environment())

@@ -17,10 +17,10 @@ from compress.export.onnx import export_checkpoint
 from compress.export.seal import seal
 from compress.files import atomic_path, digest_file, digest_json
 from compress.models.checkpoint import Checkpoint, load
-from compress.rundir import Stage
+from compress.rundir import ScoreFiles, Stage
 from compress.runtime.card import ModelCard, TrainingRange
 from compress.steps.exporting.parity import SYNTHETIC, ParityDocument, measure_parity, restore_parity
-from compress.steps.exporting.pieces import small_pieces
+from compress.steps.exporting.pieces import tidy_rule
 from compress.steps.reuse import Result
 from compress.steps.workspace import RETRAINED_ON, Workspace
 from compress.text import short
@@ -34,8 +34,7 @@ def export_stage(ws: Workspace, stage: Stage) -> ParityDocument:
     name only once parity is proven; otherwise neither it nor an older export is left.
     """
     checkpoint = load(stage.final)
-    shares, chosen = small_pieces(ws, stage, checkpoint)
-    card = replace(card_of(ws, checkpoint), small_pieces=shares, pieces_chosen=chosen)
+    card = replace(card_of(ws, checkpoint), tidying=tidy_rule(ws, ScoreFiles(stage.evaluation).tried, checkpoint))
     inputs = {
         "network": checkpoint.meta.digest,
         "card": digest_json(card.to_json()),
@@ -51,7 +50,7 @@ def export_stage(ws: Workspace, stage: Stage) -> ParityDocument:
         outdated.unlink(missing_ok=True)
     with atomic_path(stage.onnx) as partial:
         seal(export_checkpoint(checkpoint, partial), card)
-        report = measure_parity(ws, checkpoint, partial, name=stage.onnx.name, pieces=card.pieces)
+        report = measure_parity(ws, checkpoint, partial, name=stage.onnx.name, tidy=card.tidy)
         if not report.ok:
             raise GateError(f"{stage.onnx.name} differs from torch: {report.failure}. The file was removed.")
         Result(stage.parity, inputs).store({"onnx": digest_file(partial), "report": report.to_json()})

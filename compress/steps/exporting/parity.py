@@ -16,9 +16,9 @@ from torch import nn
 from compress import records
 from compress.data.cache import prepare
 from compress.data.layouts import read_volume
-from compress.data.pieces import drop_small
 from compress.data.prepared import Prepared, with_channels
 from compress.data.rules import Rules, rules_from_json
+from compress.data.tidy import AS_FOUND, Tidy
 from compress.data.volume import Case, Volume
 from compress.errors import ProviderError
 from compress.export.mask_parity import MaskParity, VolumeParity, compare_masks, join_volumes
@@ -26,7 +26,7 @@ from compress.export.parity import LogitDifference, ParityReport, compare_logits
 from compress.export.seal import golden_image
 from compress.models.checkpoint import Checkpoint
 from compress.rundir import cache_dir
-from compress.runtime.predict import KEEP_ALL, Run, Shares
+from compress.runtime.predict import Run
 from compress.runtime.proof import prove
 from compress.runtime.providers import PROVIDERS, find_provider
 from compress.runtime.session import Session, open_session
@@ -125,7 +125,7 @@ class ParityDocument:
 
 
 def measure_parity(
-    ws: Workspace, checkpoint: Checkpoint, onnx_path: Path, *, name: str = "", pieces: Shares = KEEP_ALL
+    ws: Workspace, checkpoint: Checkpoint, onnx_path: Path, *, name: str = "", tidy: Tidy = AS_FOUND
 ) -> ParityDocument:
     """Compare a checkpoint with its export on both phases of the first validation patients, on every provider.
 
@@ -142,7 +142,7 @@ def measure_parity(
         samples,
         phantom=ws.training.phantom if ws.readable else True,
         batch_size=ws.config.evaluation.batch_size,
-        pieces=pieces,
+        tidy=tidy,
     )
 
 
@@ -154,11 +154,11 @@ def measure(
     phantom: bool,
     batch_size: int = 16,
     providers: Sequence[str] = tuple(PROVIDERS),
-    pieces: Shares = KEEP_ALL,
+    tidy: Tidy = AS_FOUND,
 ) -> ParityDocument:
     """As `measure_parity`, on labelled volumes given with their prepared slices; one is in memory at a time.
 
-    `pieces` is what the file's card drops of a mask: it is dropped on both sides.
+    `tidy` is what the file's card does to a mask: it is done on both sides.
 
     The CPU must be measurable; another provider that is not there becomes a row of its own with the reason.
     """
@@ -167,11 +167,11 @@ def measure(
     reference = reference_run(network)
     for volume, prepared in samples:
         ours = _logits(reference, prepared, batch_size)
-        mask = drop_small(_mask(ours, prepared), pieces)
+        mask = tidy(_mask(ours, prepared))
         for tally in tallies:
             theirs = _logits(tally.session.run, prepared, batch_size)
             tally.logits.append(compare_logits(ours, theirs, file=str(onnx_path)))
-            found = drop_small(_mask(theirs, prepared), pieces)
+            found = tidy(_mask(theirs, prepared))
             tally.volumes.append(compare_masks(mask, found, volume))
     done = {tally.session.provider_proven: tally.report() for tally in tallies}
     return ParityDocument(

@@ -1,4 +1,4 @@
-"""Which structures lose their small pieces in an exported file: as configured, or measured on the validation patients.
+"""Which structures lose small pieces, and whose holes are filled: as configured, or measured on validation patients.
 
 One rule for a structure is right only if it helps on the mean and hurts nobody: on the validation patients of ACDC the
 myocardium of one heart lies in two true pieces.
@@ -6,18 +6,19 @@ myocardium of one heart lies in two true pieces.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from compress import records
-from compress.data.pieces import drop_small
+from compress.config import Export
+from compress.data.tidy import RINGS, Tidy, TidyRule, fillable
 from compress.errors import ConfigError
 from compress.evaluate.summary import VolumeScore, score_volume
 from compress.evaluate.surface import hd95
 from compress.models.checkpoint import Checkpoint
-from compress.rundir import Stage
 from compress.steps.reuse import Result
 from compress.steps.scoring.cohort import predictions, torch_run
 from compress.steps.workspace import Workspace
@@ -34,11 +35,12 @@ WORST_DICE = 0.01
 
 
 @dataclass(frozen=True)
-class PieceEffect:
-    """What dropping one structure's small pieces does to the validation volumes; distances where both are defined."""
+class TidyEffect:
+    """What one rule for one structure does to the validation volumes; distances where both are defined."""
 
     structure: str
-    share: float
+    share: float | None
+    """Below which pieces are dropped; None: holes are filled."""
     volumes: int
     changed: int
     """Volumes whose mask changes."""
@@ -50,64 +52,110 @@ class PieceEffect:
 
     @property
     def helps(self) -> bool:
-        """The rule by which `auto` decides."""
-        nearer = self.hd95_mm[1] < self.hd95_mm[0]
-        return nearer and self.dice[1] >= self.dice[0] and self.largest_loss <= WORST_DICE
+        """The rule by which `auto` decides: dropping is for distances, filling for Dice, and neither may cost."""
+        (dice, new_dice), (far, new_far) = self.dice, self.hd95_mm
+        gains = new_dice > dice if self.share is None else new_far < far
+        return gains and new_dice >= dice and new_far <= far and self.largest_loss <= WORST_DICE
 
 
-def small_pieces(ws: Workspace, stage: Stage, checkpoint: Checkpoint) -> tuple[dict[str, float], str]:
-    """Structure -> share as `export.postprocess` wants it, and in words by what it was chosen.
+def tidy_rule(ws: Workspace, place: Path, checkpoint: Checkpoint) -> TidyRule:
+    """What `export.postprocess` and `export.fill_holes` want for a network; `place` keeps what was measured.
 
-    Raises `ConfigError` for a structure that the network does not know.
+    Raises `ConfigError` for a structure that the network does not know, and for holes of a ring without what it
+    encloses.
     """
-    wanted = ws.config.export.postprocess
-    if wanted == "none":
-        return {}, ""
-    if isinstance(wanted, dict):
-        if unknown := set(wanted) - set(checkpoint.meta.labels):
-            raise ConfigError(
-                f"export.postprocess names {', '.join(sorted(unknown))}; "
-                f"the network segments {', '.join(checkpoint.meta.labels)}."
-            )
-        return dict(wanted), CONFIGURED
-    if wanted != "auto":
-        return dict.fromkeys(ws.labels, FOR_ALL[wanted]), CONFIGURED
-    shares: dict[str, float] = {}
-    for effect in piece_effects(ws, stage, checkpoint):
-        if effect.helps:
-            shares.setdefault(effect.structure, effect.share)
+    wanted = ws.config.export
+    labels = sorted(checkpoint.meta.labels, key=checkpoint.meta.labels.__getitem__)  # as a card has them
+    auto = "auto" in (wanted.postprocess, wanted.holes)
+    effects = [each for each in tidy_effects(ws, place, checkpoint) if each.helps] if auto else []
     whom = f"{len(ws.split.val)} validation patients{' (phantom)' if ws.training.phantom else ''}"
-    words = f"on {whom}: mean Dice not lower, mean HD95 lower, no volume lost more than {WORST_DICE} Dice"
-    return shares, words if shares else ""
+    asked, holes = _wanted_shares(wanted, labels, effects), _wanted_holes(wanted, labels, effects)
+    shares = {name: asked[name] for name in labels if name in asked}
+    measured = f"on {whom}: {{gain}}, no volume lost more than {WORST_DICE} Dice"
+    pieces = (
+        measured.format(gain="mean Dice not lower, mean HD95 lower") if wanted.postprocess == "auto" else CONFIGURED
+    )
+    filled = measured.format(gain="mean Dice higher, mean HD95 not higher") if wanted.holes == "auto" else CONFIGURED
+    return TidyRule(shares, pieces if shares else "", holes, filled if holes else "")
 
 
-def piece_effects(ws: Workspace, stage: Stage, checkpoint: Checkpoint) -> list[PieceEffect]:
-    """Measured once per network and cohort, for each of `SHARES` and each structure; small_pieces.json keeps it."""
+def _wanted_shares(wanted: Export, labels: Sequence[str], helping: Sequence[TidyEffect]) -> dict[str, float]:
+    if wanted.postprocess == "none":
+        return {}
+    if isinstance(wanted.postprocess, dict):
+        _check_known("export.postprocess", wanted.postprocess, labels)
+        return dict(wanted.postprocess)
+    if wanted.postprocess != "auto":
+        return dict.fromkeys(labels, FOR_ALL[wanted.postprocess])
+    shares: dict[str, float] = {}
+    for effect in helping:
+        if effect.share is not None:
+            shares.setdefault(effect.structure, effect.share)
+    return shares
+
+
+def _wanted_holes(wanted: Export, labels: Sequence[str], helping: Sequence[TidyEffect]) -> tuple[str, ...]:
+    """In the order of the labels, as the card has them."""
+    known = fillable(labels)
+    named: Collection[str] = (
+        {
+            "none": (),
+            "all": known,
+            "auto": [effect.structure for effect in helping if effect.share is None and effect.structure in known],
+        }.get(wanted.holes, wanted.holes)
+        if isinstance(wanted.holes, str)
+        else wanted.holes
+    )
+    _check_known("export.fill_holes", named, labels)
+    if rings := [name for name in named if name not in known]:
+        raise ConfigError(
+            f"export.fill_holes names {rings[0]}, whose hole may be the {RINGS[rings[0]]}, not segmented."
+        )
+    return tuple(name for name in labels if name in named)
+
+
+def _check_known(key: str, named: Collection[str], labels: Sequence[str]) -> None:
+    if unknown := set(named) - set(labels):
+        raise ConfigError(f"{key} names {', '.join(sorted(unknown))}; the network segments {', '.join(labels)}.")
+
+
+def tidy_effects(ws: Workspace, place: Path, checkpoint: Checkpoint) -> list[TidyEffect]:
+    """Measured once per network and cohort, for every rule and each structure; `place` keeps it."""
     rules = ws.rules_of(checkpoint.meta)
-    inputs = {"network": checkpoint.meta.digest, "data": ws.validation.identity(rules), "shares": SHARES}
-    result = Result(stage.small_pieces, inputs)
+    inputs = {"network": checkpoint.meta.digest, "data": ws.validation.identity(rules), "shares": SHARES, "holes": True}
+    result = Result(place, inputs)
     stored = result.stored(lambda document: [_restored(row) for row in document["effects"]])
     if stored is not None:
         return stored
     run = torch_run(checkpoint.network, resolve_device(ws.config.experiment.device))
+    tried = {share: _alone(ws.labels, share) for share in (*SHARES, None)}
     whole: list[VolumeScore] = []
-    dropped: dict[float, list[VolumeScore]] = {share: [] for share in SHARES}
-    for each in predictions(ws, run, ws.validation, rules, name=f"Small pieces of {stage.root.name}", surface=hd95):
+    tidied: dict[float | None, list[VolumeScore]] = {share: [] for share in tried}
+    for each in predictions(ws, run, ws.validation, rules, name="Trying post-processing", surface=hd95):
         whole.append(each.score)
-        for share, scores in dropped.items():
-            mask = drop_small(each.mask, dict.fromkeys(ws.labels.values(), share))
+        for share, tidy in tried.items():
+            mask = tidy(each.mask)
             same = mask is each.mask
-            scores.append(each.score if same else score_volume(mask, each.volume, labels=ws.labels, surface=hd95))
+            tidied[share].append(
+                each.score if same else score_volume(mask, each.volume, labels=ws.labels, surface=hd95)
+            )
     effects = [
         _effect(name, share, list(zip(whole, scores, strict=True)))
-        for share, scores in dropped.items()
+        for share, scores in tidied.items()
         for name in ws.labels
     ]
     result.store({"effects": [records.as_json(effect) for effect in effects]})
     return effects
 
 
-def _effect(name: str, share: float, pairs: list[tuple[VolumeScore, VolumeScore]]) -> PieceEffect:
+def _alone(labels: Mapping[str, int], share: float | None) -> Tidy:
+    """One rule for all structures."""
+    if share is not None:
+        return Tidy(dict.fromkeys(labels.values(), share))
+    return TidyRule(holes=fillable(labels)).on(labels)
+
+
+def _effect(name: str, share: float | None, pairs: list[tuple[VolumeScore, VolumeScore]]) -> TidyEffect:
     both = [(before.structures[name], after.structures[name]) for before, after in pairs]
     dice = np.array([[score.overlap["dice"] for score in pair] for pair in both])
     far = np.array([[score.hd95_mm for score in pair] for pair in both], float)  # None becomes NaN
@@ -116,10 +164,10 @@ def _effect(name: str, share: float, pairs: list[tuple[VolumeScore, VolumeScore]
     far_before, far_after = defined.mean(axis=0) if len(defined) else (0.0, 0.0)
     changed = sum(first.prediction_ml != second.prediction_ml for first, second in both)
     loss = float((dice[:, 0] - dice[:, 1]).max())
-    return PieceEffect(
+    return TidyEffect(
         name, share, len(both), changed, (float(before), float(after)), (float(far_before), float(far_after)), loss
     )
 
 
-def _restored(row: Mapping[str, object]) -> PieceEffect:
-    return records.from_json(PieceEffect, row, what="the effect of small pieces", cure="Export again.")
+def _restored(row: Mapping[str, object]) -> TidyEffect:
+    return records.from_json(TidyEffect, row, what="the effect of post-processing", cure="Export again.")

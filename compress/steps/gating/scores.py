@@ -49,9 +49,9 @@ def score_file(ws: Workspace, model: Segmenter, cohort: Cohort, *, name: str) ->
         return Scored(stored, folder)
     shutil.rmtree(folder.root, ignore_errors=True)  # what an interrupted gate left
     found: list[VolumeScore] = []
-    rules, pieces = model.card.preprocessing, model.card.pieces
+    rules, tidy = model.card.preprocessing, model.card.tidy
     run = mirrored(model.run, model.card.mirrored)
-    for each in predictions(ws, run, cohort, rules, name=f"Scoring {name}", surface=hd95, pieces=pieces):
+    for each in predictions(ws, run, cohort, rules, name=f"Scoring {name}", surface=hd95, tidy=tidy):
         path = folder.mask(len(found))
         with atomic_path(path) as temporary:
             write_sealed(temporary, _context(path), mask=each.mask)

@@ -219,7 +219,7 @@ def _refuse_foreign(target: Path, source: ModelFile) -> None:
 
 def _scored(ws: Workspace, card: ModelCard, run: Run, name: str) -> EvaluationReport:
     run = mirrored(run, card.mirrored)
-    return score_cohort(ws, run, ws.evaluation, card.preprocessing, name=f"Dice of {name}", pieces=card.pieces)
+    return score_cohort(ws, run, ws.evaluation, card.preprocessing, name=f"Dice of {name}", tidy=card.tidy)
 
 
 def _opened(job: _Job, path: Path) -> Run:

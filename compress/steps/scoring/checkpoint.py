@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from compress.data.tidy import TidyRule
 from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate
 from compress.evaluate.surface import hd95
 from compress.files import digest_json, read_json, write_text
@@ -11,6 +12,7 @@ from compress.models.checkpoint import Checkpoint, Meta, load, read_meta
 from compress.report.slice_pictures import save_slices
 from compress.report.slices import SlicePicture, pick_slices, slices_of
 from compress.rundir import ScoreFiles, Stage
+from compress.steps.exporting.pieces import tidy_rule
 from compress.steps.reuse import Result, intact
 from compress.steps.scoring.cohort import predictions, torch_run
 from compress.steps.workspace import Cohort, Workspace
@@ -23,7 +25,8 @@ def evaluate_checkpoint(
 ) -> EvaluationReport:
     """Score a network on a cohort (None: the validation patients) and write metrics.json, metrics.md and pictures.
 
-    Returns the stored report when weights, data and settings are the same as last time.
+    Masks are tidied as `export` of the same configuration has it. Returns the stored report when weights, data and
+    settings are the same as last time.
     """
     ws.check_labels(checkpoint.meta)
     cohort = cohort or ws.validation
@@ -32,18 +35,21 @@ def evaluate_checkpoint(
         return kept
     run = torch_run(checkpoint.network, resolve_device(ws.config.experiment.device))
     rules = ws.rules_of(checkpoint.meta)
+    rule = tidy_rule(ws, ScoreFiles(folder).tried, checkpoint) if ws.config.export.tidies else TidyRule()
+    tidy = rule.on(checkpoint.meta.labels)
     items: list[SlicePicture] = []
     scores: list[VolumeScore] = []
-    for scored in predictions(ws, run, cohort, rules, name=f"Evaluating {name}", surface=hd95):
+    for scored in predictions(ws, run, cohort, rules, name=f"Evaluating {name}", surface=hd95, tidy=tidy):
         items.extend(slices_of(scored.volume, [scored.mask]))
         scores.append(scored.score)
     report = evaluate(scores)
     _pictures(ws, items, folder, name, phantom=cohort.phantom)
-    heading = f"# {plain(name)}\n\n{_data_line(ws, cohort)}\n\n"
+    said = f"{_data_line(ws, cohort)} Masks: {rule}."
+    heading = f"# {plain(name)}\n\n{said}\n\n"
     whole = ws.config.evaluation.num_slices_per_volume is None
     write_text(ScoreFiles(folder).table, heading + report.to_markdown(clinical=whole))
     clinical = {} if whole else {"clinical": None}
-    result.store({"phantom": cohort.phantom, **report.to_json(), **clinical})
+    result.store({"phantom": cohort.phantom, "postprocessing": str(rule), **report.to_json(), **clinical})
     return report
 
 
@@ -77,6 +83,8 @@ def scores_result(ws: Workspace, meta: Meta, folder: Path, cohort: Cohort) -> Re
     """Where a network's scores on a cohort are stored, and what they depend on."""
     rules = ws.rules_of(meta)
     settings = ws.config.evaluation.model_dump(include={"num_slices_per_volume", "num_visuals"})
+    if ws.config.export.tidies:
+        settings |= ws.config.export.model_dump(include={"postprocess", "fill_holes"}, mode="json")
     inputs = {"network": meta.digest, "data": cohort.identity(rules), "settings": digest_json(settings)}
     return Result(ScoreFiles(folder).scores, inputs)
 

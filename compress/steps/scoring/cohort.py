@@ -15,11 +15,12 @@ from compress.data.layouts import read_volume
 from compress.data.prepared import Prepared
 from compress.data.preprocess import CENTRED, Preprocessing, Shift
 from compress.data.rules import Rules, recentre_of
+from compress.data.tidy import AS_FOUND, Tidy
 from compress.data.volume import Case, Volume
 from compress.evaluate.metrics import SurfaceDistance
 from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate, score_volume
 from compress.rundir import cache_dir
-from compress.runtime.predict import KEEP_ALL, Look, Run, Shares, find
+from compress.runtime.predict import Look, Run, find
 from compress.steps.workspace import Cohort, Workspace
 from compress.train.validate import predict_slices
 
@@ -41,10 +42,10 @@ def torch_run(network: nn.Module, device: torch.device) -> Run:
 
 
 def score_cohort(
-    ws: Workspace, run: Run, cohort: Cohort, rules: Rules, *, name: str, pieces: Shares = KEEP_ALL
+    ws: Workspace, run: Run, cohort: Cohort, rules: Rules, *, name: str, tidy: Tidy = AS_FOUND
 ) -> EvaluationReport:
     """Predict and score every case of the cohort; `name` is what progress says."""
-    return evaluate(scored.score for scored in predictions(ws, run, cohort, rules, name=name, pieces=pieces))
+    return evaluate(scored.score for scored in predictions(ws, run, cohort, rules, name=name, tidy=tidy))
 
 
 def predictions(
@@ -55,7 +56,7 @@ def predictions(
     *,
     name: str,
     surface: SurfaceDistance | None = None,
-    pieces: Shares = KEEP_ALL,
+    tidy: Tidy = AS_FOUND,
 ) -> Iterator[Prediction]:
     """Predict and score case after case; `surface` adds HD95.
 
@@ -64,17 +65,17 @@ def predictions(
     """
     with ws.progress.task(name, len(cohort.cases)) as task:
         for case in cohort.cases:
-            volume, mask = _predicted(ws, run, case, rules, pieces)
+            volume, mask = _predicted(ws, run, case, rules, tidy)
             score = score_volume(mask, volume, labels=cohort.labels, surface=surface)
             yield Prediction(volume, mask, score)
             task.advance(info=f"{case.name} {score.mean_dice:.3f}")
 
 
-def _predicted(ws: Workspace, run: Run, case: Case, rules: Rules, pieces: Shares) -> tuple[Volume, np.ndarray]:
+def _predicted(ws: Workspace, run: Run, case: Case, rules: Rules, tidy: Tidy) -> tuple[Volume, np.ndarray]:
     """The volume and its mask, of as many slices as are to be scored."""
     wanted, batch = ws.config.evaluation.num_slices_per_volume, ws.config.evaluation.batch_size
     volume = read_volume(case)
-    told = {"recentre": recentre_of(rules), "batch_size": batch, "pieces": pieces}
+    told = {"recentre": recentre_of(rules), "batch_size": batch, "tidy": tidy}
     if wanted is None:
         return volume, find(run, looker(ws, case, volume, rules), **told).mask
     index = spread(len(volume.image), wanted)

@@ -6,7 +6,7 @@ import { digestBytes, fromBase64 } from "./bytes";
 import { checkImage, type Asked, type Concern } from "./concerns";
 import { DataFault } from "./faults";
 import type { Bundle, Packed } from "./knowledge";
-import { dropSmall } from "./pieces";
+import { dropSmall, fillHoles } from "./pieces";
 import { forward, geometryOf, inverse, type Prepared, type Volume } from "./preprocess";
 import { range } from "./resample";
 import type { Looked } from "./study";
@@ -75,7 +75,7 @@ export class Engine {
     const logits: Float32Array[] = [];
     const prepared = forward(volume, card.preprocessing, "self-test");
     const { mask } = await this.look(prepared, () => {}, logits);
-    this.drop(mask, volume.shape);
+    this.tidy(mask, volume.shape);
     const expected = unpack(golden.mask);
     const flipped = mask.reduce((sum, value, i) => sum + (value === expected[i] ? 0 : 1), 0);
     const bound = Math.max(limits.logit_bound, card.quantization?.logit_bound ?? 0);
@@ -135,7 +135,7 @@ export class Engine {
       const moved = cut.length ? onto(grid, prepared.slices, prepared.geometry) : now;
       const stays = moved[0] === now[0] && moved[1] === now[1];
       if (stays || moves.length === (rules.recentre?.at_most ?? 0)) {
-        this.drop(mask, volume.shape);
+        this.tidy(mask, volume.shape);
         const [y, x] = rules.spacing_mm;
         return { mask, concerns, cut, moves: moves.map(([rows, columns]) => [rows * y, columns * x]) };
       }
@@ -173,10 +173,14 @@ export class Engine {
     return logits.slice();
   }
 
-  private drop(mask: Uint8Array, shape: Volume["shape"]): void {
+  private tidy(mask: Uint8Array, shape: Volume["shape"]): void {
     const { labels, postprocessing } = this.bundle.card;
     const shares = Object.entries(postprocessing.small_pieces?.shares ?? {});
     dropSmall(mask, shape, new Map(shares.map(([name, share]) => [labels[name]!, share])));
+    if (postprocessing.holes === undefined) return;
+    const { structures, rings } = postprocessing.holes;
+    const values = new Set(structures.map((name) => labels[name]!));
+    fillHoles(mask, shape, values, new Map(Object.entries(rings).map(([ring, inner]) => [labels[ring]!, labels[inner]!])));
   }
 
   private checkWork(volume: Volume, name: string): void {

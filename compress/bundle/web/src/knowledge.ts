@@ -93,7 +93,10 @@ export interface Card {
   labels: Record<string, number>;
   colours: Record<string, string>;
   preprocessing: Rules & { recentre?: { at_most: number } };
-  postprocessing: { small_pieces?: { shares: Record<string, number> } };
+  postprocessing: {
+    small_pieces?: { shares: Record<string, number> };
+    holes?: { structures: string[]; rings: Record<string, string> };
+  };
   training: { phantom?: boolean; range: TrainingRange | null };
   provenance: { network?: string };
   quantization?: { logit_bound: number };

@@ -1,4 +1,4 @@
-/** The separate pieces of a structure, and dropping the small ones: `compress/data/pieces.py` in JavaScript. */
+/** The separate pieces of a structure, dropping the small ones, and filling holes: `compress/data/pieces.py` in JavaScript. */
 
 export type Shape = [slices: number, rows: number, columns: number];
 
@@ -52,4 +52,47 @@ export function dropSmall(mask: Uint8Array, shape: Shape, shares: Map<number, nu
     for (let i = 0; i < mask.length; i++) if (piece[i]! >= 0 && sizes[piece[i]!]! < least) gone.push(i);
   }
   for (const i of gone) mask[i] = 0;
+}
+
+/**
+ * Make holes theirs, in place: background within one slice that meets one of these structures and nothing else. A ring's
+ * hole stays in a slice without what it encloses.
+ */
+export function fillHoles(mask: Uint8Array, shape: Shape, values: Set<number>, rings: Map<number, number>): void {
+  const [depth, height, width] = shape;
+  for (let z = 0; z < depth; z++) {
+    const slice = mask.subarray(z * height * width, (z + 1) * height * width);
+    for (const { pixels, around } of holesOf(slice, height, width)) {
+      const inner = rings.get(around);
+      if (values.has(around) && (inner === undefined || slice.includes(inner))) for (const i of pixels) slice[i] = around;
+    }
+  }
+}
+
+/** The background regions of a slice that meet one structure alone, and no border; pixels meet at sides. */
+function holesOf(slice: Uint8Array, height: number, width: number): { pixels: number[]; around: number }[] {
+  const seen = new Uint8Array(slice.length);
+  const found: { pixels: number[]; around: number }[] = [];
+  for (let start = 0; start < slice.length; start++) {
+    if (slice[start] !== 0 || seen[start]) continue;
+    const pixels = [start];
+    const met = new Set<number>();
+    seen[start] = 1;
+    for (let next = 0; next < pixels.length; next++) {
+      const here = pixels[next]!;
+      const [y, x] = [Math.floor(here / width), here % width];
+      const beside = [y > 0 ? here - width : -1, y < height - 1 ? here + width : -1, x > 0 ? here - 1 : -1];
+      beside.push(x < width - 1 ? here + 1 : -1);
+      for (const there of beside) {
+        if (there < 0 || slice[there] !== 0) met.add(there < 0 ? -1 : slice[there]!);
+        else if (!seen[there]) {
+          seen[there] = 1;
+          pixels.push(there);
+        }
+      }
+    }
+    const [around] = met;
+    if (met.size === 1 && around! > 0) found.push({ pixels, around: around! });
+  }
+  return found;
 }
