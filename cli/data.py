@@ -17,7 +17,7 @@ data = typer.Typer(help="Look a data folder over, or generate a phantom.", no_ar
 
 @data.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="An ACDC, nnU-Net raw, M&Ms, UK Biobank or BIDS folder.")],
+    folder: Annotated[Path, typer.Argument(help="An ACDC, nnU-Net raw, M&Ms, M&Ms-2, UK Biobank or BIDS folder.")],
     label_dir: Annotated[Path | None, typer.Option("--label-dir", help="Only where masks lie apart.")] = None,
     recursive: RecursiveOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,

@@ -20,6 +20,8 @@ MAX_INFO = 2**16
 """Bytes of an Info.cfg; ACDC's have about 80."""
 _PATIENT = re.compile(r"patient\d+")
 _FRAME = re.compile(r"(?P<patient>patient\d+)_frame(?P<frame>\d+)")
+_KEYS = {name.lower(): name for name in (*PHASES, "Group")}
+"""What is read of Info.cfg, however people write it."""
 _TRAINING = ("training", "database/training")  # database/ is how the official archive unpacks
 _TESTING = ("testing", "database/testing")
 
@@ -82,7 +84,11 @@ def read_info(path: Path) -> dict[str, str]:
     if not is_there(path):
         raise DataError(f"{path} is missing.", cure="It names the ED and ES frames: restore it from the ACDC archive.")
     lines = read_text(path, most=MAX_INFO, fault=DataError).splitlines()
-    info = {key.strip(): value.strip() for key, colon, value in (line.partition(":") for line in lines) if colon}
+    info: dict[str, str] = {}
+    for key, colon, value in (line.partition(":") for line in lines):
+        name = _KEYS.get(key.strip().lower(), key.strip())
+        if colon and info.setdefault(name, value.strip()) != value.strip() and name in PHASES:
+            raise DataError(f"{path} gives '{info[name]}' and '{value.strip()}' as {name} frame; only one can be.")
     for phase in PHASES:
         if not re.fullmatch(r"[0-9]{1,4}", info.get(phase, "")):
             got = f"'{info[phase][:20]}'" if phase in info else "nothing"

@@ -43,15 +43,16 @@ _RADII_MM = (10, 20, 30, 40, 50)
 _FLIPS = [flip for flip in np.ndindex(2, 2, 2) if any(flip)]
 _FLIPPED = ("with its slices reversed", "mirrored along y", "mirrored along x")
 _VALUES = [ACDC_LABELS[name] for name in ("RV", "MYO", "LV")]
+_NEEDED = _VALUES[1:]
 
 
 def mask_doubt(volume: Volume) -> str:
     """Why the mask cannot be right, in words that follow its name; "" when nothing speaks against it.
 
-    A mask that lacks one of the structures is not looked at.
+    A mask that lacks the LV or the myocardium is not looked at; the RV may be missing.
     """
     mask = _acdc_mask(volume)
-    if mask is None or min(np.bincount(mask.ravel(), minlength=4)[_VALUES]) < _FEWEST:
+    if mask is None or min(np.bincount(mask.ravel(), minlength=4)[_NEEDED]) < _FEWEST:
         return ""
     return _mixed_labels(mask) or _misplaced(replace(volume, mask=mask))
 
@@ -91,6 +92,8 @@ def _mixed_labels(mask: np.ndarray) -> str:
     left, right = (_touching(mask, ACDC_LABELS[name]) for name in ("LV", "RV"))
     if left >= SURROUNDED:
         return ""
+    if not (mask == ACDC_LABELS["RV"]).any():
+        return f"the label values are mixed up: myocardium surrounds {left:.0%} of the LV"
     cause = "LV and RV are swapped" if right >= SURROUNDED else "the label values are mixed up"
     return f"{cause}: myocardium surrounds {left:.0%} of the LV and {right:.0%} of the RV"
 
@@ -132,7 +135,7 @@ def _misplaced(volume: Volume) -> str:
 
 
 def _sample(points: np.ndarray) -> np.ndarray:
-    return points[:: -(-len(points) // _POINTS)]
+    return points[:: max(-(-len(points) // _POINTS), 1)]
 
 
 def _flip(image: np.ndarray, points: list[np.ndarray], flip: tuple[int, ...]) -> _Place:
@@ -153,7 +156,8 @@ def _shift(volume: Volume, points: list[np.ndarray], radius: float, angle: float
 
 
 def _fit(image: np.ndarray, points: list[np.ndarray]) -> float:
-    """How surely the voxels at `points` (RV, MYO, LV; each (N, 3)) of both cavities are brighter than the muscle's.
+    """How surely the voxels at `points` (RV, MYO, LV; each (N, 3)) of both cavities are brighter than the muscle's; of
+    the LV alone where the RV has hardly any.
 
     0.5 is chance, 1 certainty; 0 for a mask that lies outside the image.
     """
@@ -164,6 +168,8 @@ def _fit(image: np.ndarray, points: list[np.ndarray]) -> float:
             return 0.0
         grey.append(image[tuple(inside.T)])
     right, muscle, left = grey
+    if len(points[0]) < _FEWEST:
+        return _brighter(left, muscle)
     return _LV_WEIGHT * _brighter(left, muscle) + (1 - _LV_WEIGHT) * _brighter(right, muscle)
 
 

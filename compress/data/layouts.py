@@ -9,7 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from compress.data import acdc, bids, mnms, nested, nnunet_raw, ukbb
+from compress.data import acdc, bids, cut_out, mnms, nested, nnunet_raw
 from compress.data.dicom import layout as dicom
 from compress.data.images import read_case_image, read_case_mask
 from compress.data.nifti import NiftiArray
@@ -55,6 +55,17 @@ class Layout:
         return self.scan_images(folder) if self.scan_images else self.scan(folder, None, False)
 
 
+def _cut_out(found: cut_out.CutOut) -> Layout:
+    return Layout(
+        found.matches,
+        found.scan,
+        found.looks_like,
+        scan_images=found.scan_images,
+        images_look_like=found.images_look_like,
+        mask_stem=found.mask_stem,
+    )
+
+
 LAYOUTS: dict[str, Layout] = {
     "acdc": Layout(
         acdc.matches,
@@ -75,14 +86,8 @@ LAYOUTS: dict[str, Layout] = {
         case_of=nnunet_raw.case_of,
         mask_stem=nnunet_raw.mask_stem,
     ),
-    "ukbb": Layout(
-        ukbb.matches,
-        ukbb.scan,
-        ukbb.LOOKS_LIKE,
-        scan_images=ukbb.scan_images,
-        images_look_like=ukbb.IMAGES_LOOK_LIKE,
-        mask_stem=ukbb.mask_stem,
-    ),
+    "ukbb": _cut_out(cut_out.UKBB),
+    "mnms2": _cut_out(cut_out.MNMS2),
     "mnms": Layout(
         mnms.matches, mnms.scan, mnms.LOOKS_LIKE, images_look_like=mnms.IMAGES_LOOK_LIKE, mask_stem=mnms.mask_stem
     ),
@@ -107,7 +112,9 @@ def detect_layout(image_dir: Path) -> str:
         if layout.matches(folder):
             return name
     known = "; ".join(layout.looks_like for layout in LAYOUTS.values())
-    raise DataError(f"{folder} is in no known layout: it holds {contents(folder)}.", cure=f"Known: {known}.")
+    below = any(True for _ in nested.places(folder, _in_a_layout, lambda _: False))
+    deeper = "Folders further down are read with --recursive (data.recursive=true). " if below else ""
+    raise DataError(f"{folder} is in no known layout: it holds {contents(folder)}.", cure=f"{deeper}Known: {known}.")
 
 
 def scan_cases(

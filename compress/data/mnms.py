@@ -6,6 +6,7 @@ Campello et al., IEEE TMI 40(12):3543-3554, 2021. Label values: LV 1, MYO 2, RV 
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 from compress.data.images import FrameOf
@@ -20,7 +21,10 @@ IMAGES_LOOK_LIKE = "M&Ms CODE/CODE_sa.nii.gz, with the table of ED and ES in a f
 LABELS = {"RV": 3, "MYO": 2, "LV": 1}
 MAX_TABLE = 2**22
 """Bytes of the table; M&Ms' has 20 kB."""
-_CODE = "External code"
+_CODES = ("externalcode", "code", "subjectcode", "subject", "patient")
+"""What the column of the patients' names is called, in small letters alone."""
+_FRAME = re.compile(r"(?P<frame>\d{1,4})(\.0*)?")
+"""Spreadsheets and pandas write whole numbers with a point where a column has gaps."""
 _ABOVE = 4
 """Folders above the patients in which the table may lie: Training/Labeled/ is two down."""
 
@@ -64,12 +68,13 @@ def _cases(patient: Path, table: dict[str, dict[str, str]], require_masks: bool)
     if (row := table.get(patient.name)) is None:
         raise DataError(f"{patient} is not in the table, which names its ED and ES.", cure="Complete the table.")
     cases = []
+    group = row.get("pathology") or None
     for phase in PHASES:
-        if not (told := row.get(phase, "").strip()).isdecimal() or len(told) > 4:
+        told = row.get(phase.lower(), "")
+        if not (named := _FRAME.fullmatch(told)):
             raise DataError(f"The table gives '{told[:20]}' as {phase} frame of {patient.name}; expected a number.")
-        mask = FrameOf(label, int(told)) if label is not None else None
-        group = row.get("Pathology", "").strip() or None
-        place = FrameOf(image, int(told))
+        mask = FrameOf(label, int(named["frame"])) if label is not None else None
+        place = FrameOf(image, int(named["frame"]))
         cases.append(Case(patient.name, phase, image, label, group, dict(LABELS), place, mask, "the table"))
     return cases
 
@@ -80,15 +85,31 @@ def _read_table(folder: Path) -> dict[str, dict[str, str]]:
     for place in (here, *list(here.parents)[:_ABOVE]):
         for path in sorted(place.glob("*.csv")):
             try:
-                rows = list(csv.DictReader(read_text(path, most=MAX_TABLE).splitlines()))
+                table = _rows_by_code(read_text(path, most=MAX_TABLE))
             except (InputError, csv.Error) as fault:
                 raise DataError(f"{path} cannot be read as the table of ED and ES: {fault}") from fault
-            if rows and {_CODE, *PHASES} <= set(rows[0]):
-                return {str(row[_CODE]).strip(): {k: v or "" for k, v in row.items() if k} for row in rows}
+            if table is not None:
+                return table
     raise DataError(
-        f"No table (.csv) with the columns {_CODE}, ED and ES lies in or above {folder}.",
+        f"No table (.csv) with the columns External code, ED and ES lies in or above {folder}.",
         cure="Put M&Ms' own table beside the patients: it says which frames are ED and ES.",
     )
+
+
+def _rows_by_code(text: str) -> dict[str, dict[str, str]] | None:
+    """The table's rows, by small letters alone of their columns' names; None for another table.
+
+    Its separator is the one that the first line has most of: Excel writes semicolons where the comma is the decimal
+    sign.
+    """
+    first, *_ = text.splitlines() or [""]
+    rows = csv.reader(text.splitlines(), delimiter=max(",;\t", key=first.count))
+    columns = ["".join(filter(str.isalpha, name)).lower() for name in next(rows, [])]
+    code = next((name for name in _CODES if name in columns), None)
+    if code is None or not {phase.lower() for phase in PHASES} <= set(columns):
+        return None
+    found = (dict(zip(columns, map(str.strip, row), strict=False)) for row in rows)
+    return {row[code]: row for row in found if row.get(code)}
 
 
 def _existing(patient: Path, what: str) -> Path | None:

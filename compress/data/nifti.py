@@ -11,8 +11,8 @@ from compress.data.frames import ImageFile, open_image
 from compress.errors import DataError
 
 LABEL_ROUNDING = 1e-3
-"""What is this near to a whole number is one: 10000 times a header's scaling of 0.0001 is 0.99999997. Interpolated
-masks hold values in between, which differ by more."""
+"""As a part of the value (up to 10): what is this near to a whole number is one. 10000 times a header's scaling of
+0.0001 is 0.99999997, and 765 times 0.00392 (of 1/255) 2.9988. Interpolated masks hold values in between."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ def read_mask(path: Path | ImageFile) -> NiftiArray:
     """
     mask = read_image(path)
     labels = np.unique(mask.array)
-    bad = [float(v) for v in labels if abs(v - np.rint(v)) > LABEL_ROUNDING or not 0 <= np.rint(v) <= 255]
+    whole = np.rint(labels)
+    near = np.abs(labels - whole) <= LABEL_ROUNDING * np.clip(whole, 1, 10)
+    bad = [float(v) for v in labels[~near | (whole < 0) | (whole > 255)]]
     if bad:
         shown = ", ".join(f"{v:g}" for v in bad[:5])
         raise DataError(

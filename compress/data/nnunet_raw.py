@@ -31,9 +31,11 @@ def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
 
     The patient is the case without `_frameXX`. Of a patient's two frames the one with the larger LV (or, without one,
     RV) in its mask is ED, the other ES; otherwise the phase is "" (unknown), as the layout does not hold it.
-    Raises `DataError` for a missing label folder or a dataset.json that `read_labels` refuses.
+    Raises `DataError` for a missing label folder, a dataset.json that `read_labels` refuses, and where every case has
+    several channels.
     """
     images = folder / "imagesTr" if (folder / "imagesTr").is_dir() else folder
+    _refuse_channels(images)
     masks = _label_folder(folder, images, label_dir)
     if masks is None and require_masks:
         raise DataError(f"{images} has no label folder.", cure="Give label_dir, or put masks in labelsTr beside it.")
@@ -88,6 +90,18 @@ def _halves(folder: Path) -> list[Path]:
 def _image_folder(folder: Path) -> Path:
     there = _halves(folder)
     return next((half for half in there if any(image_names(half))), [*there, folder][0])
+
+
+def _refuse_channels(images: Path) -> None:
+    """One fault for a data set of several channels, not one for each of its files."""
+    named = [match for name in image_names(images) if (match := _CASE.fullmatch(name))]
+    firsts, others = ({m["case"] for m in named if (m["channel"] == "0000") is first} for first in (True, False))
+    if firsts and firsts == others:
+        count = len({match["channel"] for match in named})
+        raise DataError(
+            f"{images} holds {count} channels of every case; one channel (_0000) is expected: training reads one.",
+            cure="Give a folder with the _0000 files alone, or train in nnU-Net and bring that by import-nnunet.",
+        )
 
 
 def _label_folder(folder: Path, images: Path, label_dir: Path | None) -> Path | None:

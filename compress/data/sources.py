@@ -19,7 +19,7 @@ from compress.data.volume import PHASES, Case, Readable
 from compress.errors import DataError
 
 _MASK = re.compile(r".*_(gt|mask|seg|labels?)", re.IGNORECASE)
-_PHASE = re.compile(r"(?P<study>.+)_(?P<phase>ED|ES)", re.IGNORECASE)
+_PHASE = re.compile(r"(?P<study>.+)[-_. ](?P<phase>ED|ES)", re.IGNORECASE)
 _CONVERT = "Convert other formats to .nii.gz first."
 _CURES = {
     ".onnx": "The model comes first: predict MODEL IMAGE.",

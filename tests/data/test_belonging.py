@@ -48,9 +48,17 @@ def test_a_mask_on_noise_fits_nowhere() -> None:
     assert "hardly brighter" in mask_doubt(volume(make_heart()[1], noise))
 
 
-def test_a_mask_without_a_structure_is_not_looked_at() -> None:
+@pytest.mark.parametrize("gone", [2, 3])
+def test_a_mask_without_lv_or_myocardium_is_not_looked_at(gone: int) -> None:
     mask = make_heart()[1]
-    assert mask_doubt(volume(np.where(mask == 1, 0, mask).astype(np.uint8)[:, ::-1])) == ""
+    assert mask_doubt(volume(np.where(mask == gone, 0, mask).astype(np.uint8)[:, ::-1])) == ""
+
+
+@pytest.mark.parametrize("cause", [cause for cause in WRONG if "RV" not in cause])
+def test_a_wrong_mask_of_the_lv_and_its_muscle_alone_is_doubted(cause: str) -> None:
+    mask = np.where(make_heart()[1] == 1, 0, make_heart()[1]).astype(np.uint8)
+    assert mask_doubt(volume(mask)) == ""
+    assert cause in mask_doubt(volume(np.ascontiguousarray(WRONG[cause](mask))))
 
 
 def test_the_phantom_gives_no_doubt(tiny_phantom: Path) -> None:

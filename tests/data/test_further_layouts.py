@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from makers import make_image, make_mask, save
 
 from compress.data.check import check_folder
-from compress.data.layouts import detect_layout, find_cases, read_volume
+from compress.data.images import FrameOf
+from compress.data.layouts import detect_layout, find_cases, read_volume, scan_cases
 from compress.data.sources import find_sources
 from compress.errors import DataError
 
@@ -37,7 +39,17 @@ def mnms(root: Path, *codes: str) -> Path:
     return root / "Training" / "Labeled"
 
 
-@pytest.mark.parametrize(("make", "layout"), [(ukbb, "ukbb"), (mnms, "mnms")])
+def mnms2(root: Path, *subjects: str) -> Path:
+    for seed, subject in enumerate(subjects):
+        for phase, lv in (("ED", 6), ("ES", 3)):
+            save(root / subject / f"{subject}_SA_{phase}.nii.gz", make_image(10 * seed + lv))
+            save(root / subject / f"{subject}_SA_{phase}_gt.nii.gz", make_mask(lv, values=VALUES))
+            save(root / subject / f"{subject}_LA_{phase}.nii.gz", make_image(99))
+        save(root / subject / f"{subject}_SA_CINE.nii.gz", np.stack([make_image(n) for n in range(2)]))
+    return root
+
+
+@pytest.mark.parametrize(("make", "layout"), [(ukbb, "ukbb"), (mnms, "mnms"), (mnms2, "mnms2")])
 def test_both_phases_with_their_masks(make, layout: str, tmp_path: Path) -> None:
     folder = make(tmp_path, "A1", "B2")
     assert detect_layout(folder) == layout
@@ -75,6 +87,72 @@ def test_a_table_that_does_not_tell(damage, says: str, tmp_path: Path) -> None:
     damage(tmp_path)
     with pytest.raises(DataError, match=says):
         [read_volume(case) for case in find_cases(folder)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace(",", ";"),
+        lambda text: text.replace(",", "\t"),
+        lambda text: "\ufeff" + text.replace("\n", "\r\n"),
+        lambda text: text.replace("External code", " external_code "),
+        lambda text: text.replace("External code", "Code").replace("Pathology", "pathology"),
+        lambda text: text.replace(",1,3,", ",1.0, 3. ,"),
+        lambda text: text.replace("\n0,A1,Siemens", '\n0,"A1","Siemens, ""Aera"""'),
+        lambda text: text + "\n,,,,,,,,\n",
+    ],
+    ids=["semicolons", "tabs", "byte-order mark", "other letters", "Code", "with a point", "quoted", "an empty row"],
+)
+def test_tables_as_spreadsheets_write_them(change, tmp_path: Path) -> None:
+    folder = mnms(tmp_path, "A1")
+    path = tmp_path / "info.csv"
+    path.write_text(change(path.read_text()), encoding="utf-8", newline="")
+    cases = find_cases(folder)
+    image = folder / "A1" / "A1_sa.nii.gz"
+    assert [(case.phase, case.group) for case in cases] == [("ED", "HCM"), ("ES", "HCM")]
+    assert [case.image for case in cases] == [FrameOf(image, 1), FrameOf(image, 3)]
+
+
+def test_a_patient_whose_es_nobody_named_hides_no_other(tmp_path: Path) -> None:
+    folder = mnms(tmp_path, "A1", "B2")
+    _replace(tmp_path, "B2,Siemens,A,1,1,3", "B2,Siemens,A,1,1,")
+    found = scan_cases(folder)
+    assert [case.name for case in found.cases] == ["A1_ED", "A1_ES"]
+    (problem,) = found.problems
+    assert "gives '' as ES frame of B2" in problem.message
+
+
+@pytest.mark.parametrize("make", [ukbb, mnms2])
+def test_one_phase_alone_is_segmented_and_said(make, tmp_path: Path) -> None:
+    folder = make(tmp_path, "A1")
+    for path in folder.glob("A1/*ES*"):
+        path.unlink()
+    found = find_sources(folder)
+    assert [source.output for source in found.studies["A1"]] == ["A1_ED.nii.gz"] and not found.problems
+    assert [note for note in found.notes if "no ES, so it has no EF" in note]
+    assert "is missing" in scan_cases(folder).problems[0].message, "training wants both"
+
+
+@pytest.mark.parametrize("make", [ukbb, mnms, mnms2])
+def test_files_that_are_not_packed_are_read_alike(make, tmp_path: Path) -> None:
+    folder = make(tmp_path, "A1")
+    wanted = [read_volume(case).mask for case in find_cases(folder)]
+    for path in folder.rglob("*.nii.gz"):
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    np.testing.assert_array_equal([read_volume(case).mask for case in find_cases(folder)], wanted)
+
+
+def test_patients_in_folders_of_vendors(tmp_path: Path) -> None:
+    """Found by --recursive, which the refusal without it names."""
+    folder = mnms(tmp_path, "A1", "B2")
+    for vendor, code in (("Siemens", "A1"), ("Philips", "B2")):
+        (folder / vendor).mkdir()
+        (folder / code).rename(folder / vendor / code)
+    with pytest.raises(DataError, match="--recursive"):
+        find_cases(folder)
+    cases = find_cases(folder, recursive=True)
+    assert [case.name for case in cases] == ["Philips_B2_ED", "Philips_B2_ES", "Siemens_A1_ED", "Siemens_A1_ES"]
 
 
 def _replace(root: Path, old: str, new: str) -> None:

@@ -165,7 +165,9 @@ def test_float_masks_of_whole_numbers_are_read(tmp_path: Path) -> None:
     assert got.array.dtype == np.uint8 and np.array_equal(got.array, makers.make_mask())
 
 
-@pytest.mark.parametrize("kind, slope", [(np.int16, 0.0001), (np.int32, 1 / 30000), (np.uint16, 0.003)])
+@pytest.mark.parametrize(
+    "kind, slope", [(np.int16, 0.0001), (np.int32, 1 / 30000), (np.uint16, 0.003), (np.int16, 0.00392)]
+)
 def test_masks_that_a_scaling_rounds_are_label_maps(tmp_path: Path, kind: type, slope: float) -> None:
     """As nibabel and fslmaths write them: 10000 times a scaling of 0.0001 is 0.99999997."""
     stored = np.rint(makers.make_mask() / slope).astype(kind)

@@ -64,6 +64,7 @@ def test_acdc_masks_are_required_unless_said(tmp_path: Path) -> None:
         ("ES: 8\n", "nothing as ED frame"),
         ("ED: one\nES: 8\n", "'one' as ED frame"),
         ("ED: 8\nES: 8\n", "both ED and ES"),
+        ("ED: 1\nES: 8\ned: 2\n", "gives '1' and '2' as ED frame"),
         ("ED: 2\nES: 8\n", "patient001_frame02.nii.gz is missing"),
         ("\udcff", "cannot be read"),
     ],
@@ -98,6 +99,15 @@ def test_info_cfg_with_a_byte_order_mark(tmp_path: Path) -> None:
     info = tmp_path / "patient001" / "Info.cfg"
     info.write_bytes(b"\xef\xbb\xbf" + info.read_bytes())
     assert [case.phase for case in find_cases(tmp_path)] == ["ED", "ES"]
+
+
+@pytest.mark.parametrize(
+    "text", ["ed:1\nEs : 08\ngroup: NOR", "Group:NOR\r\nES:8\r\nED:1\r\nED: 1\r\n", "ES: 8\rED: 1\rGroup: NOR"]
+)
+def test_info_cfg_as_people_write_it(tmp_path: Path, text: str) -> None:
+    makers.acdc_patient(tmp_path, 1)
+    (tmp_path / "patient001" / "Info.cfg").write_bytes(text.encode())
+    assert [(case.phase, case.group) for case in find_cases(tmp_path)] == [("ED", "NOR"), ("ES", "NOR")]
 
 
 # --- nnU-Net raw ----------------------------------------------------------------------------------------------------
@@ -209,8 +219,13 @@ def test_assumed_label_values_are_said(tmp_path: Path) -> None:
 def test_nnunet_file_faults(tmp_path: Path) -> None:
     makers.nnunet_case(tmp_path, "c1")
     second = makers.save(tmp_path / "imagesTr" / "c1_0001.nii.gz", makers.make_image(1))
-    with pytest.raises(DataError, match="one channel \\(_0000\\) is expected"):
+    with pytest.raises(DataError, match="holds 2 channels of every case; one channel"):
         find_cases(tmp_path)
+    makers.nnunet_case(tmp_path, "c0")
+    with pytest.raises(DataError, match=r"c1_0001.nii.gz is a further channel"):
+        find_cases(tmp_path)
+    for path in tmp_path.glob("*/c0*"):
+        path.unlink()
     second.rename(tmp_path / "imagesTr" / "c2.nii.gz")
     with pytest.raises(DataError, match=r"c2\.nii\.gz lacks a channel number"):
         find_cases(tmp_path)

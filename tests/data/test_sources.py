@@ -39,6 +39,13 @@ def acdc_outputs(number: int) -> dict[str, list[tuple[str, str, str]]]:
 # --- one file -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("sign", ["_", "-", ".", " "])
+def test_both_phases_in_one_folder_are_one_study(tmp_path: Path, sign: str) -> None:
+    for phase in ("ED", "es"):
+        makers.save(tmp_path / f"anna{sign}{phase}.nii.gz", makers.make_image(1))
+    assert [source.phase for source in find_sources(tmp_path).studies["anna"]] == ["ED", "ES"]
+
+
 @pytest.mark.parametrize(
     ("name", "study", "output"),
     [
