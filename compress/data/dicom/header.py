@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 from compress.data.dicom.files import kind_of
 from compress.data.frames import MAX_CINE_VOXELS
@@ -171,7 +171,7 @@ class _Bounded:
     pydicom allocates what a length claims, and a data set for every item of a sequence, before anybody can look.
     """
 
-    def __init__(self, stream: BufferedReader, size: int) -> None:
+    def __init__(self, stream: BinaryIO, size: int) -> None:
         self.stream, self.size, self.effort = stream, size, 0
         self.seek, self.tell, self.close = stream.seek, stream.tell, stream.close
 
@@ -250,7 +250,7 @@ def _check_syntax(path: Path, syntax: str) -> None:
         raise DataError(f"{path} is compressed ({PACKED[syntax]}), for which no decoder is installed.", cure=cure)
 
 
-def _pixels(path: Path, dataset: Mapping[str, Any], raw: BufferedReader, size: int, syntax: str) -> Pixels:
+def _pixels(path: Path, dataset: Mapping[str, Any], raw: BinaryIO, size: int, syntax: str) -> Pixels:
     """How the voxels are stored; what cannot be, or is not there in full, is refused before anything is allocated."""
     rows, columns, frames = (int(dataset.get(name) or 0) for name in ("Rows", "Columns", "NumberOfFrames"))
     frames = frames or 1
@@ -267,7 +267,7 @@ def _pixels(path: Path, dataset: Mapping[str, Any], raw: BufferedReader, size: i
     return _once(Pixels(rows, columns, dtype, stored, offset))
 
 
-def _native_offset(path: Path, raw: BufferedReader, size: int, syntax: str, needed: int) -> int | None:
+def _native_offset(path: Path, raw: BinaryIO, size: int, syntax: str, needed: int) -> int | None:
     """Where the voxels begin, behind the element that the parser stopped at; None where they are compressed."""
     order = NATIVE.get(syntax, "<")
     head = raw.read(12)
