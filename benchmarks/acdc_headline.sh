@@ -9,13 +9,13 @@ run=artifacts/acdc_headline budget="${3:-coarse48}" epochs="${4:-100}"
 [ -d "$run" ] || { mkdir -p "$run" && cp -r "$1"/. "$run" && chmod -R u+w "$run"; }
 with=(--config "$1/config.yaml" --set experiment.experiment_name=acdc_headline --set train.paths.save_root=artifacts
       --set "train.paths.train_dir=$2" --set train.parameters.learning_rate=0.001
-      --set "export.licence=CC BY-NC-SA 4.0 (trained on ACDC)")
+      --set "export.licence=CC BY-NC-SA 4.0 (trained on ACDC)" --set export.postprocess=small-pieces)
 refused() { [ $? -eq 4 ] && echo "refused by its own rules (exit code 4): see above"; }
 
 dense=$run/baseline/final_model.onnx
 small=$run/pruned/$budget/pruned_model.onnx
 cardiocompress prune "${with[@]}" --name "$budget" --ratios "$here/ship_ratios_$budget.yaml" --recover --finetune "$epochs" --resume
-cardiocompress export "${with[@]}" --postprocess small-pieces
+cardiocompress export "${with[@]}"
 cardiocompress gate "$dense" "$small" "${with[@]}" || refused
 cardiocompress quantize "$small" "${with[@]}" || refused
 cardiocompress bench "${with[@]}" --rounds 200

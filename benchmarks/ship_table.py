@@ -89,7 +89,10 @@ def main() -> None:
         else sorted(p.parent for p in arguments.run.glob("gate/[!.]*/verdict.json"))
     )
     found = [(GateFiles(f), Verdict.from_json(read_json(GateFiles(f).verdict))) for f in folders]
-    files, verdict = next(pair for pair in found if pair[1].candidate.sha256 == shipped)
+    pair = next((pair for pair in found if pair[1].candidate.sha256 == shipped), None)
+    if pair is None:
+        parser.error(f"no verdict below {arguments.run} is about {stem} of {arguments.network}: run gate first")
+    files, verdict = pair
     print("| | dense | candidate | difference (95% interval) |\n|---|---|---|---|")
     for line in rows(bench, f"pruned-{arguments.network}{arguments.suffix}", verdict, files):
         print(f"| {' | '.join(line)} |")
