@@ -57,6 +57,7 @@ def _opens(call: ast.Call) -> bool:
         return False
     name, whose = call.func.attr, getattr(call.func.value, "id", "")
     method = name in METHODS and (name != "open" or bool(call.args)) and whose != "outside"
+    method = method and not any(ast.unparse(argument) == "os.devnull" for argument in call.args)
     return method or name in FUNCTIONS - METHODS or (name == "load" and whose in LIBRARIES)
 
 

@@ -43,10 +43,12 @@ def _says(**variables: str) -> Change:
     return lambda machine: [machine.patch.setenv(name, value) for name, value in variables.items()]
 
 
-def _lacks(package: str) -> Change:
-    """As if it were not installed."""
+def _lacks(package: str, *importers: str) -> Change:
+    """As if it were not installed; `importers`: our modules that may have imported it in an earlier test."""
 
     def forget(machine: Machine) -> None:
+        for name in importers:
+            machine.patch.delitem(sys.modules, name, raising=False)
         for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
             machine.patch.delitem(sys.modules, name)
         machine.patch.setitem(sys.modules, package, None)
@@ -100,7 +102,12 @@ ENVIRONMENTS: dict[str, tuple[Change, tuple[str, ...], int, str]] = {
     },
     "no Ray for predict": (_lacks("ray"), (*PREDICT, "--engine", "ray"), 3, "[scale]"),
     "no Ray for sweeps": (_lacks("ray"), ("sweep", "--config", "good.yaml", "--engine", "ray"), 3, "[scale]"),
-    "no matplotlib": (_lacks("matplotlib"), (*PREDICT, "--overlays"), 3, "[overlays]"),
+    "no matplotlib": (
+        _lacks("matplotlib", "compress.inference.study_overlay"),
+        (*PREDICT, "--overlays"),
+        3,
+        "[overlays]",
+    ),
     "no pydicom": (
         _with(lambda here: dicom_kit.write_study(here / "scan"), _lacks("pydicom")),
         ("predict", "model.onnx", "scan", "-o", "out", "--threads", "1"),

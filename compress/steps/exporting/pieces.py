@@ -68,15 +68,16 @@ def tidy_rule(ws: Workspace, place: Path, checkpoint: Checkpoint) -> TidyRule:
     labels = sorted(checkpoint.meta.labels, key=checkpoint.meta.labels.__getitem__)  # as a card has them
     auto = "auto" in (wanted.postprocess, wanted.holes)
     effects = [each for each in tidy_effects(ws, place, checkpoint) if each.helps] if auto else []
-    whom = f"{len(ws.split.val)} validation patients{' (phantom)' if ws.training.phantom else ''}"
     asked, holes = _wanted_shares(wanted, labels, effects), _wanted_holes(wanted, labels, effects)
     shares = {name: asked[name] for name in labels if name in asked}
-    measured = f"on {whom}: {{gain}}, no volume lost more than {WORST_DICE} Dice"
-    pieces = (
-        measured.format(gain="mean Dice not lower, mean HD95 lower") if wanted.postprocess == "auto" else CONFIGURED
-    )
-    filled = measured.format(gain="mean Dice higher, mean HD95 not higher") if wanted.holes == "auto" else CONFIGURED
+    pieces = _measured(ws, "mean Dice not lower, mean HD95 lower") if wanted.postprocess == "auto" else CONFIGURED
+    filled = _measured(ws, "mean Dice higher, mean HD95 not higher") if wanted.holes == "auto" else CONFIGURED
     return TidyRule(shares, pieces if shares else "", holes, filled if holes else "")
+
+
+def _measured(ws: Workspace, gain: str) -> str:
+    whom = f"{len(ws.split.val)} validation patients{' (phantom)' if ws.training.phantom else ''}"
+    return f"on {whom}: {gain}, no volume lost more than {WORST_DICE} Dice"
 
 
 def _wanted_shares(wanted: Export, labels: Sequence[str], helping: Sequence[TidyEffect]) -> dict[str, float]:

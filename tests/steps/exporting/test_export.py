@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from workspace_kit import tiny_workspace
 
+from compress.data.tidy import Tidy
 from compress.errors import GateError, InputError
 from compress.files import write_json
 from compress.models.checkpoint import Checkpoint
 from compress.rundir import Stage
-from compress.runtime.predict import Shares
 from compress.steps.exporting import export as exporting
 from compress.steps.exporting.export import export_stage
 from compress.steps.exporting.parity import ParityDocument, measure_parity
@@ -47,9 +47,9 @@ def sealed_but_not_final(path: Path, stage: Stage) -> None:
 def test_the_file_gets_its_name_after_parity(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     ws, stage = place
 
-    def watched(ws: Workspace, checkpoint: Checkpoint, path: Path, *, name: str, pieces: Shares) -> ParityDocument:
+    def watched(ws: Workspace, checkpoint: Checkpoint, path: Path, *, name: str, tidy: Tidy) -> ParityDocument:
         sealed_but_not_final(path, stage)
-        assert not pieces and name == stage.onnx.name
+        assert not tidy.shares and name == stage.onnx.name
         return measure_parity(ws, checkpoint, path, name=name)
 
     monkeypatch.setattr(exporting, "measure_parity", watched)
@@ -63,7 +63,7 @@ def test_nothing_stays_when_parity_cannot_be_measured(place: Place, monkeypatch:
     stage.onnx.write_bytes(b"an older export")
     write_json(stage.parity, {"of": "the older export"})
 
-    def fails(ws: Workspace, checkpoint: Checkpoint, path: Path, *, name: str, pieces: Shares) -> ParityDocument:
+    def fails(ws: Workspace, checkpoint: Checkpoint, path: Path, *, name: str, tidy: Tidy) -> ParityDocument:
         sealed_but_not_final(path, stage)
         raise InputError("cannot be compared")
 
@@ -77,7 +77,7 @@ def test_nothing_stays_when_parity_cannot_be_measured(place: Place, monkeypatch:
 def test_nothing_stays_when_parity_fails(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     ws, stage = place
 
-    def differs(ws: Workspace, checkpoint: Checkpoint, path: Path, *, name: str, pieces: Shares) -> ParityDocument:
+    def differs(ws: Workspace, checkpoint: Checkpoint, path: Path, *, name: str, tidy: Tidy) -> ParityDocument:
         sealed_but_not_final(path, stage)
         return ParityDocument(True, ())
 
@@ -95,7 +95,7 @@ def test_an_intact_export_is_kept_and_a_damaged_report_made_again(
     intact = stage.parity.read_text(encoding="utf-8")
     calls = []
 
-    def counted(*arguments: object, name: str, pieces: Shares) -> ParityDocument:
+    def counted(*arguments: object, name: str, tidy: Tidy) -> ParityDocument:
         calls.append(name)
         return first
 

