@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,12 +44,12 @@ def import_nnunet(
     from compress.registry import pick
 
     pick("checkpoint", dict.fromkeys(CHECKPOINTS, ""), checkpoint)
-    ws = workspace_for(config, overrides, data)
-    from compress.exchange.import_nnunet import import_nnunet as read
-    from compress.steps.exchanging.bring import bring
+    with workspace_for(config, overrides, data) as ws:
+        from compress.exchange.import_nnunet import import_nnunet as read
+        from compress.steps.exchanging.bring import bring
 
-    found = read(source, fold=fold, checkpoint=checkpoint)
-    bring(ws, found.checkpoint, replace_earlier=restart)
+        found = read(source, fold=fold, checkpoint=checkpoint)
+        bring(ws, found.checkpoint, replace_earlier=restart)
     _tell(found)
     for note in found.notes:
         warn(note)
@@ -79,29 +81,43 @@ def export_nnunet(
     say(f"Try: nnUNetv2_predict_from_modelfolder -i IMAGES -o MASKS -m {folder} -f 0 -device cpu")
 
 
+@contextmanager
 def workspace_for(
     config: Path | None, overrides: list[str] | None, data: Path | None, *, factory: str | None = None
-) -> Workspace:
-    """The workspace of the configuration, which is written first where there is none."""
+) -> Iterator[Workspace]:
+    """The workspace of the configuration, which is written first where there is none, and stays if the import does."""
     from cli.console import say
     from cli.options import open_workspace
+    from compress.terms import DEFAULT_FILE
+
+    if config is not None or Path(DEFAULT_FILE).is_file():
+        chosen = None if data is None else str(data.resolve())
+        yield open_workspace(config, overrides, train__paths__train_dir=chosen, train__model__factory=factory)
+        return
+    written = _write_config(data, factory)
+    try:
+        yield open_workspace(config, overrides, train__model__factory=factory)
+    except BaseException:
+        written.unlink(missing_ok=True)
+        raise
+    say(f"Wrote {written}")
+
+
+def _write_config(data: Path | None, factory: str | None) -> Path:
+    from cli.console import say
     from compress.config.templates import config_text
     from compress.files import write_text
     from compress.runtime.providers import PROVIDERS
     from compress.terms import DEFAULT_FILE
 
-    if config is None and not Path(DEFAULT_FILE).is_file():
-        if data is not None:
-            from compress.data.layouts import detect_layout
+    if data is not None:
+        from compress.data.layouts import detect_layout
 
-            say(f"{data}: {detect_layout(data)} layout.")
-        folder = None if data is None else str(data.resolve())
-        wanted = {"compensate": True} if factory else {"method": "bn-scale", "compensate": True}
-        text = config_text(folder, providers=PROVIDERS, pruning=wanted, model={"factory": factory} if factory else {})
-        say(f"Wrote {write_text(Path(DEFAULT_FILE), text)}")
-        return open_workspace(config, overrides, train__model__factory=factory)
-    chosen = None if data is None else str(data.resolve())
-    return open_workspace(config, overrides, train__paths__train_dir=chosen, train__model__factory=factory)
+        say(f"{data}: {detect_layout(data)} layout.")
+    folder = None if data is None else str(data.resolve())
+    wanted = {"compensate": True} if factory else {"method": "bn-scale", "compensate": True}
+    text = config_text(folder, providers=PROVIDERS, pruning=wanted, model={"factory": factory} if factory else {})
+    return write_text(Path(DEFAULT_FILE), text)
 
 
 def _tell(found: Imported) -> None:

@@ -42,14 +42,14 @@ def import_torch(
         raise ConfigError(
             f"{factory} is {told}.", cure="Give the folder of a MONAI bundle alone, or module:factory and weights."
         )
-    ws = workspace_for(config, overrides, data, factory=bundle.factory if bundle else factory)
-    from compress.exchange.import_torch import import_bundle
-    from compress.exchange.import_torch import import_torch as read
-    from compress.models.cost import count_parameters
-    from compress.steps.exchanging.bring import bring
+    with workspace_for(config, overrides, data, factory=bundle.factory if bundle else factory) as ws:
+        from compress.exchange.import_torch import import_bundle
+        from compress.exchange.import_torch import import_torch as read
+        from compress.models.cost import count_parameters
+        from compress.steps.exchanging.bring import bring
 
-    found = import_bundle(bundle, preprocessing) if bundle else read(factory, weights or Path(), preprocessing)
-    bring(ws, found, replace_earlier=restart)
+        found = import_bundle(bundle, preprocessing) if bundle else read(factory, weights or Path(), preprocessing)
+        bring(ws, found, replace_earlier=restart)
     say(f"{factory}: {count_parameters(found.network):,} parameters; labels {', '.join(found.meta.labels)}")
     say(f"Network: {ws.run.baseline.final}")
     say("Next: cardiocompress export (as it is), or cardiocompress prune (smaller).")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import io
 import logging
 import warnings
@@ -74,6 +75,7 @@ def _translate(network: nn.Module, divisor: int, channels: int, size: tuple[int,
     dims = {0: torch.export.Dim("batch")}
     if size is None:
         dims |= {2: _multiple("height", divisor), 3: _multiple("width", divisor)}
+    importlib.import_module("torch._dynamo")  # Ctrl-C while it loads is no fault of the network, as it would be below
     try:
         with _quiet_exporter(), _one_table():
             program = torch.onnx.export(

@@ -132,3 +132,15 @@ def test_what_only_a_bundle_has_is_asked_of_a_folder(option, there, tmp_path, co
     result = command("verify", str(tmp_path / "bundel"), *option)
     assert result.code == 2
     assert ("is a file" if there else "is not there") in result.err and "bundle's folder" in result.err
+
+
+@pytest.mark.parametrize(
+    "words", [("import-torch", "nowhere:net", "w.pth", "--preprocessing", "it.yaml"), ("import-nnunet", "nowhere")]
+)
+def test_a_refused_import_leaves_no_configuration(words, tmp_path, command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "it.yaml").write_text("labels: {LV: 1}\n")
+    (tmp_path / "w.pth").write_bytes(b"no weights")
+    before = set(tmp_path.iterdir())
+    assert command(*words).code == 2
+    assert set(tmp_path.iterdir()) == before
