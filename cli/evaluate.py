@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.export import HolesOption, PostprocessOption, tidying
+from cli.export import HolesOption, PostprocessOption, tidied_as, tidying
 from cli.options import ConfigOption, SetOption
 
 if TYPE_CHECKING:
@@ -62,12 +62,10 @@ def _exported_otherwise(stage: Stage, folder: Path) -> str | None:
     from compress.data.tidy import TidyRule
     from compress.files import read_json
     from compress.rundir import ScoreFiles
-    from compress.runtime.card import read_card
-    from compress.runtime.modelfile import read_model_file
 
     if not stage.onnx.is_file():
         return None
-    rule = str(read_card(read_model_file(stage.onnx).metadata, stage.onnx).tidying)
+    rule = tidied_as(stage)
     if read_json(ScoreFiles(folder).scores).get("postprocessing", str(TidyRule())) == rule:
         return None
     return f"the exported file does otherwise with masks: {rule}"

@@ -87,7 +87,7 @@ def export(
     table(f"ONNX files and their parity with torch{mark}", _HEADS, rows, left=2)
     for name, stage in stages.items():
         say(f"{name}: {stage.onnx}")
-        say(_tidy_line(stage))
+        say(f"  {tidied_as(stage)}")
     for line in unmeasured_lines(found):
         say(line)
     ws.describe("export")
@@ -113,11 +113,12 @@ def _rule(text: str | None) -> str | dict[str, float] | None:
         raise ConfigError(f"--postprocess is {text}; a word or a list such as LV=0.5,RV=0.5 is needed.") from None
 
 
-def _tidy_line(stage: Stage) -> str:
+def tidied_as(stage: Stage) -> str:
+    """What the stage's exported file does to masks, in words."""
     from compress.runtime.card import read_card
     from compress.runtime.modelfile import read_model_file
 
-    return f"  {read_card(read_model_file(stage.onnx).metadata, stage.onnx).tidying}"
+    return str(read_card(read_model_file(stage.onnx).metadata, stage.onnx).tidying)
 
 
 def parity_rows(name: str, stage: Stage, document: ParityDocument) -> list[list[str]]:

@@ -17,7 +17,7 @@ from compress.data.layouts import read_volume
 from compress.data.prepared import Prepared
 from compress.data.rules import Rules, recentred
 from compress.data.volume import ACDC_LABELS, Case
-from compress.data.work import check_work
+from compress.data.work import check_pixels
 from compress.files import atomic_path, digest_json
 from compress.progress import SILENT, Progress
 from compress.vouch import read_sealed, write_sealed
@@ -36,7 +36,7 @@ def _prepare_at(stored: Path, case: Case, rules: Rules) -> Prepared:
     if found is not None:
         return found
     volume = read_volume(case)
-    check_work(volume.image, volume.spacing, name=str(case.image_path), rules=rules)
+    check_pixels(volume.image, volume.spacing, name=str(case.image_path), rules=rules)
     prepared = rules.forward(volume)
     mask = cast(np.ndarray, prepared.mask)  # a case has one
     with atomic_path(stored) as temporary:

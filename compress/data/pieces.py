@@ -56,8 +56,8 @@ def fill_holes(mask: np.ndarray, values: Iterable[int], rings: Mapping[int, int]
         np.minimum.at(lowest, regions[met], beside[met])
         np.maximum.at(highest, regions[met], beside[met])
     for ring, inner in rings.items():
-        cavities = regions[~(mask == inner).any(axis=(1, 2))]
-        lowest[np.unique(cavities)[lowest[np.unique(cavities)] == ring]] = _BORDER
+        cavities = np.unique(regions[~(mask == inner).any(axis=(1, 2))])
+        lowest[cavities[lowest[cavities] == ring]] = _BORDER
     fill = np.where((lowest == highest) & np.isin(lowest, list(values)), lowest, 0)
     return np.where(regions > 0, fill[regions], mask).astype(mask.dtype) if fill.any() else mask
 

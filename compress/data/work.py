@@ -14,10 +14,10 @@ MAX_GREY = 1e12
 """Squares of larger values overflow float32 when they are summed."""
 
 
-def check_work(
+def check_pixels(
     image: np.ndarray, spacing_mm: tuple[float, float, float], *, name: str, rules: Rules, scores: int = 1
 ) -> None:
-    """Raise `DataError` for an image (Z, Y, X) that would overflow, or fill the memory, on the network's grid.
+    """Raise `DataError` for an image (Z, Y, X) that would fill the memory on the network's grid.
 
     spacing_mm: along (z, y, x). scores: numbers that are kept for each pixel there.
     """
@@ -28,7 +28,6 @@ def check_work(
             f"{name}: its slices would need {columns:.6g} x {rows:.6g} pixels of {pixel[1]:g} x {pixel[0]:g} mm.",
             cure="Correct the voxel size in its header.",
         )
-    check_grey(image, name)
 
 
 def check_grey(image: np.ndarray, name: str) -> None:

@@ -15,7 +15,7 @@ from compress.data.prepared import Prepared
 from compress.data.preprocess import CENTRED, Preprocessing, Shift
 from compress.data.rules import recentre_of
 from compress.data.volume import ACDC_LABELS, Case, Volume, check_spacing
-from compress.data.work import check_work
+from compress.data.work import check_grey, check_pixels
 from compress.errors import ConfigError, DataError, EnvironmentFault, ModelFileError
 from compress.runtime.card import ModelCard, read_card
 from compress.runtime.concerns import Concern, check_image, check_size, holds_ventricle
@@ -199,7 +199,8 @@ class Segmenter:
         Raises `DataError` for a volume that would fill the memory.
         """
         image = np.asarray(image)
-        check_work(image, spacing_mm, name=name, rules=self.card.preprocessing, scores=self.card.heads)
+        check_pixels(image, spacing_mm, name=name, rules=self.card.preprocessing, scores=self.card.heads)
+        check_grey(image, name)
         volume = Volume(Case(name, "", Path(name), None), image, None, spacing_mm, np.eye(4))
         rules = self.card.preprocessing
         return rules.forward(volume, moved) if isinstance(rules, Preprocessing) else rules.forward(volume)

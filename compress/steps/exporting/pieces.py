@@ -98,21 +98,19 @@ def _wanted_shares(wanted: Export, labels: Sequence[str], helping: Sequence[Tidy
 def _wanted_holes(wanted: Export, labels: Sequence[str], helping: Sequence[TidyEffect]) -> tuple[str, ...]:
     """In the order of the labels, as the card has them."""
     known = fillable(labels)
-    named: Collection[str] = (
-        {
-            "none": (),
-            "all": known,
-            "auto": [effect.structure for effect in helping if effect.share is None and effect.structure in known],
-        }.get(wanted.holes, wanted.holes)
-        if isinstance(wanted.holes, str)
-        else wanted.holes
-    )
-    _check_known("export.fill_holes", named, labels)
-    if rings := [name for name in named if name not in known]:
+    if wanted.holes == "none":
+        return ()
+    if wanted.holes == "all":
+        return known
+    if wanted.holes == "auto":
+        helped = {effect.structure for effect in helping if effect.share is None}
+        return tuple(name for name in known if name in helped)
+    _check_known("export.fill_holes", wanted.holes, labels)
+    if rings := [name for name in wanted.holes if name not in known]:
         raise ConfigError(
             f"export.fill_holes names {rings[0]}, whose hole may be the {RINGS[rings[0]]}, not segmented."
         )
-    return tuple(name for name in labels if name in named)
+    return tuple(name for name in labels if name in wanted.holes)
 
 
 def _check_known(key: str, named: Collection[str], labels: Sequence[str]) -> None:

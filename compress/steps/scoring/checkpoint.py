@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compress.data.tidy import TidyRule
 from compress.evaluate.summary import EvaluationReport, VolumeScore, evaluate
 from compress.evaluate.surface import hd95
 from compress.files import digest_json, read_json, write_text
@@ -35,7 +34,7 @@ def evaluate_checkpoint(
         return kept
     run = torch_run(checkpoint.network, resolve_device(ws.config.experiment.device))
     rules = ws.rules_of(checkpoint.meta)
-    rule = tidy_rule(ws, ScoreFiles(folder).tried, checkpoint) if ws.config.export.tidies else TidyRule()
+    rule = tidy_rule(ws, ScoreFiles(folder).tried, checkpoint)
     tidy = rule.on(checkpoint.meta.labels)
     items: list[SlicePicture] = []
     scores: list[VolumeScore] = []
