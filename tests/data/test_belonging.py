@@ -11,7 +11,7 @@ from heart_kit import SPACING, make_heart
 
 from compress.data.belonging import EDGE, edge_share, mask_doubt
 from compress.data.layouts import find_cases, read_volume
-from compress.data.volume import Case, Volume
+from compress.data.volume import ACDC_LABELS, Case, Volume
 
 SWAP = np.array([0, 3, 2, 1], np.uint8)
 WRONG = {
@@ -61,6 +61,34 @@ def test_a_wrong_mask_of_the_lv_and_its_muscle_alone_is_doubted(cause: str) -> N
     assert cause in mask_doubt(volume(np.ascontiguousarray(WRONG[cause](mask))))
 
 
+BLOOD = {"the LV alone": {"LV": 1}, "both cavities": {"RV": 1, "LV": 2}}
+
+
+def cavities(found: Volume, mask: np.ndarray, values: dict[str, int]) -> Volume:
+    """As a data set without myocardium has it."""
+    table = np.zeros(4, np.uint8)
+    for name, value in values.items():
+        table[ACDC_LABELS[name]] = value
+    return replace(found, case=replace(found.case, labels=values, values=values), mask=table[mask])
+
+
+@pytest.mark.parametrize("known", BLOOD)
+@pytest.mark.parametrize("cause", [cause for cause in WRONG if "mirrored" in cause or "shifted" in cause])
+def test_a_wrong_mask_of_the_blood_alone_is_doubted(cause: str, known: str) -> None:
+    mask = make_heart()[1]
+    assert mask_doubt(cavities(volume(mask), mask, BLOOD[known])) == ""
+    assert cause in mask_doubt(cavities(volume(mask), WRONG[cause](mask), BLOOD[known]))
+    assert edge_share(cavities(volume(mask), mask, BLOOD[known])) > EDGE
+    assert edge_share(cavities(volume(mask), np.roll(mask, 13, 2), BLOOD[known])) < EDGE
+
+
+def test_values_of_another_data_set_are_looked_at_as_acdc_has_them() -> None:
+    mask, values = make_heart()[1], {"MYO": 1, "LV": 2}
+    for moved in (mask, np.roll(mask, 7, 1)):
+        without_rv = np.where(moved == 1, 0, moved).astype(np.uint8)
+        assert mask_doubt(cavities(volume(mask), moved, values)) == mask_doubt(volume(without_rv))
+
+
 def test_the_phantom_gives_no_doubt(tiny_phantom: Path) -> None:
     assert [mask_doubt(read_volume(case)) for case in find_cases(tiny_phantom)] == [""] * 12
 
@@ -82,3 +110,6 @@ def test_real_masks_give_no_doubt_and_changed_ones_do(acdc_dir: Path) -> None:
         for cause in ("LV and RV", "mirrored along y", "mirrored along x", "slices reversed", "shifted by 20 mm"):
             edit = next(edit for name, edit in WRONG.items() if cause in name)
             assert mask_doubt(replace(found, mask=edit(found.mask))), (case.name, cause)
+            for values in BLOOD.values() if "RV" not in cause else ():
+                assert mask_doubt(cavities(found, found.mask, values)) == ""
+                assert mask_doubt(cavities(found, edit(found.mask), values)), (case.name, cause, values)
