@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,34 @@ def OLD(data):
     data.RescaleSlope, data.RescaleIntercept = "1.7", "-20"
 
 
+def test_a_syntax_that_lies_about_lengths_shifts_no_voxel(page, bundle, tmp_path):
+    told = {True: b"UI\x14\x001.2.840.10008.1.2.1\0", False: b"UI\x12\x001.2.840.10008.1.2\0"}
+    for explicit in (True, False):
+
+        def change(data, explicit=explicit):
+            data.file_meta.TransferSyntaxUID = told[explicit][4:].decode().strip("\0")
+
+        folder = write_study(tmp_path / f"{explicit}" / "P1", change=change)
+        for path in folder.iterdir():
+            path.write_bytes(path.read_bytes().replace(told[explicit], told[not explicit], 1))
+        assert "was not segmented" not in give(page, folder)
+        assert compare(page, bundle, folder, tmp_path / f"{explicit}")[2]
+
+
+def no_end(raw: bytes) -> bytes:
+    at = raw.index(b"\xe0\x7f\x10\x00OW") + 8
+    return raw[:at] + b"\xff\xff\xff\xff" + raw[at + 4 :] + b"\xfe\xff\xdd\xe0\0\0\0\0"
+
+
+def short(raw: bytes) -> bytes:
+    at = raw.index(b"\xe0\x7f\x10\x00OW") + 8
+    return raw[:at] + (100).to_bytes(4, "little") + raw[at + 4 :]
+
+
+def rewrite(path: Path, change: Callable[[bytes], bytes]) -> None:
+    path.write_bytes(change(path.read_bytes()))
+
+
 @pytest.mark.parametrize(
     ("spoil_it", "words"),
     [
@@ -119,6 +147,8 @@ def OLD(data):
         (lambda folder: edit(folder / "s003_00_00.dcm", lambda d: setattr(d, "Rows", 5000)), "looks damaged"),
         (lambda folder: edit(folder / "s003_00_00.dcm", lambda d: setattr(d, "PixelData", b"\0" * 64)), "cut short"),
         (lambda folder: edit(folder / "s003_00_00.dcm", lambda d: setattr(d, "PixelSpacing", [0, 2])), "pixels of 0"),
+        (lambda folder: rewrite(folder / "s003_00_00.dcm", no_end), "holds compressed voxels"),
+        (lambda folder: rewrite(folder / "s003_00_00.dcm", short), "bytes are missing"),
     ],
 )
 def test_dicom_is_refused_in_the_same_words(spoil_it, words, page, bundle, tmp_path):

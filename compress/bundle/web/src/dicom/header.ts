@@ -1,6 +1,6 @@
 /** One DICOM file's header, read with suspicion: `compress/data/dicom/header.py` in JavaScript. */
 
-import dicomParser, { type DataSet } from "dicom-parser";
+import dicomParser, { type ByteArrayParser, type DataSet } from "dicom-parser";
 import { bytesOf } from "../bytes";
 import { DataFault } from "../faults";
 import type { Knowledge } from "../knowledge";
@@ -11,6 +11,11 @@ const EXPLICIT = "1.2.840.10008.1.2.1";
 const BIG_ENDIAN = "1.2.840.10008.1.2.2";
 const NATIVE = [IMPLICIT, EXPLICIT, BIG_ENDIAN];
 const PIXEL_DATA = "x7fe00010";
+const UNDEFINED_LENGTH = 0xffffffff;
+/** A class that dicom-parser exports and that its types do not tell of. */
+const { DataSet: Elements } = dicomParser as unknown as {
+  DataSet: new (parser: ByteArrayParser, bytes: Uint8Array, elements: DataSet["elements"]) => DataSet;
+};
 export const COPY_AGAIN = "Copy the folder again, or remove the file.";
 const DECOMPRESS = "Decompress it first, for example with gdcmconv --raw or dcmdjpeg.";
 
@@ -133,9 +138,22 @@ function parse(bytes: Uint8Array, file: Blob, path: string, know: Knowledge["dic
   if (!((head.string(TAGS.MediaStorageSOPClassUID) ?? "") in know.classes)) return "no MR image";
   const syntax = head.string(TAGS.TransferSyntaxUID) ?? "";
   checkSyntax(path, syntax, know);
-  const data = dicomParser.parseDicom(bytes, { untilTag: PIXEL_DATA });
+  const data = elementsOf(bytes, head.elements, syntax);
   if (whole(data, "SamplesPerPixel", 1) !== 1) return "a picture in colour";
-  return new Reader(file, path, data, pixelsOf(path, data, bytes.length, syntax, know)).instance();
+  return new Reader(file, path, data, pixelsOf(path, data, bytes, syntax, know)).instance();
+}
+
+/** All elements before the voxels. As in pydicom the first shows whether types are written out, whatever is said. */
+function elementsOf(bytes: Uint8Array, head: DataSet["elements"], syntax: string): DataSet {
+  const begin = Math.max(...Object.values(head).map((element) => element.dataOffset + element.length));
+  const parser = syntax === BIG_ENDIAN ? dicomParser.bigEndianByteArrayParser : dicomParser.littleEndianByteArrayParser;
+  const stream = new dicomParser.ByteStream(parser, bytes, begin);
+  const data = new Elements(parser, bytes, {});
+  const isLetter = (byte: number | undefined) => byte !== undefined && byte >= 0x41 && byte <= 0x5a;
+  const explicit = isLetter(bytes[begin + 4]) && isLetter(bytes[begin + 5]);
+  const read = explicit ? dicomParser.parseDicomDataSetExplicit : dicomParser.parseDicomDataSetImplicit;
+  read(data, stream, bytes.length, { untilTag: PIXEL_DATA });
+  return data;
 }
 
 function checkSyntax(path: string, syntax: string, know: Knowledge["dicom"]): void {
@@ -149,7 +167,7 @@ function checkSyntax(path: string, syntax: string, know: Knowledge["dicom"]): vo
 }
 
 /** How the voxels are stored; what cannot be, or is not there in full, is refused before anything is allocated. */
-function pixelsOf(path: string, data: DataSet, size: number, syntax: string, know: Knowledge["dicom"]): Pixels {
+function pixelsOf(path: string, data: DataSet, raw: Uint8Array, syntax: string, know: Knowledge["dicom"]): Pixels {
   const [rows, columns] = [whole(data, "Rows", 0), whole(data, "Columns", 0)];
   const frames = whole(data, "NumberOfFrames", 1) || 1;
   const side = (n: number) => n > 0 && n <= know.max_side;
@@ -166,25 +184,37 @@ function pixelsOf(path: string, data: DataSet, size: number, syntax: string, kno
   if (grey !== "MONOCHROME2") {
     throw new DataFault(`${path} has ${grey.slice(0, 20) || "no"} grey levels; expected MONOCHROME2 (black is 0).`);
   }
+  const littleEndian = syntax !== BIG_ENDIAN;
   return {
     rows,
     columns,
     signed: whole(data, "PixelRepresentation", 0) !== 0,
     bytes: bits / 8,
-    littleEndian: syntax !== BIG_ENDIAN,
+    littleEndian,
     bits: stored,
-    offset: offsetOf(path, data, size, (rows * columns * frames * bits) / 8),
+    offset: offsetOf(path, data, raw, littleEndian, (rows * columns * frames * bits) / 8),
   };
 }
 
-function offsetOf(path: string, data: DataSet, size: number, needed: number): number {
-  const element = data.elements[PIXEL_DATA];
-  if (!element) throw new DataFault(`${path} is cut short: it holds no voxels.`, COPY_AGAIN);
-  const missing = needed - (size - element.dataOffset);
+/** Where the voxels begin. What is there counts, not what the transfer syntax says of it. */
+function offsetOf(path: string, data: DataSet, raw: Uint8Array, littleEndian: boolean, needed: number): number {
+  const end = data.elements[PIXEL_DATA]?.dataOffset ?? 0;
+  const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
+  const isTag = (at: number) =>
+    at > 0 && view.getUint16(at, littleEndian) === 0x7fe0 && view.getUint16(at + 2, littleEndian) === 0x0010;
+  const start = [end - 12, end - 8].find(isTag);
+  if (start === undefined) throw new DataFault(`${path} is cut short: it holds no voxels.`, COPY_AGAIN);
+  const explicit = ["OB", "OW"].includes(String.fromCharCode(raw[start + 4]!, raw[start + 5]!));
+  const length = view.getUint32(start + (explicit ? 8 : 4), littleEndian);
+  if (length === UNDEFINED_LENGTH) {
+    throw new DataFault(`${path} holds compressed voxels, and its transfer syntax says uncompressed.`, COPY_AGAIN);
+  }
+  const offset = start + (explicit ? 12 : 8);
+  const missing = needed - Math.min(length, raw.length - offset);
   if (missing > 0) {
     throw new DataFault(`${path} is cut short: ${missing} of ${needed} bytes are missing.`, COPY_AGAIN);
   }
-  return element.dataOffset;
+  return offset;
 }
 
 /** A whole number, stored as text or in binary. */
