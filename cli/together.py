@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -15,14 +16,14 @@ _UNSET = "Start it by torchrun, or unset RANK, WORLD_SIZE and MASTER_ADDR."
 def processes() -> int:
     """How many torchrun has started on this machine and others; 1 where it was not torchrun.
 
-    Raises `EnvironmentFault` where WORLD_SIZE is no number.
+    Raises `EnvironmentFault` where WORLD_SIZE is no number of up to seven digits.
     """
     if not {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= set(os.environ):
         return 1
     told = os.environ["WORLD_SIZE"]
-    if not (told.isascii() and told.isdecimal()) or int(told[:9]) < 1:
+    if not re.fullmatch("[1-9][0-9]{0,6}", told):
         raise EnvironmentFault(f"WORLD_SIZE is {told[:20]!r}; a number of processes is needed.", cure=_UNSET)
-    return int(told[:9])
+    return int(told)
 
 
 def program() -> list[str]:

@@ -92,7 +92,7 @@ ENVIRONMENTS: dict[str, tuple[Change, tuple[str, ...], int, str]] = {
             3,
             "a number of processes is needed",
         )
-        for number in ("", "0", "-2", "many", "2.5", "\u0662")
+        for number in ("", "0", "-2", "many", "2.5", "\u0662", "1" * 20)
     },
     "a rank of nobody's": (_says(**{**TORCHRUN, "RANK": "first"}, WORLD_SIZE="2"), TRAIN, 3, "do not meet"),
     "a port of nobody's": (_says(**{**TORCHRUN, "MASTER_PORT": "door"}, WORLD_SIZE="2"), TRAIN, 3, "do not meet"),

@@ -84,4 +84,4 @@ def test_the_stamp_tells_of_images_and_the_title_of_the_model(tmp_path: Path, mo
 
 @pytest.mark.parametrize("changes", [{"flags": [FLAG]}, {"image": {"flags": [FLAG]}}, {"image": {"concerns": [FLAG]}}])
 def test_flags_are_told_in_the_title(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]) -> None:
-    assert told(tmp_path, monkeypatch, **changes)[1] == "p1, LV EF 55%, flagged: see the report"
+    assert told(tmp_path, monkeypatch, **changes)[1] == "p1, LV EF 55%, flagged: see p1.json"
