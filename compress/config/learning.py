@@ -44,7 +44,8 @@ class Data(Section):
 
 
 class Network(Section):
-    in_channels: Literal[1] = 1
+    in_channels: Annotated[int, Field(ge=1, le=64)] | None = None
+    """null: the channels of the data's images; a number is checked against them"""
     out_channels: Annotated[int, Field(ge=2, le=256)] | None = None
     """null: background and the structures that the masks tell; a number is checked against them"""
     features: Annotated[list[Channels], Field(min_length=1, max_length=7)] = [16, 32, 64, 128, 128]

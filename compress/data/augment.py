@@ -54,15 +54,18 @@ def augment(
 ) -> tuple[np.ndarray, ...]:
     """Augment one slice with randomness from `seed`: what was given, in the same order.
 
-    image (H, W) float32; mask (H, W) uint8; answers (C, H, W) float16, a probability for each label.
+    image (H, W) or (channels, H, W) float32; mask (H, W) uint8; answers (C, H, W) float16, a probability for each
+    label.
     """
     transform.set_random_state(seed=seed)
     state = torch.get_rng_state()
     torch.manual_seed(seed)
-    sample = {"image": torch.from_numpy(image)[None], "mask": torch.from_numpy(mask.astype(np.float32))[None]}
+    channels = image if image.ndim == 3 else image[None]
+    sample = {"image": torch.from_numpy(channels), "mask": torch.from_numpy(mask.astype(np.float32))[None]}
     if answers is not None:
         sample["answers"] = torch.from_numpy(answers.astype(np.float32))
     result = {name: np.asarray(value) for name, value in transform(sample).items()}  # pyright: ignore
     torch.set_rng_state(state)
-    warped = (np.asarray(result["image"][0], np.float32), result["mask"][0].astype(np.uint8))
+    seen = np.asarray(result["image"], np.float32).reshape(image.shape)
+    warped = (seen, result["mask"][0].astype(np.uint8))
     return warped if answers is None else (*warped, result["answers"].astype(np.float16))

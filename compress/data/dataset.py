@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from compress.data.augment import augment, build_augmentation
-from compress.data.prepared import Prepared
+from compress.data.prepared import Prepared, with_channels
 from compress.errors import DataError
 from compress.stopping import STOPS
 
@@ -25,7 +25,7 @@ class Batch:
     """What a network trains on."""
 
     images: torch.Tensor
-    """(N, 1, H, W) float32."""
+    """(N, channels, H, W) float32."""
     labels: torch.Tensor
     """(N, H, W) int64; `UNLABELLED` all over where there is no mask."""
     answers: torch.Tensor | None = None
@@ -50,10 +50,10 @@ class SliceDataset(Dataset):
         self.epoch = 0
 
     def add_unlabelled(self, images: np.ndarray, answers: np.ndarray) -> None:
-        """Train on (N, H, W) images as well for which nobody but the teacher has an answer, (N, C, H, W)."""
+        """Train as well on images, shaped as `images` is, for which the teacher alone has answers (N, C, H, W)."""
         if self.answers is None:
             raise DataError("Images without masks need a teacher, who has not answered for the others.")
-        unknown = np.full(images.shape, UNLABELLED, self.masks.dtype)
+        unknown = np.full((len(images), *self.masks.shape[1:]), UNLABELLED, self.masks.dtype)
         self.images = np.concatenate([self.images, images])
         self.masks = np.concatenate([self.masks, unknown])
         self.answers = np.concatenate([self.answers, answers])
@@ -127,6 +127,7 @@ def _leave_stopping_to_the_parent(_: int) -> None:
 
 
 def collate(samples: Sequence[tuple[np.ndarray, ...]]) -> Batch:
-    """Stack samples (image (H, W), mask (H, W), perhaps answers (C, H, W)) into a `Batch`."""
-    images, labels, *answers = (torch.from_numpy(np.stack(each)) for each in zip(*samples, strict=True))
-    return Batch(images[:, None], labels.long(), *(each.float() for each in answers))
+    """Stack samples (image (H, W) or (channels, H, W), mask (H, W), perhaps answers (C, H, W)) into a `Batch`."""
+    images, labels, *answers = (np.stack(each) for each in zip(*samples, strict=True))
+    answered = (torch.from_numpy(each).float() for each in answers)
+    return Batch(torch.from_numpy(with_channels(images)), torch.from_numpy(labels).long(), *answered)

@@ -62,7 +62,7 @@ def look_at(case: Case, *, crop_mm: float, problems: list[Problem]) -> VolumeFac
         patient=case.patient,
         phase=case.phase,
         image=case.image_path,
-        shape=(volume.image.shape[0], volume.image.shape[1], volume.image.shape[2]),
+        shape=(volume.shown.shape[0], volume.shown.shape[1], volume.shown.shape[2]),
         spacing_mm=volume.spacing,
         intensity_max=float(volume.image.max()),
         fingerprint=array_fingerprint(volume.image),

@@ -1,20 +1,25 @@
-"""Opening the image that a case names, whatever it lies in: a NIfTI file, one frame of a cine, a stack of DICOM."""
+"""Opening the image that a case names, whatever it lies in: a NIfTI file, one frame of a cine, a file for each
+channel, a stack of DICOM."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 
 from compress.data.frames import ImageFile, open_image
 from compress.data.itk_file import digest_itk, is_itk
 from compress.data.nifti import NiftiArray, read_image, read_mask
-from compress.data.volume import Case, Readable
+from compress.data.volume import SIZES_AGREE, Case, Readable
 from compress.errors import DataError
 from compress.files import digest_file
+
+_FIRST = re.compile(r"(?P<case>.+)_0000(?P<ending>\.(nii(\.gz)?|mha|nrrd|hdr))", re.IGNORECASE)
 
 
 def digest_image(path: Path) -> str:
@@ -79,9 +84,61 @@ class _OneFrame(ImageFile):
                 return
 
 
+@dataclass(frozen=True)
+class Channels:
+    """Several files on one grid, which nnU-Net calls CASE_0000, CASE_0001 and so on."""
+
+    paths: tuple[Path, ...]
+    """In the order of the network's channels; the first gives header and name."""
+
+    @classmethod
+    def of(cls, first: Path, count: int) -> Channels:
+        """All `count` files of the image whose first is at `first`; `DataError` where that is not called CASE_0000."""
+        named = _FIRST.fullmatch(first.name)
+        if named is None:
+            raise DataError(f"{first}: the model takes {count} channels.", cure="Call them CASE_0000, CASE_0001, ...")
+        names = (f"{named['case']}_{channel:04d}{named['ending']}" for channel in range(count))
+        return cls(tuple(first.with_name(name) for name in names))
+
+    def open(self) -> ImageFile:
+        """One image whose volumes are (C, Z, Y, X); `DataError` for files that are missing or on other grids."""
+        first, *others = (open_image(path) for path in self.paths)
+        for other in others:
+            same = (other.shape, other.frames) == (first.shape, first.frames)
+            turned = nib.aff2axcodes(other.affine) != nib.aff2axcodes(first.affine)
+            if not same or turned or not np.allclose(other.spacing, first.spacing, rtol=SIZES_AGREE, atol=0):
+                raise DataError(f"{other.path} does not lie on the grid of {first.path}.")
+        known = (first.path, first.shape, first.frames, first.spacing, first.affine, first.header)
+        return _Stacked(*known, (first, *others))
+
+    def digest(self) -> str:
+        """The digests of all files; raises `InputError`."""
+        return "+".join(digest_image(path) for path in self.paths)
+
+
+@dataclass(frozen=True, eq=False)
+class _Stacked(ImageFile):
+    files: Sequence[ImageFile]
+
+    @property
+    def digest(self) -> str:
+        """As `Channels.digest`, of the bytes that were read."""
+        return "+".join(found) if all(found := [file.digest for file in self.files]) else ""
+
+    def volumes(self) -> Iterator[np.ndarray]:
+        """Each frame as float32 (C, Z, Y, X)."""
+        for frames in zip(*(file.volumes() for file in self.files), strict=True):
+            yield np.stack(frames)
+
+
 def image_of(case: Case) -> Readable:
     """Where the case's image lies."""
     return case.image or WholeFile(case.image_path)
+
+
+def image_paths(case: Case) -> tuple[Path, ...]:
+    """The files of the case's image, one for each channel."""
+    return case.image.paths if isinstance(case.image, Channels) else (case.image_path,)
 
 
 def mask_of(case: Case) -> Readable | None:
@@ -90,7 +147,7 @@ def mask_of(case: Case) -> Readable | None:
 
 
 def read_case_image(case: Case) -> NiftiArray:
-    """The case's 3D image as float32 (Z, Y, X); raises `DataError` as `read_image` does."""
+    """The case's 3D image as float32 (Z, Y, X), of several channels (C, Z, Y, X); raises as `read_image` does."""
     return read_image(image_of(case).open())
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from compress.data.volume import ACDC_LABELS, HEART, Case
+from compress.data.volume import ACDC_LABELS, HEART, MAX_CHANNELS, Case
 from compress.errors import DataError, InputError
 from compress.files import read_json
 from compress.outside import is_there
@@ -50,6 +50,29 @@ def read_labels(path: Path) -> dict[str, int]:
 def read_others(path: Path) -> dict[str, int]:
     """What dataset.json names beside background and `read_labels`, with its label value; read as background."""
     return _told(path)[1] if is_there(path) else {}
+
+
+def read_channels(path: Path) -> int:
+    """How many files dataset.json says an image has (`channel_names`, or `modality` as it was called); 0: it does not.
+
+    Raises `DataError` where it numbers them otherwise than from 0 on, and for more than `MAX_CHANNELS`.
+    """
+    document = _document(path) if is_there(path) else {}
+    told = document.get("channel_names", document.get("modality"))
+    if told is None:
+        return 0
+    numbers = [str(number) for number in range(len(told))] if isinstance(told, list | dict) else []
+    if not 1 <= len(numbers) <= MAX_CHANNELS or (isinstance(told, dict) and sorted(told, key=_by_number) != numbers):
+        raise DataError(
+            f"{path} gives channels {reprlib.repr(told)}; expected numbers from 0 on, {MAX_CHANNELS} at most, "
+            "with their names.",
+            cure='Write them as nnU-Net does: "channel_names": {"0": "cine"}.',
+        )
+    return len(numbers)
+
+
+def _by_number(key: str) -> tuple[int, str]:
+    return len(key), key
 
 
 def _told(path: Path) -> tuple[dict[str, int], dict[str, int]]:
@@ -103,14 +126,18 @@ def label_notes(cases: Iterable[Case]) -> list[str]:
 
 def _entries(path: Path) -> dict[str, int]:
     """Every name in the file with its label value."""
+    found = _document(path).get("labels")
+    if not isinstance(found, dict):
+        raise DataError(f"{path} has no 'labels' table.")
+    return _by_name(found, path)
+
+
+def _document(path: Path) -> dict[str, Any]:
     try:
         content = read_json(path)
     except InputError as error:
         raise DataError(str(error)) from error
-    found = content.get("labels") if isinstance(content, dict) else None
-    if not isinstance(found, dict):
-        raise DataError(f"{path} has no 'labels' table.")
-    return _by_name(found, path)
+    return content if isinstance(content, dict) else {}
 
 
 def _by_name(found: Mapping[str, Any], path: Path) -> dict[str, int]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from compress.data import acdc, bids, cut_out, mnms, nested, nnunet_raw
 from compress.data.dicom import layout as dicom
-from compress.data.images import read_case_image, read_case_mask
+from compress.data.images import image_paths, read_case_image, read_case_mask
 from compress.data.nifti import NiftiArray
 from compress.data.scan import Problem, Scan, image_stem, stays_inside
 from compress.data.volume import Case, Volume
@@ -210,9 +210,11 @@ def read_volume(case: Case, *, require_mask: bool = True) -> Volume:
     unknown labels.
     """
     image = read_case_image(case)
-    if image.array.min() == image.array.max():
-        raise DataError(f"{case.image_path} is constant: every voxel is {image.array.flat[0]:g}.")
-    check_grey(image.array, str(case.image_path))
+    channels = image.array if image.array.ndim == 4 else image.array[None]
+    for path, channel in zip(image_paths(case), channels, strict=True):
+        if channel.min() == channel.max():
+            raise DataError(f"{path} is constant: every voxel is {channel.flat[0]:g}.")
+        check_grey(channel, str(path))
     mask = None
     if case.label_path is not None:
         labels = read_case_mask(case)
@@ -225,10 +227,8 @@ def read_volume(case: Case, *, require_mask: bool = True) -> Volume:
 
 def _check_same_grid(image: NiftiArray, mask: NiftiArray, case: Case) -> None:
     cure = f"A mask lies on its image's grid ({case.image_path.name})."
-    if mask.array.shape != image.array.shape:
-        raise DataError(
-            f"{case.label_path} has shape {mask.array.shape} (z, y, x), its image {image.array.shape}.", cure=cure
-        )
+    if mask.array.shape != (shape := image.array.shape[-3:]):
+        raise DataError(f"{case.label_path} has shape {mask.array.shape} (z, y, x), its image {shape}.", cure=cure)
     if not np.allclose(mask.spacing_mm, image.spacing_mm, rtol=SPACING_TOLERANCE, atol=0):
         raise DataError(
             f"{case.label_path} has spacing {_shown(mask.spacing_mm)}, its image {_shown(image.spacing_mm)}.",

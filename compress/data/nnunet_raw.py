@@ -1,4 +1,5 @@
-"""nnU-Net's raw layout: imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz and dataset.json beside them."""
+"""nnU-Net's raw layout: imagesTr/CASE_0000.nii.gz, of several channels CASE_0001.nii.gz and so on too,
+labelsTr/CASE.nii.gz and dataset.json beside them."""
 
 from __future__ import annotations
 
@@ -6,10 +7,11 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from compress.data.label_values import read_labels, read_others
+from compress.data.images import Channels
+from compress.data.label_values import read_channels, read_labels, read_others
 from compress.data.nifti import read_mask
 from compress.data.scan import Scan, image_named, image_names, image_stem, refuse_both, unusable
-from compress.data.volume import PHASES, VENTRICLES, Case
+from compress.data.volume import MAX_CHANNELS, PHASES, VENTRICLES, Case
 from compress.errors import DataError
 from compress.outside import is_there
 
@@ -31,16 +33,15 @@ def scan(folder: Path, label_dir: Path | None, require_masks: bool) -> Scan:
 
     The patient is the case without `_frameXX`. Of a patient's two frames the one with the larger LV (or, without one,
     RV) in its mask is ED, the other ES; otherwise the phase is "" (unknown), as the layout does not hold it.
-    Raises `DataError` for a missing label folder, a dataset.json that `read_labels` refuses, and where every case has
-    several channels.
+    Raises `DataError` for a missing label folder, and a dataset.json that `read_labels` or `read_channels` refuses.
     """
     images = folder / "imagesTr" if (folder / "imagesTr").is_dir() else folder
-    _refuse_channels(images)
     masks = _label_folder(folder, images, label_dir)
     if masks is None and require_masks:
         raise DataError(f"{images} has no label folder.", cure="Give label_dir, or put masks in labelsTr beside it.")
     told = images.parent / "dataset.json"
-    example = Case("", "", images, None, labels=read_labels(told), others=read_others(told), labels_told=is_there(told))
+    known = {"labels": read_labels(told), "others": read_others(told), "labels_told": is_there(told)}
+    example = Case("", "", images, None, channels=read_channels(told) or _channels_of_all(images), **known)
     found = Scan()
     for name in image_names(images):
         ending = name[len(image_stem(Path(name)) or "") :]
@@ -92,16 +93,17 @@ def _image_folder(folder: Path) -> Path:
     return next((half for half in there if any(image_names(half))), [*there, folder][0])
 
 
-def _refuse_channels(images: Path) -> None:
-    """One fault for a data set of several channels, not one for each of its files."""
-    named = [match for name in image_names(images) if (match := _CASE.fullmatch(name))]
-    firsts, others = ({m["case"] for m in named if (m["channel"] == "0000") is first} for first in (True, False))
-    if firsts and firsts == others:
-        count = len({match["channel"] for match in named})
-        raise DataError(
-            f"{images} holds {count} channels of every case; one channel (_0000) is expected: training reads one.",
-            cure="Give a folder with the _0000 files alone, or train in nnU-Net and bring that by import-nnunet.",
-        )
+def _channels_of_all(images: Path) -> int:
+    """As many as every case has, numbered from 0 on; 1 where cases differ."""
+    numbers: dict[str, set[int]] = {}
+    for name in image_names(images):
+        if named := _CASE.fullmatch(name):
+            numbers.setdefault(named["case"], set()).add(int(named["channel"]))
+    counts = {len(found) if found == set(range(len(found))) else 1 for found in numbers.values()}
+    count = counts.pop() if len(counts) == 1 else 1
+    if count > MAX_CHANNELS:
+        raise DataError(f"{images} holds {count} channels of every case; {MAX_CHANNELS} at most are read.")
+    return count
 
 
 def _label_folder(folder: Path, images: Path, label_dir: Path | None) -> Path | None:
@@ -116,25 +118,32 @@ def _label_folder(folder: Path, images: Path, label_dir: Path | None) -> Path | 
 
 
 def _add_case(found: Scan, path: Path, masks: Path | None, example: Case, require_masks: bool) -> None:
-    """Add the image at `path`, with its mask from the folder `masks`, or what is wrong with its name or mask.
+    """Add the image at `path`, with its mask from the folder `masks`, or what is wrong with its name or files.
 
-    `example` has the label values."""
+    `example` has the label values and the number of channels. A further channel belongs to the image of its first."""
     named = _CASE.fullmatch(path.name)
     if named is None:
         found.fault(path, DataError(f"{path} lacks a channel number.", cure="Name it CASE_0000.nii.gz."))
+    elif int(named["channel"]) >= example.channels:
+        wanted = "one channel (_0000) is" if example.channels == 1 else f"{example.channels} channels are"
+        found.fault(path, DataError(f"{path} is a further channel; {wanted} expected.", cure="Remove it."))
     elif named["channel"] != "0000":
-        found.fault(
-            path, DataError(f"{path} is a further channel; one channel (_0000) is expected.", cure="Remove it.")
-        )
+        if image_named(path.parent, f"{named['case']}_0000") is None:
+            found.fault(path, DataError(f"{path} has no first channel, {named['case']}_0000.", cure="Add it."))
     else:
-        case = named["case"]
+        case, image = named["case"], Channels.of(path, example.channels) if example.channels > 1 else None
+        lacking = next((channel for channel in image.paths if not channel.is_file()), None) if image else None
         mask = image_named(masks, case) if masks else None
         mask = mask if mask is not None and mask.is_file() else None
-        if mask is None and require_masks:
+        if lacking is not None:
+            message = f"{lacking} is missing: {example.channels} channels of every image are expected."
+            found.fault(lacking, DataError(message, cure="Add it."))
+        elif mask is None and require_masks:
             missing = (masks or path.parent) / f"{case}.nii.gz"
             found.fault(missing, DataError(f"{missing} is missing: the mask of {path.name}.", cure="Add it."))
         else:
-            found.cases.append(replace(example, patient=_FRAME.sub("", case), image_path=path, label_path=mask))
+            patient = _FRAME.sub("", case)
+            found.cases.append(replace(example, patient=patient, image_path=path, label_path=mask, image=image))
 
 
 def _with_phases(cases: list[Case]) -> list[Case]:

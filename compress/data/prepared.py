@@ -34,7 +34,7 @@ class Prepared:
     """A volume on the network's grid."""
 
     images: np.ndarray
-    """(N, H, W) float32, clipped and z-scored: every slice, or in nnU-Net's way the tiles of every slice; there several
+    """(N, H, W) float32, clipped and z-scored: every slice, or in nnU-Net's way the tiles of every slice. Several
     channels are (N, C, H, W)."""
     mask: np.ndarray | None
     """(N, H, W) uint8, or None without a reference."""

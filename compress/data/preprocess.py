@@ -105,15 +105,23 @@ class Preprocessing:
     def forward(self, volume: Volume, moved: Shift = CENTRED) -> Prepared:
         """Bring a volume onto the network's grid, through a window that was `moved` as `Geometry` has it.
 
-        Raises `DataError` for an image that is constant there.
+        Each channel has percentiles, mean and deviation of its own. Raises `DataError` for an image that is constant
+        there.
         """
-        geometry = self.geometry(volume.image.shape[1:], volume.spacing[1:], moved)
+        geometry = self.geometry(volume.image.shape[-2:], volume.spacing[1:], moved)
+        mask = None if volume.mask is None else _forward_mask(volume.mask, geometry)
+        if volume.image.ndim == 3:
+            return Prepared(self._channel(volume.image, geometry, volume.case.name), mask, geometry)
+        channels = [self._channel(image, geometry, volume.case.name) for image in volume.image]
+        return Prepared(np.stack(channels, axis=1), mask, geometry)
+
+    def _channel(self, image: np.ndarray, geometry: Geometry, name: str) -> np.ndarray:
+        """(Z, Y, X) -> (N, H, W)."""
         source, window = geometry.slices()
-        cropped = self._normalise(cubic(volume.image, geometry.resampled, source), volume.case.name)
+        cropped = self._normalise(cubic(image, geometry.resampled, source), name)
         images = np.full((len(cropped), *self.size), cropped.min(), np.float32)
         images[(slice(None), *window)] = cropped
-        mask = None if volume.mask is None else _forward_mask(volume.mask, geometry)
-        return Prepared(images, mask, geometry)
+        return images
 
     def _normalise(self, images: np.ndarray, name: str) -> np.ndarray:
         low, high = np.percentile(images, self.clip_percentiles)

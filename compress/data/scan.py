@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from compress.data.images import image_paths
 from compress.data.volume import NIFTI_ENDINGS, Case
 from compress.errors import DataError
 from compress.outside import leads_out
@@ -70,7 +71,7 @@ def stays_inside(found: Scan, folder: Path, label_dir: Path | None = None) -> Sc
     kept = Scan(problems=found.problems, notes=found.notes)
     roots = [root for root in (folder, label_dir) if root is not None]
     for case in found.cases:
-        files = [path for path in (case.image_path, case.label_path) if path is not None]
+        files = [path for path in (*image_paths(case), case.label_path) if path is not None]
         out = [p for p in files if leads_out(p, next((r for r in roots if p.is_relative_to(r)), p.parent))]
         if out:
             fault = DataError(f"{out[0]} is a link that leads out of {folder}.", cure="Put the file itself there.")

@@ -20,6 +20,8 @@ VENTRICLES = ("LV", "RV")
 PHASES = ("ED", "ES")
 MYOCARDIAL_DENSITY = 1.05
 """Grams per millilitre."""
+MAX_CHANNELS = 64
+"""Of one image."""
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 SIZES_AGREE = 0.02
 """Relative difference of two voxel sizes in one header that is taken for rounding."""
@@ -92,6 +94,8 @@ class Case:
     """Structure name to label value, background (0) left out."""
     image: Readable | None = None
     """Where the image lies; None: it is the whole file at `image_path`."""
+    channels: int = 1
+    """Of its image."""
     mask: Readable | None = None
     """Where the mask lies; None: it is the whole file at `label_path`."""
     phase_from: str = "Info.cfg"
@@ -119,10 +123,20 @@ class Volume:
 
     case: Case
     image: np.ndarray
-    """(Z, Y, X) float32."""
+    """(Z, Y, X) float32, of several channels (C, Z, Y, X)."""
     mask: np.ndarray | None
     """(Z, Y, X) uint8 label values, or None without a reference."""
     spacing: tuple[float, float, float]
     """Voxel size in mm along (z, y, x), from the header's zooms (ACDC's affine does not hold it)."""
     affine: np.ndarray
     """(4, 4) NIfTI affine, kept as found."""
+
+    @property
+    def shown(self) -> np.ndarray:
+        """(Z, Y, X): the image, or the first of its channels."""
+        return first_channel(self.image)
+
+
+def first_channel(image: np.ndarray) -> np.ndarray:
+    """(Z, Y, X) of an image (Z, Y, X) or (C, Z, Y, X): what pictures show, and what a mask is held against."""
+    return image[0] if image.ndim == 4 else image

@@ -65,7 +65,7 @@ def predict(request: PredictRequest, progress: Progress = SILENT, observers: Seq
     if request.dicom_seg:
         check_dicom(found)
     worker = Worker(request, threads=_threads(request))
-    found = with_all_channels(found, worker.segmenter.card.channels)
+    found = with_all_channels(found, worker.segmenter.card.channels, Path(request.source))
     folder, jobs = plan_jobs(Path(request.out), found, source=request.source)
     wanted = Extras(request.overlays, request.dicom_seg, request.check_orientation)
     rounded = rounding_note(worker.segmenter.card, request.provider)

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from compress.data.scan import image_stem
+from compress.data.volume import first_channel
 from compress.inference.study_report import Segmented
 from compress.report.slice_pictures import crop_box, draw, empty_grid, label_row, structure_handles
 from compress.report.style import MUTED, picture
@@ -47,7 +48,7 @@ def _title(document: dict[str, Any]) -> str:
     known = [name for name in ("LV EF", "RV EF") if name in values and values[name]["value"] is not None]
     parts = [document["study"], *(f"{name} {values[name]['value']:.0f}{values[name]['unit']}" for name in known)]
     if document["flags"] or any(image["flags"] or image["concerns"] for image in document["images"]):
-        parts.append("flagged: see the report")
+        parts.append(f"flagged: see {document['study']}.json")
     return ", ".join(parts) + (" (phantom-trained model)" if phantom["model"] and not phantom["images"] else "")
 
 
@@ -62,7 +63,7 @@ def _frames(images: Sequence[Segmented], document: dict[str, Any]) -> Iterator[t
 
 def _draw_frame(row: Sequence[Axes], image: Segmented, frame: int, labels: Mapping[str, int]) -> None:
     """Slices spread over what was found in one frame, all cropped alike."""
-    voxels, mask = next(islice(image.file.volumes(), frame, None)), image.labels[frame]
+    voxels, mask = first_channel(next(islice(image.file.volumes(), frame, None))), image.labels[frame]
     pixel = image.file.spacing[1:]
     box = crop_box(mask.any(axis=0), pixel)
     for axes, z in zip(row, spread_slices(mask, len(row)), strict=False):

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from compress.data.prepared import with_channels
 from compress.errors import PlanError
 from compress.prune.groups import removed
 from compress.prune.patches import add_to_weights, is_matrix, patches_at, weights_of
@@ -128,7 +129,7 @@ class _Stayed:
 
 def inputs_from(images: Images) -> Sequence[torch.Tensor]:
     """A tensor for each input of a network."""
-    return (torch.from_numpy(images)[:, None],) if isinstance(images, np.ndarray) else images
+    return (torch.from_numpy(with_channels(images)),) if isinstance(images, np.ndarray) else images
 
 
 def kept_outputs(plan: PruningPlan) -> dict[str, list[int]]:

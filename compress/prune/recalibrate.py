@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from compress.data.prepared import with_channels
 from compress.errors import DataError
 
 
@@ -18,7 +19,8 @@ from compress.errors import DataError
 def recalibrate(network: nn.Module, images: np.ndarray, *, batch_size: int = 16, batches: int = 32, seed: int) -> None:
     """Replace every BatchNorm's running statistics by averages over training slices, in place.
 
-    images: (N, H, W) float32, prepared but not augmented; every one counts the same, also in a short last batch.
+    images: (N, H, W) or (N, channels, H, W) float32, prepared but not augmented; every one counts the same, also in a
+    short last batch.
     Weights do not change. A network without BatchNorm is left as it is. The network is in evaluation mode afterwards.
     Raises `DataError` when a batch leaves a single value per channel, of which there is no variance.
     """
@@ -33,7 +35,7 @@ def recalibrate(network: nn.Module, images: np.ndarray, *, batch_size: int = 16,
             chosen = np.sort(order[start : start + batch_size])
             for norm in norms:  # the average of all images so far
                 norm.momentum = len(chosen) / (start + len(chosen))
-            _run(network, torch.from_numpy(images[chosen])[:, None])
+            _run(network, torch.from_numpy(with_channels(images[chosen])))
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from compress.data.prepared import with_channels
 from compress.prune.criteria import slice_norms
 
 
@@ -49,7 +50,8 @@ def filter_statistics(network: nn.Module) -> list[FilterStatistics]:
 
 @torch.no_grad()
 def activation_statistics(network: nn.Module, images: np.ndarray, *, bins: int = 60) -> dict[str, dict[str, object]]:
-    """Distribution of every ReLU's and transposed convolution's output on images (N, H, W) float32.
+    """Distribution of every ReLU's and transposed convolution's output on images (N, H, W) or
+    (N, channels, H, W) float32.
 
     Per layer: mean, std, zero_fraction (exact zeros) and histogram (edges, counts).
     """
@@ -57,7 +59,7 @@ def activation_statistics(network: nn.Module, images: np.ndarray, *, bins: int =
     watched = {n: m for n, m in network.named_modules() if isinstance(m, nn.ReLU | nn.ConvTranspose2d)}
     hooks = [m.register_forward_hook(_recorder(found, name, bins)) for name, m in watched.items()]
     try:
-        network.eval()(torch.from_numpy(images)[:, None])
+        network.eval()(torch.from_numpy(with_channels(images)))
     finally:
         for hook in hooks:
             hook.remove()

@@ -59,8 +59,8 @@ class SlicePicture:
 def slices_of(volume: Volume, masks: Sequence[np.ndarray]) -> Iterator[SlicePicture]:
     """Every slice with foreground of a volume with a reference; `masks` are (Z, Y, X), one for each network."""
     assert volume.mask is not None
-    for z, (image, reference, *found) in enumerate(zip(volume.image, volume.mask, *masks, strict=True), start=1):
-        position = f"slice {z} of {len(volume.image)}"
+    for z, (image, reference, *found) in enumerate(zip(volume.shown, volume.mask, *masks, strict=True), start=1):
+        position = f"slice {z} of {len(volume.shown)}"
         item = SlicePicture(image, reference, tuple(found), volume.case, position, volume.spacing[1:])
         if item.foreground.any():
             yield item

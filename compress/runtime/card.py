@@ -18,7 +18,7 @@ from compress.data.nnunet.rules import NnunetRules
 from compress.data.pieces import CONNECTIVITY, HOLE_CONNECTIVITY
 from compress.data.rules import Rules, recentre_of, rules_from_json
 from compress.data.tidy import Tidy, TidyRule, fillable
-from compress.data.volume import ACDC_LABELS
+from compress.data.volume import ACDC_LABELS, MAX_CHANNELS
 from compress.errors import CheckpointError, ModelFileError
 from compress.runtime.card_reader import DAMAGED, MAX_SIDE, Reader, parse
 
@@ -323,8 +323,8 @@ def _check_rules(card: ModelCard, reader: _CardReader) -> None:
             raise reader.fault("input.channels", f"{card.channels}, not {len(rules.channels)}")
         if len(card.labels) != (len(rules.region_values) or rules.heads - 1):
             raise reader.fault("labels", f"{len(card.labels)} for {rules.heads} heads")
-    elif card.channels != 1:
-        raise ModelFileError(f"{reader.path} takes {card.channels} channels; this version segments one.")
+    elif card.channels > MAX_CHANNELS:
+        raise reader.fault("input.channels", f"{card.channels}; {MAX_CHANNELS} at most")
     if any(side % card.multiple_of for side in card.preprocessing.size):
         raise reader.fault("input.size", f"no multiple of {card.multiple_of}")
 

@@ -95,16 +95,26 @@ class Workspace:
 
         Where the training data is not at hand, those of the run's network.
         """
-        if self.brought is not None:
-            return dict(self.brought.labels)
-        folder = self.config.train.paths.train_dir
-        if folder is None:
-            return dict(ACDC_LABELS)
-        if not Path(folder).exists() and self.run.baseline.final.is_file():
-            from compress.models.checkpoint import read_meta
+        if self._network is not None:
+            return dict(self._network.labels)
+        return dict(ACDC_LABELS if self.config.train.paths.train_dir is None else self.training.labels)
 
-            return dict(read_meta(self.run.baseline.final).labels)
-        return dict(self.training.labels)
+    @cached_property
+    def channels(self) -> int:
+        """Of an image, as for `labels`."""
+        if self._network is not None:
+            return int(self._network.arguments.get("in_channels", 1))
+        return 1 if self.config.train.paths.train_dir is None else self.training.cases[0].channels
+
+    @cached_property
+    def _network(self) -> Meta | None:
+        """The run's network where it tells what data it is for: imported, or its training data is not at hand."""
+        folder = self.config.train.paths.train_dir
+        if self.brought is not None or folder is None or Path(folder).exists() or not self.run.baseline.final.is_file():
+            return self.brought
+        from compress.models.checkpoint import read_meta
+
+        return read_meta(self.run.baseline.final)
 
     @cached_property
     def brought(self) -> Meta | None:
@@ -196,11 +206,11 @@ class Workspace:
     @property
     def readable(self) -> bool:
         """Whether there is data for the run's networks. For imported ones the phantom is none, and none is read for
-        other organs or several channels."""
+        other organs or regions."""
         if self.brought is None:
             return True
         given = self.config.train.paths.train_dir is not None
-        return given and set(self.labels) <= set(HEART) and not _untaught(self.rules)
+        return given and set(self.labels) <= set(HEART) and not _segments_regions(self.rules)
 
     def learnt(self, meta: Meta) -> Meta:
         """The description of a network that has learnt from this workspace's training data.
@@ -221,7 +231,8 @@ class Workspace:
             )
 
     def training_images(self) -> np.ndarray:
-        """(N, H, W) float32: every slice of the training patients on the network's grid, not augmented."""
+        """(N, H, W) float32, or (N, channels, H, W): every slice of the training patients on the network's grid, not
+        augmented."""
         return np.concatenate([volume.images for volume in self.prepared(self.cases_of(self.split.train))])
 
     def prepared(self, cases: Sequence[Case]) -> list[Prepared]:
@@ -286,16 +297,20 @@ class Workspace:
 
         `some`: those are enough that the masks tell. Raises `ConfigError` for others that they do not.
         """
-        if what := _untaught(self.rules):
-            raise ConfigError(
-                f"The imported network {what}; data is read here with one channel and labels.", cure=_AWAY
-            )
+        if _segments_regions(self.rules):
+            raise ConfigError("The imported network segments regions; data is read here with labels.", cure=_AWAY)
         every = {**cases[0].labels, **cases[0].others}
         if odd := next((case for case in cases if {*case.labels, *case.others} != {*every}), None):
             other = ", ".join([*odd.labels, *odd.others])
             raise ConfigError(
                 f"{folder} holds masks of {', '.join(every)} and of {other} ({odd.name}).",
                 cure="Keep data sets of other structures apart.",
+            )
+        channels = self.channels if some or self.brought else cases[0].channels
+        if odd := next((case for case in cases if case.channels != channels), None):
+            raise ConfigError(
+                f"{folder}: {odd.name} has {odd.channels} channel(s); {channels} are expected.",
+                cure="Give a data set whose images all have the channels that the network takes.",
             )
         names = list(cases[0].labels) if wanted is None else [name for name in wanted if name in every]
         absent = [name for name in wanted or () if name not in every]
@@ -360,13 +375,8 @@ def suited(config: Config, meta: Meta) -> Config:
     return config.model_copy(update={"pruning": config.pruning.but(**changed)})
 
 
-def _untaught(rules: Rules) -> str:
-    """Why no data is read here for a network of these rules, in words; "" where it is."""
-    if not isinstance(rules, NnunetRules):
-        return ""
-    if len(rules.channels) > 1:
-        return f"takes {len(rules.channels)} channels"
-    return "segments regions" if rules.region_values else ""
+def _segments_regions(rules: Rules) -> bool:
+    return isinstance(rules, NnunetRules) and bool(rules.region_values)
 
 
 def _restore_split(document: dict[str, Any]) -> Split:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn.functional import kl_div, log_softmax
 
+from compress.data.prepared import with_channels
 from compress.files import atomic_path
 from compress.models.modules import evaluating
 from compress.progress import SILENT, Progress
@@ -44,7 +45,8 @@ def teacher_answers(
     bf16: bool,
     progress: Progress = SILENT,
 ) -> np.ndarray:
-    """(N, C, H, W) float16: the softened probabilities of `network` for images (N, H, W), mean over all views.
+    """(N, C, H, W) float16: the softened probabilities of `network` for images (N, H, W) or (N, channels, H, W),
+    mean over all views.
 
     The network is moved to `device` and there left in the mode that it came in.
     """
@@ -52,7 +54,7 @@ def teacher_answers(
     found = []
     with progress.task("Asking the teacher", len(images)) as task, evaluating(network):
         for first in range(0, len(images), _BATCH):
-            batch = torch.from_numpy(images[first : first + _BATCH])[:, None].to(device)
+            batch = torch.from_numpy(with_channels(images[first : first + _BATCH])).to(device)
             views = [undo(_softened(network, view, temperature, bf16)) for view, undo in _views(batch)]
             found.append(torch.stack(views).mean(dim=0).half().cpu().numpy())
             task.advance(len(batch))

@@ -58,6 +58,7 @@ def _bundle(shipment: Shipment) -> dict[str, Any]:
     card = shipment.card.to_json()
     unknown = [f"{part}.{rule}" for part, known in RULES.items() for rule in sorted(set(card[part]) - known)]
     unknown += [] if card["tta"] == "none" else ["tta"]
+    unknown += [] if card["input"]["channels"] == 1 else ["input.channels"]
     if unknown:
         raise ModelFileError(
             f"{shipment.file.path} asks for the rule '{unknown[0]}', which segment.html does not follow.",

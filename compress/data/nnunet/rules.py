@@ -13,7 +13,7 @@ from compress.data.nnunet.intensity import INTENSITIES, NEEDS_INTENSITIES, SCHEM
 from compress.data.nnunet.prepare import TiledGeometry, geometry_of, prepare
 from compress.data.nnunet.settings import Settings
 from compress.data.prepared import Prepared
-from compress.data.volume import Volume
+from compress.data.volume import MAX_CHANNELS, Volume
 from compress.errors import CheckpointError
 
 KIND = "nnunet"
@@ -86,7 +86,7 @@ def _wrong(rules: NnunetRules) -> str:
     checks = {
         "spacing_mm": all(0.01 <= s <= 100 for s in rules.spacing_mm),
         "size": all(8 <= n <= 4096 for n in rules.size),
-        "channels": 1 <= len(rules.channels) <= 64 and all(_sound(c) for c in rules.channels),
+        "channels": 1 <= len(rules.channels) <= MAX_CHANNELS and all(_sound(c) for c in rules.channels),
         "heads": _labelled(rules) or 0 < rules.heads == len(rules.region_values),
         "region_names": len(rules.region_names) == len(rules.region_values),
         "transpose": sorted(rules.transpose) == [0, 1, 2],

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from compress.data.channels import with_all_channels
 from compress.data.dataset import spread
 from compress.data.rules import Rules
 from compress.data.sources import Source, find_sources
@@ -31,7 +32,10 @@ class Unlabelled:
     """Of the files and of what is taken from them."""
 
     def images(self, progress: Progress) -> np.ndarray:
-        """(N, H, W) float32: their slices on the network's grid. Raises `DataError` for a file that cannot be read."""
+        """(N, H, W) or (N, channels, H, W) float32: their slices on the network's grid.
+
+        Raises `DataError` for a file that cannot be read.
+        """
         found = []
         with progress.task("Preparing unlabelled images", len(self.sources)) as task:
             for source in self.sources:
@@ -58,7 +62,7 @@ def find_unlabelled(ws: Workspace, folder: str, frames: int) -> Unlabelled:
     Raises `ConfigError` for a folder of the other kind (phantom beside real patients), `DataError` where an image
     cannot be used or none is left.
     """
-    found = _sources(Path(folder))
+    found = _sources(Path(folder), ws.channels)
     sources = tuple(source for source in found if not _is_of(source.study, ws.split.val))
     if left_out := sorted({source.study for source in found} - {source.study for source in sources}):
         ws.progress.note(f"{folder}: left out, for they are validation patients: {', '.join(left_out)}.")
@@ -73,9 +77,9 @@ def find_unlabelled(ws: Workspace, folder: str, frames: int) -> Unlabelled:
     return Unlabelled(sources, frames, ws.rules, digest_json([files, frames, ws.rules.to_json()]))
 
 
-def _sources(folder: Path) -> list[Source]:
+def _sources(folder: Path, channels: int) -> list[Source]:
     cines = sorted(folder.glob("*/*_4d.nii.gz"))
-    found = [find_sources(path) for path in cines or [folder]]
+    found = [with_all_channels(find_sources(path), channels, folder) for path in cines or [folder]]
     for problem in (problem for each in found for problem in each.problems):
         raise DataError(f"{problem.path}: {problem.message}", cure="Take it out of pruning.distill_unlabelled.")
     return [source for each in found for group in each.studies.values() for source in group]

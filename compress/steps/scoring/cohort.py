@@ -78,9 +78,9 @@ def _predicted(ws: Workspace, run: Run, case: Case, rules: Rules, tidy: Tidy) ->
     told = {"recentre": recentre_of(rules), "batch_size": batch, "tidy": tidy}
     if wanted is None:
         return volume, find(run, looker(ws, case, volume, rules), **told).mask
-    index = spread(len(volume.image), wanted)
+    index = spread(len(volume.shown), wanted)
     assert volume.mask is not None
-    thin = replace(volume, image=volume.image[index], mask=volume.mask[index])
+    thin = replace(volume, image=volume.image[..., index, :, :], mask=volume.mask[index])
     if not isinstance(rules, Preprocessing):  # tiles, whose place is known of the whole volume alone
         return thin, find(run, looker(ws, case, volume, rules), **told).mask[index]
     look = looker(ws, case, volume, rules)

@@ -82,7 +82,7 @@ def _start(ws: Workspace) -> tuple[Checkpoint, int]:
 def new_network(ws: Workspace, widths: dict[str, list[int]], *, seed: int) -> tuple[UNet, Meta]:
     """A freshly initialised network of these widths and its description.
 
-    Raises `ConfigError` when `train.model.out_channels` is not what the data asks for, and for too many weights.
+    Raises `ConfigError` when `train.model` asks for other channels than the data has, and for too many weights.
     """
     model, classes = ws.config.train.model, len(ws.labels) + 1
     if model.out_channels not in (None, classes):
@@ -90,7 +90,12 @@ def new_network(ws: Workspace, widths: dict[str, list[int]], *, seed: int) -> tu
             f"train.model.out_channels is {model.out_channels}; background and {', '.join(ws.labels)} are {classes}.",
             cure="Set it to null, or data.structures to what is to be learnt.",
         )
-    arguments = {"in_channels": model.in_channels, "out_channels": classes, "widths": widths}
+    if model.in_channels not in (None, ws.channels):
+        raise ConfigError(
+            f"train.model.in_channels is {model.in_channels}; an image of the data has {ws.channels} channel(s).",
+            cure="Set it to null.",
+        )
+    arguments = {"in_channels": ws.channels, "out_channels": classes, "widths": widths}
     with torch.device("meta"):
         count = sum(weights.numel() for weights in UNet(**arguments).parameters())
     if count > MOST_WEIGHTS:
