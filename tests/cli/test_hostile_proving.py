@@ -12,9 +12,10 @@ from hostile_models import MODELS
 from hostile_proving import BOTH, PROVING
 from limits_kit import within
 
-OPENED = ("model missing", "model is a folder", "model cut in the middle", "FIFO as model", "a weight left out")
-"""What both commands open as `verify` does: one row for each way in which a file is none."""
-ROWS = [*PROVING, *(replace(row, commands=BOTH) for row in MODELS if row.name in OPENED)]
+LATER = ("model and image swapped", "output of half the size", "more classes than it says", "weights that are NaN")
+"""What both commands find, if at all, by other words or after their work has begun."""
+OPENED = [replace(row, commands=BOTH) for row in MODELS if not row.name.startswith(LATER)]
+ROWS = [*PROVING, *OPENED]
 
 
 @pytest.fixture
