@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.export import HolesOption, PostprocessOption, tidied_as, tidying
+from cli.export import BareOption, HolesOption, PostprocessOption, tidied_as, tidying
 from cli.options import ConfigOption, SetOption
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def evaluate(
     checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="Any checkpoint file instead.")] = None,
     postprocess: PostprocessOption = None,
     fill_holes: HolesOption = None,
+    drop_bare: BareOption = None,
 ) -> None:
     """Score networks in 3D on the validation patients, or on evaluation.paths.eval_dir.
 
@@ -38,7 +39,7 @@ def evaluate(
     from cli.pages import show_pages
     from cli.scores import show_scores
 
-    ws = open_workspace(config, overrides, **tidying(postprocess, fill_holes))
+    ws = open_workspace(config, overrides, **tidying(postprocess, fill_holes, drop_bare))
     from compress.models.checkpoint import load
     from compress.rundir import external_evaluation
     from compress.steps.scoring.checkpoint import evaluate_checkpoint

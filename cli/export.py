@@ -48,6 +48,17 @@ HolesOption = Annotated[
 ]
 
 
+BareOption = Annotated[
+    str | None,
+    typer.Option(
+        "--drop-bare",
+        metavar="auto|none|all",
+        help="The LV goes in slices where less than half of its outline lies on myocardium: above the base networks "
+        "take the atrium for it. auto: where that helps, as for --fill-holes.",
+    ),
+]
+
+
 TtaOption = Annotated[
     bool | None,
     typer.Option(
@@ -62,6 +73,7 @@ def export(
     overrides: SetOption = None,
     postprocess: PostprocessOption = None,
     fill_holes: HolesOption = None,
+    drop_bare: BareOption = None,
     tta: TtaOption = None,
 ) -> None:
     """Write the dense and every pruned network of the run as ONNX, checked against torch.
@@ -73,7 +85,7 @@ def export(
     from cli.options import open_workspace
     from cli.pages import show_pages
 
-    ws = open_workspace(config, overrides, **tidying(postprocess, fill_holes), export__tta=tta)
+    ws = open_workspace(config, overrides, **tidying(postprocess, fill_holes, drop_bare), export__tta=tta)
     from compress.errors import CheckpointError
     from compress.steps.exporting.export import export_stage
     from compress.steps.networks import stages_of
@@ -94,11 +106,11 @@ def export(
     show_pages(ws)
 
 
-def tidying(postprocess: str | None, fill_holes: str | None) -> dict[str, Any]:
-    """The values of --postprocess and --fill-holes as the configuration has them."""
+def tidying(postprocess: str | None, fill_holes: str | None, drop_bare: str | None) -> dict[str, Any]:
+    """The values of --postprocess, --fill-holes and --drop-bare as the configuration has them."""
     words = (None, "auto", "none", "all")
     holes = fill_holes if fill_holes in words else [name.strip() for name in str(fill_holes).split(",")]
-    return {"export__postprocess": _rule(postprocess), "export__fill_holes": holes}
+    return {"export__postprocess": _rule(postprocess), "export__fill_holes": holes, "export__drop_bare": drop_bare}
 
 
 def _rule(text: str | None) -> str | dict[str, float] | None:

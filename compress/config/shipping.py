@@ -16,6 +16,8 @@ class Export(Section):
     """none | small-pieces (below half of the largest piece: dropped) | auto (where that helps) | largest | LV: 0.5"""
     fill_holes: Literal["none", "auto", "all"] | tuple[Name, ...] | None = None
     """holes within a structure: none | all | auto (where that helps) | [LV]; null: auto where postprocess is auto"""
+    drop_bare: Literal["none", "auto", "all"] | None = None
+    """the LV in slices without myocardium around it goes: none | all | auto (where that helps); null: as fill_holes"""
     tta: bool | None = None
     """masks as means over mirror images; null: as nnU-Net does, for a network that was imported from it"""
     licence: Annotated[str, Field(max_length=500)] = "not stated"
@@ -28,14 +30,21 @@ class Export(Section):
     @property
     def holes(self) -> str | tuple[str, ...]:
         """`fill_holes`, with what null stands for."""
-        if self.fill_holes is not None:
-            return self.fill_holes
+        return self._unless_said if self.fill_holes is None else self.fill_holes
+
+    @property
+    def bare(self) -> str:
+        """`drop_bare`, with what null stands for."""
+        return self._unless_said if self.drop_bare is None else self.drop_bare
+
+    @property
+    def _unless_said(self) -> str:
         return "auto" if self.postprocess == "auto" else "none"
 
     @property
     def tidies(self) -> bool:
         """Whether masks may come out otherwise than the network makes them."""
-        return self.postprocess != "none" or self.holes != "none"
+        return any(rule != "none" for rule in (self.postprocess, self.holes, self.bare))
 
 
 class Bench(Section):

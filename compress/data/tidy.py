@@ -1,4 +1,5 @@
-"""What is done to every mask after the network: small pieces go, holes are filled; by label value, and by name."""
+"""What is done to every mask after the network: bare cavities and small pieces go, holes are filled; by label value,
+and by name."""
 
 from __future__ import annotations
 
@@ -7,10 +8,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from compress.data.pieces import drop_small, fill_holes
+from compress.data.pieces import BARE, drop_bare, drop_small, fill_holes
 
 RINGS = {"MYO": "LV"}
-"""Structures that enclose another one: where that is missing, their hole is its place."""
+"""Structures that enclose another one: where that is missing, their hole is its place; where they are, it is bare."""
+
+
+def rings_of(labels: Collection[str]) -> dict[str, str]:
+    """Those of `RINGS` of which both structures are segmented."""
+    return {ring: inner for ring, inner in RINGS.items() if ring in labels and inner in labels}
 
 
 def fillable(labels: Collection[str]) -> tuple[str, ...]:
@@ -20,7 +26,8 @@ def fillable(labels: Collection[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Tidy:
-    """What is done to every mask of a network, on the native grid: small pieces go, then holes are filled."""
+    """What is done to every mask of a network, on the native grid: bare cavities go, then small pieces, then holes are
+    filled."""
 
     shares: Mapping[int, float] = field(default_factory=dict)
     """Label value -> share, as `drop_small` has it."""
@@ -28,10 +35,12 @@ class Tidy:
     """Label values, as `fill_holes` has them."""
     rings: Mapping[int, int] = field(default_factory=dict)
     """As `fill_holes` has them."""
+    bare: Mapping[int, int] = field(default_factory=dict)
+    """As `drop_bare` has them."""
 
     def __call__(self, mask: np.ndarray) -> np.ndarray:
         """The mask (Z, Y, X) tidied; itself when nothing changes."""
-        kept = drop_small(mask, self.shares)
+        kept = drop_small(drop_bare(mask, self.bare), self.shares)
         return fill_holes(kept, self.holes, self.rings) if self.holes else kept
 
 
@@ -47,6 +56,9 @@ class TidyRule:
     pieces_chosen: str = ""
     holes: tuple[str, ...] = ()
     holes_chosen: str = ""
+    bare: Mapping[str, str] = field(default_factory=dict)
+    """Ring -> what it encloses, which goes where it is bare."""
+    bare_chosen: str = ""
 
     @property
     def rings(self) -> dict[str, str]:
@@ -57,12 +69,17 @@ class TidyRule:
         """The rule for a network with these labels."""
         shares = {labels[name]: share for name, share in self.shares.items()}
         rings = {labels[ring]: labels[inner] for ring, inner in self.rings.items()}
-        return Tidy(shares, tuple(labels[name] for name in self.holes), rings)
+        bare = {labels[ring]: labels[inner] for ring, inner in self.bare.items()}
+        return Tidy(shares, tuple(labels[name] for name in self.holes), rings, bare)
 
     def __str__(self) -> str:
         """The rule in words."""
         shares = ", ".join(f"{name} below {share:g} of its largest" for name, share in self.shares.items())
         dropped = f"pieces that are dropped: {shares} ({self.pieces_chosen})"
         filled = f"holes that are filled: {', '.join(self.holes)} ({self.holes_chosen})"
-        said = [dropped] * bool(self.shares) + [filled] * bool(self.holes)
+        pairs = ", ".join(
+            f"{inner} in slices with less than {BARE:g} of its outline on {r}" for r, inner in self.bare.items()
+        )
+        bare = f"cavities that are dropped: {pairs} ({self.bare_chosen})"
+        said = [bare] * bool(self.bare) + [dropped] * bool(self.shares) + [filled] * bool(self.holes)
         return "; ".join(said) or "every piece of a structure stays"

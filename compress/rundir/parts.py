@@ -83,7 +83,7 @@ class ScoreFiles(Folder):
     table = At("metrics.md", "means and tables of the same")
     tried = At(
         "postprocessing.json",
-        "with `export --postprocess auto`: what dropping small pieces and filling holes does to the validation volumes",
+        "with `export --postprocess auto`: what each rule of post-processing does to the validation volumes",
     )
 
     def overlay(self, kind: str) -> Path:

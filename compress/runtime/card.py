@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from compress.data.nnunet.rules import NnunetRules
-from compress.data.pieces import CONNECTIVITY, HOLE_CONNECTIVITY
+from compress.data.pieces import BARE, CONNECTIVITY, HOLE_CONNECTIVITY
 from compress.data.rules import Rules, recentre_of, rules_from_json
-from compress.data.tidy import Tidy, TidyRule, fillable
+from compress.data.tidy import Tidy, TidyRule, fillable, rings_of
 from compress.data.volume import ACDC_LABELS, MAX_CHANNELS
 from compress.errors import CheckpointError, ModelFileError
 from compress.runtime.card_reader import DAMAGED, MAX_SIDE, Reader, parse
@@ -183,6 +183,8 @@ class ModelCard:
         rule, found = self.tidying, {}
         if rule.shares:
             found["small_pieces"] = {**_SMALL_PIECES, "shares": dict(rule.shares), "chosen": rule.pieces_chosen}
+        if rule.bare:
+            found["bare"] = {**_BARE, "rings": dict(rule.bare), "chosen": rule.bare_chosen}
         if rule.holes:
             told = {"structures": list(rule.holes), "rings": rule.rings, "chosen": rule.holes_chosen}
             found["holes"] = {**_HOLES, **told}
@@ -208,7 +210,7 @@ class ModelCard:
             range=reader.range(),
             provenance=reader.get(dict, "provenance"),
             pruning=reader.get((dict, type(None)), "pruning"),
-            tidying=TidyRule(*reader.small_pieces(), *reader.holes()),
+            tidying=TidyRule(*reader.small_pieces(), *reader.holes(), *reader.bare()),
             mirroring=reader.document.get("tta") == _MIRRORING,
             quantization=reader.quantization(),
             licence=reader.get(str, "licence"),
@@ -254,6 +256,12 @@ _SMALL_PIECES: dict[str, Any] = {
     "pieces": "of one structure in the volume, on the native grid",
     "dropped": "those with fewer voxels than this share of the structure's largest piece",
     "become": "background",
+}
+_BARE: dict[str, Any] = {
+    "bare": "what a ring encloses, in a slice on the native grid with less than this share of its outline on the ring",
+    "share": BARE,
+    "outline": "sides of its pixels that meet another label",
+    "become": "background, before pieces are dropped",
 }
 _HOLES: dict[str, Any] = {
     "connectivity": HOLE_CONNECTIVITY,
@@ -391,6 +399,15 @@ class _CardReader(Reader):
                 "postprocessing.holes.structures", f"{json.dumps(named)[:60]}, not some of {', '.join(known)}"
             )
         return tuple(named), self.get(str, "postprocessing", "holes", "chosen")
+
+    def bare(self) -> tuple[dict[str, str], str]:
+        """The same of what is dropped where it is bare."""
+        if "bare" not in self.get(dict, "postprocessing"):
+            return {}, ""
+        rings, known = self.get(dict, "postprocessing", "bare", "rings"), rings_of(self.labels())
+        if not rings or any(known.get(ring) != inner for ring, inner in rings.items()):
+            raise self.fault("postprocessing.bare.rings", f"{json.dumps(rings)[:60]}, not some of {json.dumps(known)}")
+        return rings, self.get(str, "postprocessing", "bare", "chosen")
 
     def quantization(self) -> dict[str, Any] | None:
         if "quantization" not in self.document:  # a float32 file

@@ -1,6 +1,12 @@
-"""The tiny configuration that command tests run with."""
+"""The tiny configuration that command tests run with, and how they run a command in this process."""
 
 from __future__ import annotations
+
+import sys
+
+import pytest
+
+from cli.app import main
 
 TINY = (
     "data.size=[32, 32]",
@@ -23,3 +29,12 @@ TINY = (
 def settings(*more: str) -> list[str]:
     """The tiny configuration as --set options."""
     return [part for value in (*TINY, *more) for part in ("--set", value)]
+
+
+def exit_code(patch: pytest.MonkeyPatch, *arguments: object) -> int:
+    patch.setattr(sys, "argv", ["cardiocompress", *map(str, arguments)])
+    try:
+        main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0

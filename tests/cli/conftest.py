@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cli_kit import settings
-
-from cli.app import main
+from cli_kit import exit_code, settings
 
 
 @dataclass(frozen=True)
@@ -31,20 +28,11 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     """command("train", "--set", ...) -> exit code and what was printed."""
 
     def call(*arguments: object) -> Result:
-        code = _exit_code(monkeypatch, *arguments)
+        code = exit_code(monkeypatch, *arguments)
         printed = capsys.readouterr()
         return Result(code, printed.out, printed.err)
 
     return call
-
-
-def _exit_code(patch: pytest.MonkeyPatch, *arguments: object) -> int:
-    patch.setattr(sys, "argv", ["cardiocompress", *map(str, arguments)])
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture
@@ -67,8 +55,8 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory, tiny_phantom: Path) -
     folder, said = tmp_path_factory.mktemp("trained"), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
         patch.chdir(folder)
-        assert _exit_code(patch, "init", "--data", tiny_phantom) == 0
-        assert _exit_code(patch, "train", *settings()) == 0
+        assert exit_code(patch, "init", "--data", tiny_phantom) == 0
+        assert exit_code(patch, "train", *settings()) == 0
     assert "(phantom)" in said.getvalue()
     return folder / "artifacts"
 

@@ -14,7 +14,7 @@ from cli_kit import settings
 
 from compress.data.layouts import find_cases, read_volume
 from compress.data.phantom import write_phantom
-from compress.data.pieces import drop_small, fill_holes
+from compress.data.pieces import drop_bare, drop_small, fill_holes
 from compress.data.preprocess import Preprocessing
 from compress.data.volume import ACDC_LABELS, Case
 from compress.models.checkpoint import load
@@ -107,11 +107,13 @@ def test_an_export_is_made_again_when_its_card_would_change(trained, command):
 
 @pytest.mark.usefixtures("without_pages")
 def test_small_pieces_are_dropped_by_whoever_runs_the_file(trained, tiny_phantom, tmp_path, command):
-    done = command("export", *settings(), "--postprocess", "LV=0.6,RV=0.9", "--fill-holes", "LV,MYO")
+    others = ("--fill-holes", "LV,MYO", "--drop-bare", "all")
+    done = command("export", *settings(), "--postprocess", "LV=0.6,RV=0.9", *others)
     assert done.code == 0, done.err
     rule = (
-        "pieces that are dropped: RV below 0.9 of its largest, LV below 0.6 of its largest (as configured, not "
-        "measured); holes that are filled: MYO, LV (as configured, not measured)"
+        "cavities that are dropped: LV in slices with less than 0.5 of its outline on MYO (as configured, not "
+        "measured); pieces that are dropped: RV below 0.9 of its largest, LV below 0.6 of its largest (as configured, "
+        "not measured); holes that are filled: MYO, LV (as configured, not measured)"
     )
     assert rule in done.out
     model = trained / "baseline/final_model.onnx"
@@ -122,7 +124,7 @@ def test_small_pieces_are_dropped_by_whoever_runs_the_file(trained, tiny_phantom
     run, changed = open_session(model).run, 0
     for case in find_cases(tiny_phantom):
         whole = training_side(run, rules, case)
-        kept = fill_holes(drop_small(whole, {3: 0.6, 1: 0.9}), [2, 3], {2: 3})
+        kept = fill_holes(drop_small(drop_bare(whole, {2: 3}), {3: 0.6, 1: 0.9}), [2, 3], {2: 3})
         written = np.asarray(nib.load(tmp_path / "out" / f"{case.name}.nii.gz").dataobj).T
         np.testing.assert_array_equal(written, kept)
         changed += not np.array_equal(whole, kept)
@@ -130,8 +132,8 @@ def test_small_pieces_are_dropped_by_whoever_runs_the_file(trained, tiny_phantom
 
     plain = json.loads((trained / "baseline/eval/metrics.json").read_text())
     told = command("eval", *settings("evaluation.num_visuals=0"))
-    assert "the exported file does otherwise with masks: pieces" in told.out.replace("\n", " ")
-    done = command("eval", *settings(), "--postprocess", "LV=0.6,RV=0.9", "--fill-holes", "LV,MYO")
+    assert "the exported file does otherwise with masks: cavities" in told.out.replace("\n", " ")
+    done = command("eval", *settings(), "--postprocess", "LV=0.6,RV=0.9", *others)
     assert done.code == 0 and "the exported file" not in done.out
     tidied = json.loads((trained / "baseline/eval/metrics.json").read_text())
     assert tidied["postprocessing"] == rule and f"Masks: {rule}." in (trained / "baseline/eval/metrics.md").read_text()
@@ -142,10 +144,11 @@ def test_small_pieces_are_dropped_by_whoever_runs_the_file(trained, tiny_phantom
     card = json.loads(command("info", model, "--json").out)["postprocessing"]
     measured = json.loads((trained / "baseline/eval/postprocessing.json").read_text())["effects"]
     assert [(row["structure"], row["share"]) for row in measured] == [
-        (name, share) for share in (0.5, 0.2, 0.1, None) for name in ("RV", "MYO", "LV")
+        (name, share) for share in (0.5, 0.2, 0.1, None, None) for name in ("RV", "MYO", "LV")
     ]
-    filled = [row["structure"] for row in measured if row["share"] is None and row["dice"][1] > row["dice"][0]]
-    assert set(card.get("holes", {"structures": []})["structures"]) <= set(filled)
+    better = {(row["rule"], row["structure"]) for row in measured if row["dice"][1] > row["dice"][0]}
+    assert {("holes", name) for name in card.get("holes", {"structures": []})["structures"]} <= better
+    assert {("bare", name) for name in card.get("bare", {"rings": {}})["rings"].values()} <= better
     assert any(row["changed"] for row in measured)
     helps = [
         (row["structure"], row["share"])
@@ -167,6 +170,7 @@ def test_small_pieces_are_dropped_by_whoever_runs_the_file(trained, tiny_phantom
         ("--postprocess LV=1.5", "export.postprocess"),
         ("--fill-holes LA", "export.fill_holes names LA; the network segments"),
         ("--fill-holes LV=1", "export.fill_holes"),
+        ("--drop-bare LV", "export.drop_bare"),
     ],
 )
 def test_a_rule_that_cannot_be_is_refused(asked: str, said: str, trained, command):

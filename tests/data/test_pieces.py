@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from compress.data.pieces import drop_small, fill_holes, label_pieces
+from compress.data.pieces import drop_bare, drop_small, fill_holes, label_pieces
 from compress.data.tidy import Tidy
 
 CUBE = np.ones((3, 3, 3))
@@ -92,3 +92,26 @@ def test_pieces_go_before_holes_are_filled() -> None:
     mask[0, 4, 4], mask[0, 2:7, 12:17] = 3, 3  # a speck of LV in the wall, and the LV
     found = Tidy({3: 0.5}, (2,), {2: 3})(mask)
     assert found[0, 4, 4] == 2 and np.array_equal(found == 3, (mask == 3) & (np.arange(20) > 10))
+
+
+def test_a_cavity_without_its_muscle_around_it_goes_slice_by_slice() -> None:
+    """Above the base a network takes the atrium for the LV: no myocardium of that slice touches it."""
+    mask = np.zeros((4, 12, 12), np.uint8)
+    mask[1:, 2:10, 2:10] = 2
+    mask[:, 4:8, 4:8] = 3
+    mask[0, 0:4, 0:4] = 1
+    mask[2, :, 8:] = 0  # three sides of four are held
+    mask[3, :, 8:] = mask[3, :4] = mask[3, 8:] = 0  # one of four
+    found = drop_bare(mask, {2: 3})
+    expected = mask.copy()
+    expected[[0, 3]] = np.where(mask[[0, 3]] == 3, 0, mask[[0, 3]])
+    np.testing.assert_array_equal(found, expected)
+    assert drop_bare(found, {2: 3}) is found and drop_bare(mask, {}) is mask
+
+
+def test_a_cavity_at_the_border_is_judged_by_what_is_seen_of_it() -> None:
+    mask = np.zeros((1, 6, 6), np.uint8)
+    mask[0, :4, :4], mask[0, :3, :3] = 2, 3
+    assert drop_bare(mask, {2: 3}) is mask
+    full = np.full((1, 6, 6), 3, np.uint8)
+    assert drop_bare(full, {2: 3}) is full

@@ -50,11 +50,14 @@ def test_the_card_says_all_that_the_issue_of_running_it_takes(document: dict[str
 
 def test_the_rules_for_pieces_and_holes_come_back(document: dict[str, Any]) -> None:
     assert "small_pieces" not in document["postprocessing"], "files without the rule are as they were before it"
-    card = replace(loads(document), tidying=TidyRule({"RV": 0.5, "LV": 1.0}, "by hand", ("RV", "MYO"), "by hand"))
+    rule = TidyRule({"RV": 0.5, "LV": 1.0}, "by hand", ("RV", "MYO"), "by hand", {"MYO": "LV"}, "by hand")
+    card = replace(loads(document), tidying=rule)
     written = card.to_json()
     assert written["postprocessing"]["small_pieces"]["connectivity"] == 26
     assert loads(written) == card
-    assert card.tidy == Tidy({1: 0.5, 3: 1.0}, (1, 2), {2: 3})
+    assert card.tidy == Tidy({1: 0.5, 3: 1.0}, (1, 2), {2: 3}, {2: 3})
+    with pytest.raises(ModelFileError, match="rules under 'postprocessing'"):
+        loads(changed(written, "postprocessing.bare.share", 0.9))
     with pytest.raises(ModelFileError, match="rules under 'postprocessing'"):
         loads(changed(written, "postprocessing.small_pieces.connectivity", 6))
     with pytest.raises(ModelFileError, match="rules under 'postprocessing'"):
@@ -163,8 +166,13 @@ FORGED = [
     ("postprocessing.holes", {"structures": [[]], "chosen": "x"}, "not some of RV, MYO, LV"),
     ("postprocessing.holes", {"structures": [], "chosen": "x"}, "not some of RV, MYO, LV"),
     ("postprocessing.holes", {"structures": ["RV"]}, "postprocessing.holes.chosen"),
+    ("postprocessing.bare", {"rings": {"MYO": "LV"}, "chosen": "x"}, "rules under 'postprocessing'"),
+    ("postprocessing.bare", {"rings": {}, "chosen": "x"}, "not some of"),
+    ("postprocessing.bare", {"rings": {"LV": "MYO"}, "chosen": "x"}, "not some of"),
+    ("postprocessing.bare", {"rings": {"MYO": ["LV"]}, "chosen": "x"}, "not some of"),
+    ("postprocessing.bare", {"rings": {"MYO": "LV"}}, "postprocessing.bare.chosen"),
     ("tta", "flips", "rules under 'tta'"),
-    ("input.channels", 3, "takes 3 channels; this version segments one"),
+    ("input.channels", 65, "65; 64 at most"),
     ("input.multiple_of", 5, "no multiple of 5"),
     ("input.multiple_of", 0, "'input.multiple_of' is 0"),
     ("input.multiple_of", -1, "not from 1 to 1024"),

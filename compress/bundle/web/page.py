@@ -36,7 +36,7 @@ RULES = {
         "normalise",
         "recentre",
     },
-    "postprocessing": {"activation", "resample", "decision", "outside_window", "small_pieces", "holes"},
+    "postprocessing": {"activation", "resample", "decision", "outside_window", "small_pieces", "holes", "bare"},
 }
 """What the page's code follows of a model card."""
 

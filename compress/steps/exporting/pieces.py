@@ -1,4 +1,5 @@
-"""Which structures lose small pieces, and whose holes are filled: as configured, or measured on validation patients.
+"""Which structures lose small and bare pieces, and whose holes are filled: as configured, or measured on validation
+patients.
 
 One rule for a structure is right only if it helps on the mean and hurts nobody: on the validation patients of ACDC the
 myocardium of one heart lies in two true pieces.
@@ -9,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from compress import records
 from compress.config import Export
-from compress.data.tidy import RINGS, Tidy, TidyRule, fillable
+from compress.data.tidy import RINGS, Tidy, TidyRule, fillable, rings_of
 from compress.errors import ConfigError
 from compress.evaluate.summary import VolumeScore, score_volume
 from compress.evaluate.surface import hd95
@@ -29,6 +31,9 @@ SHARE = 0.5
 SHARES = (SHARE, 0.2, 0.1)
 """What `auto` tries, the first that helps is taken: a structure may have a true second piece."""
 FOR_ALL: Mapping[str, float] = {"small-pieces": SHARE, "largest": 1.0}
+RULES = ("holes", "bare")
+"""What else `auto` tries, each alone and for all structures."""
+_Tried = tuple[Literal["pieces", "holes", "bare"], float | None]
 CONFIGURED = "as configured, not measured"
 WORST_DICE = 0.01
 """What no volume may lose."""
@@ -39,8 +44,9 @@ class TidyEffect:
     """What one rule for one structure does to the validation volumes; distances where both are defined."""
 
     structure: str
+    rule: Literal["pieces", "holes", "bare"]
     share: float | None
-    """Below which pieces are dropped; None: holes are filled."""
+    """Below which pieces are dropped."""
     volumes: int
     changed: int
     """Volumes whose mask changes."""
@@ -52,27 +58,29 @@ class TidyEffect:
 
     @property
     def helps(self) -> bool:
-        """The rule by which `auto` decides: dropping is for distances, filling for Dice, and neither may cost."""
+        """The rule by which `auto` decides: dropping pieces is for distances, the others for Dice; none may cost."""
         (dice, new_dice), (far, new_far) = self.dice, self.hd95_mm
-        gains = new_dice > dice if self.share is None else new_far < far
+        gains = new_far < far if self.rule == "pieces" else new_dice > dice
         return gains and new_dice >= dice and new_far <= far and self.largest_loss <= WORST_DICE
 
 
 def tidy_rule(ws: Workspace, place: Path, checkpoint: Checkpoint) -> TidyRule:
-    """What `export.postprocess` and `export.fill_holes` want for a network; `place` keeps what was measured.
+    """What `export.postprocess`, `fill_holes` and `drop_bare` want for a network; `place` keeps what was measured.
 
     Raises `ConfigError` for a structure that the network does not know, and for holes of a ring without what it
     encloses.
     """
     wanted = ws.config.export
     labels = sorted(checkpoint.meta.labels, key=checkpoint.meta.labels.__getitem__)  # as a card has them
-    auto = "auto" in (wanted.postprocess, wanted.holes)
+    auto = "auto" in (wanted.postprocess, wanted.holes, wanted.bare)
     effects = [each for each in tidy_effects(ws, place, checkpoint) if each.helps] if auto else []
     asked, holes = _wanted_shares(wanted, labels, effects), _wanted_holes(wanted, labels, effects)
     shares = {name: asked[name] for name in labels if name in asked}
     pieces = _measured(ws, "mean Dice not lower, mean HD95 lower") if wanted.postprocess == "auto" else CONFIGURED
-    filled = _measured(ws, "mean Dice higher, mean HD95 not higher") if wanted.holes == "auto" else CONFIGURED
-    return TidyRule(shares, pieces if shares else "", holes, filled if holes else "")
+    higher = _measured(ws, "mean Dice higher, mean HD95 not higher")
+    filled, emptied = (higher if rule == "auto" else CONFIGURED for rule in (wanted.holes, wanted.bare))
+    bare = _wanted_bare(wanted, labels, effects)
+    return TidyRule(shares, pieces if shares else "", holes, filled if holes else "", bare, emptied if bare else "")
 
 
 def _measured(ws: Workspace, gain: str) -> str:
@@ -90,7 +98,7 @@ def _wanted_shares(wanted: Export, labels: Sequence[str], helping: Sequence[Tidy
         return dict.fromkeys(labels, FOR_ALL[wanted.postprocess])
     shares: dict[str, float] = {}
     for effect in helping:
-        if effect.share is not None:
+        if effect.rule == "pieces" and effect.share is not None:
             shares.setdefault(effect.structure, effect.share)
     return shares
 
@@ -103,7 +111,7 @@ def _wanted_holes(wanted: Export, labels: Sequence[str], helping: Sequence[TidyE
     if wanted.holes == "all":
         return known
     if wanted.holes == "auto":
-        helped = {effect.structure for effect in helping if effect.share is None}
+        helped = {effect.structure for effect in helping if effect.rule == "holes"}
         return tuple(name for name in known if name in helped)
     _check_known("export.fill_holes", wanted.holes, labels)
     if rings := [name for name in wanted.holes if name not in known]:
@@ -111,6 +119,13 @@ def _wanted_holes(wanted: Export, labels: Sequence[str], helping: Sequence[TidyE
             f"export.fill_holes names {rings[0]}, whose hole may be the {RINGS[rings[0]]}, not segmented."
         )
     return tuple(name for name in labels if name in wanted.holes)
+
+
+def _wanted_bare(wanted: Export, labels: Sequence[str], helping: Sequence[TidyEffect]) -> dict[str, str]:
+    if wanted.bare == "none":
+        return {}
+    helped = {effect.structure for effect in helping if effect.rule == "bare"}
+    return {ring: inner for ring, inner in rings_of(labels).items() if wanted.bare == "all" or inner in helped}
 
 
 def _check_known(key: str, named: Collection[str], labels: Sequence[str]) -> None:
@@ -121,40 +136,33 @@ def _check_known(key: str, named: Collection[str], labels: Sequence[str]) -> Non
 def tidy_effects(ws: Workspace, place: Path, checkpoint: Checkpoint) -> list[TidyEffect]:
     """Measured once per network and cohort, for every rule and each structure; `place` keeps it."""
     rules = ws.rules_of(checkpoint.meta)
-    inputs = {"network": checkpoint.meta.digest, "data": ws.validation.identity(rules), "shares": SHARES, "holes": True}
-    result = Result(place, inputs)
+    inputs = {"network": checkpoint.meta.digest, "data": ws.validation.identity(rules)}
+    result = Result(place, {**inputs, "shares": SHARES, "others": RULES})
     stored = result.stored(lambda document: [_restored(row) for row in document["effects"]])
     if stored is not None:
         return stored
     run = torch_run(checkpoint.network, resolve_device(ws.config.experiment.device))
-    tried = {share: _alone(ws.labels, share) for share in (*SHARES, None)}
+    tried: dict[_Tried, Tidy] = {("pieces", share): Tidy(dict.fromkeys(ws.labels.values(), share)) for share in SHARES}
+    tried["holes", None] = TidyRule(holes=fillable(ws.labels)).on(ws.labels)
+    tried["bare", None] = TidyRule(bare=rings_of(ws.labels)).on(ws.labels)
     whole: list[VolumeScore] = []
-    tidied: dict[float | None, list[VolumeScore]] = {share: [] for share in tried}
+    tidied: dict[_Tried, list[VolumeScore]] = {rule: [] for rule in tried}
     for each in predictions(ws, run, ws.validation, rules, name="Trying post-processing", surface=hd95):
         whole.append(each.score)
-        for share, tidy in tried.items():
+        for rule, tidy in tried.items():
             mask = tidy(each.mask)
             same = mask is each.mask
-            tidied[share].append(
-                each.score if same else score_volume(mask, each.volume, labels=ws.labels, surface=hd95)
-            )
+            tidied[rule].append(each.score if same else score_volume(mask, each.volume, labels=ws.labels, surface=hd95))
     effects = [
-        _effect(name, share, list(zip(whole, scores, strict=True)))
-        for share, scores in tidied.items()
+        _effect(name, rule, list(zip(whole, scores, strict=True)))
+        for rule, scores in tidied.items()
         for name in ws.labels
     ]
     result.store({"effects": [records.as_json(effect) for effect in effects]})
     return effects
 
 
-def _alone(labels: Mapping[str, int], share: float | None) -> Tidy:
-    """One rule for all structures."""
-    if share is not None:
-        return Tidy(dict.fromkeys(labels.values(), share))
-    return TidyRule(holes=fillable(labels)).on(labels)
-
-
-def _effect(name: str, share: float | None, pairs: list[tuple[VolumeScore, VolumeScore]]) -> TidyEffect:
+def _effect(name: str, rule: _Tried, pairs: list[tuple[VolumeScore, VolumeScore]]) -> TidyEffect:
     both = [(before.structures[name], after.structures[name]) for before, after in pairs]
     dice = np.array([[score.overlap["dice"] for score in pair] for pair in both])
     far = np.array([[score.hd95_mm for score in pair] for pair in both], float)  # None becomes NaN
@@ -164,7 +172,7 @@ def _effect(name: str, share: float | None, pairs: list[tuple[VolumeScore, Volum
     changed = sum(first.prediction_ml != second.prediction_ml for first, second in both)
     loss = float((dice[:, 0] - dice[:, 1]).max())
     return TidyEffect(
-        name, share, len(both), changed, (float(before), float(after)), (float(far_before), float(far_after)), loss
+        name, *rule, len(both), changed, (float(before), float(after)), (float(far_before), float(far_after)), loss
     )
 
 

@@ -83,7 +83,7 @@ def scores_result(ws: Workspace, meta: Meta, folder: Path, cohort: Cohort) -> Re
     rules = ws.rules_of(meta)
     settings = ws.config.evaluation.model_dump(include={"num_slices_per_volume", "num_visuals"})
     if ws.config.export.tidies:
-        settings |= ws.config.export.model_dump(include={"postprocess", "fill_holes"}, mode="json")
+        settings |= ws.config.export.model_dump(include={"postprocess", "fill_holes", "drop_bare"}, mode="json")
     inputs = {"network": meta.digest, "data": cohort.identity(rules), "settings": digest_json(settings)}
     return Result(ScoreFiles(folder).scores, inputs)
 

@@ -6,7 +6,7 @@ import { digestBytes, fromBase64 } from "./bytes";
 import { checkImage, type Asked, type Concern } from "./concerns";
 import { DataFault } from "./faults";
 import type { Bundle, Packed } from "./knowledge";
-import { dropSmall, fillHoles } from "./pieces";
+import { dropBare, dropSmall, fillHoles } from "./pieces";
 import { forward, geometryOf, inverse, type Prepared, type Volume } from "./preprocess";
 import { range } from "./resample";
 import type { Looked } from "./study";
@@ -175,12 +175,15 @@ export class Engine {
 
   private tidy(mask: Uint8Array, shape: Volume["shape"]): void {
     const { labels, postprocessing } = this.bundle.card;
+    const valued = (rings: Record<string, string>) =>
+      new Map(Object.entries(rings).map(([ring, inner]) => [labels[ring]!, labels[inner]!]));
+    if (postprocessing.bare) dropBare(mask, shape, valued(postprocessing.bare.rings), postprocessing.bare.share);
     const shares = Object.entries(postprocessing.small_pieces?.shares ?? {});
     dropSmall(mask, shape, new Map(shares.map(([name, share]) => [labels[name]!, share])));
     if (postprocessing.holes === undefined) return;
     const { structures, rings } = postprocessing.holes;
     const values = new Set(structures.map((name) => labels[name]!));
-    fillHoles(mask, shape, values, new Map(Object.entries(rings).map(([ring, inner]) => [labels[ring]!, labels[inner]!])));
+    fillHoles(mask, shape, values, valued(rings));
   }
 
   private checkWork(volume: Volume, name: string): void {

@@ -94,6 +94,7 @@ export interface Card {
   colours: Record<string, string>;
   preprocessing: Rules & { recentre?: { at_most: number } };
   postprocessing: {
+    bare?: { rings: Record<string, string>; share: number };
     small_pieces?: { shares: Record<string, number> };
     holes?: { structures: string[]; rings: Record<string, string> };
   };

@@ -9,7 +9,7 @@ import { maskFlags, studyFlags, type Flag } from "./flags";
 import { doJob, joined } from "./job";
 import type { Bundle } from "./knowledge";
 import { openNifti } from "./nifti";
-import { dropSmall, fillHoles } from "./pieces";
+import { dropBare, dropSmall, fillHoles } from "./pieces";
 import { forward, inverse } from "./preprocess";
 import type * as api from "./segment.mjs";
 import { cutSlices, onto } from "./window";
@@ -107,4 +107,4 @@ async function runtime(): Promise<ArrayBuffer> {
 }
 
 /** For tests: the parts that mirror Python modules. */
-export const parts = { cutSlices, dropSmall, fillHoles, findConcerns, formatNumber, forward, inverse, maskFlags, onto, studyFlags };
+export const parts = { cutSlices, dropBare, dropSmall, fillHoles, findConcerns, formatNumber, forward, inverse, maskFlags, onto, studyFlags };

@@ -1,4 +1,4 @@
-/** The separate pieces of a structure, dropping the small ones, and filling holes: `compress/data/pieces.py` in JavaScript. */
+/** The separate pieces of a structure, dropping small and bare ones, filling holes: `compress/data/pieces.py` in JavaScript. */
 
 export type Shape = [slices: number, rows: number, columns: number];
 
@@ -52,6 +52,27 @@ export function dropSmall(mask: Uint8Array, shape: Shape, shares: Map<number, nu
     for (let i = 0; i < mask.length; i++) if (piece[i]! >= 0 && sizes[piece[i]!]! < least) gone.push(i);
   }
   for (const i of gone) mask[i] = 0;
+}
+
+/** Drop, in place, what a ring encloses in slices where less than a share of its outline lies on the ring. */
+export function dropBare(mask: Uint8Array, shape: Shape, rings: Map<number, number>, share: number): void {
+  const [depth, height, width] = shape;
+  for (const [ring, inner] of rings) {
+    for (let z = 0; z < depth; z++) {
+      const slice = mask.subarray(z * height * width, (z + 1) * height * width);
+      let [edges, held] = [0, 0];
+      slice.forEach((value, here) => {
+        if (value !== inner) return;
+        const [y, x] = [Math.floor(here / width), here % width];
+        for (const there of [y > 0 && here - width, y < height - 1 && here + width, x > 0 && here - 1, x < width - 1 && here + 1]) {
+          if (there === false || slice[there] === inner) continue;
+          edges += 1;
+          held += slice[there] === ring ? 1 : 0;
+        }
+      });
+      if (held < share * edges) for (let i = 0; i < slice.length; i++) if (slice[i] === inner) slice[i] = 0;
+    }
+  }
 }
 
 /**
