@@ -53,8 +53,8 @@ BareOption = Annotated[
     typer.Option(
         "--drop-bare",
         metavar="auto|none|all",
-        help="The LV goes in slices where less than half of its outline lies on myocardium: above the base networks "
-        "take the atrium for it. auto: where that helps, as for --fill-holes.",
+        help="The LV goes in slices where less than a tenth of its outline lies on myocardium and it is larger than in "
+        "all others: above the base networks take the atrium for it. auto: where that helps, as for --fill-holes.",
     ),
 ]
 

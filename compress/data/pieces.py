@@ -13,9 +13,10 @@ import numpy as np
 
 CONNECTIVITY = 26
 """Voxels that meet at a corner belong together: slices shift between breath-holds."""
-BARE = 0.5
+BARE = 0.1
 """Share of a cavity's outline on its muscle below which it is bare: 0.84 at least in each of the 1,808 slices in which
-ACDC's experts see an LV. Above the base networks take the atrium for it, without any muscle around."""
+ACDC's experts see an LV. Networks miss some of a true cavity's muscle: at a half, two of 160 volumes of training patients
+lost a slice that was theirs; at a tenth none did."""
 HOLE_CONNECTIVITY = 4
 """Pixels of a hole meet at sides: a ring whose pixels meet at corners alone is closed."""
 _ROWS = ((0, 1), (1, -1), (1, 0), (1, 1))
@@ -41,8 +42,10 @@ def drop_small(mask: np.ndarray, shares: Mapping[int, float]) -> np.ndarray:
 
 
 def drop_bare(mask: np.ndarray, rings: Mapping[int, int]) -> np.ndarray:
-    """A mask (Z, Y, X) without what a ring should enclose, in slices where less than `BARE` of its outline lies on it.
+    """A mask (Z, Y, X) without what a ring should enclose, in slices where it is bare and larger than where it is not.
 
+    It is bare where less than `BARE` of its outline lies on the ring. Networks miss the muscle of true cavities too,
+    above all at the base; those are no larger than others, and stay. So does one that is bare in all slices.
     rings: the ring's label value -> that of what it encloses. The mask itself when nothing is dropped.
     """
     kept = mask
@@ -53,8 +56,10 @@ def drop_bare(mask: np.ndarray, rings: Mapping[int, int]) -> np.ndarray:
                 edge = (own == inner) & (beside != inner)
                 edges += edge.sum(axis=(1, 2))
                 held += (edge & (beside == ring)).sum(axis=(1, 2))
-        if (bare := held < BARE * edges).any():
-            kept = np.where(bare[:, None, None] & (mask == inner), mask.dtype.type(0), kept)
+        bare, sizes = held < BARE * edges, (mask == inner).sum(axis=(1, 2))
+        most = sizes[~bare].max(initial=0)
+        if most and (wrong := bare & (sizes > most)).any():
+            kept = np.where(wrong[:, None, None] & (mask == inner), mask.dtype.type(0), kept)
     return kept
 
 

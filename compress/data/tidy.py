@@ -1,4 +1,4 @@
-"""What is done to every mask after the network: bare cavities and small pieces go, holes are filled; by label value,
+"""What is done to every mask after the network: small pieces and bare cavities go, holes are filled; by label value,
 and by name."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def fillable(labels: Collection[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Tidy:
-    """What is done to every mask of a network, on the native grid: bare cavities go, then small pieces, then holes are
+    """What is done to every mask of a network, on the native grid: small pieces go, then bare cavities, then holes are
     filled."""
 
     shares: Mapping[int, float] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Tidy:
 
     def __call__(self, mask: np.ndarray) -> np.ndarray:
         """The mask (Z, Y, X) tidied; itself when nothing changes."""
-        kept = drop_small(drop_bare(mask, self.bare), self.shares)
+        kept = drop_bare(drop_small(mask, self.shares), self.bare)
         return fill_holes(kept, self.holes, self.rings) if self.holes else kept
 
 
@@ -78,8 +78,9 @@ class TidyRule:
         dropped = f"pieces that are dropped: {shares} ({self.pieces_chosen})"
         filled = f"holes that are filled: {', '.join(self.holes)} ({self.holes_chosen})"
         pairs = ", ".join(
-            f"{inner} in slices with less than {BARE:g} of its outline on {r}" for r, inner in self.bare.items()
+            f"{inner} in slices with less than {BARE:g} of its outline on {ring} and more of it than in any other"
+            for ring, inner in self.bare.items()
         )
         bare = f"cavities that are dropped: {pairs} ({self.bare_chosen})"
-        said = [bare] * bool(self.bare) + [dropped] * bool(self.shares) + [filled] * bool(self.holes)
+        said = [dropped] * bool(self.shares) + [bare] * bool(self.bare) + [filled] * bool(self.holes)
         return "; ".join(said) or "every piece of a structure stays"

@@ -259,9 +259,10 @@ _SMALL_PIECES: dict[str, Any] = {
 }
 _BARE: dict[str, Any] = {
     "bare": "what a ring encloses, in a slice on the native grid with less than this share of its outline on the ring",
+    "dropped": "where it has more pixels than in each slice in which it is not bare, if there is such a slice",
     "share": BARE,
     "outline": "sides of its pixels that meet another label",
-    "become": "background, before pieces are dropped",
+    "become": "background, after small pieces were dropped",
 }
 _HOLES: dict[str, Any] = {
     "connectivity": HOLE_CONNECTIVITY,

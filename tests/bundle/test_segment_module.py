@@ -15,7 +15,7 @@ from browser_kit import Browser, browser
 from nifti_kit import raw_file
 
 from compress.bundle.web.knowledge import knowledge
-from compress.data.pieces import drop_bare, drop_small, fill_holes
+from compress.data.pieces import BARE, drop_bare, drop_small, fill_holes
 from compress.data.preprocess import Preprocessing, inverse
 from compress.data.volume import ACDC_LABELS, Case, Volume
 from compress.evaluate.plausibility import mask_flags, study_flags
@@ -110,8 +110,8 @@ def test_pieces_and_flags_are_those_of_python(seed, module):
     assert np.array_equal(kept, drop_small(mask, {1: 0.5, 3: 0.1}))
     mask[np.random.default_rng(seed).random(mask.shape) < 0.02] = 0
     mask[seed % 6][mask[seed % 6] == 3] = 0
-    mask[(seed + 1) % 6][mask[(seed + 1) % 6] == 2] = 0
-    bare = f"(() => {{ const a = {js(mask)}; m.parts.dropBare(a, {js(mask.shape)}, new Map([[2, 3]]), .5);"
+    mask[(seed + 1) % 6][mask[(seed + 1) % 6] == 2] = 3
+    bare = f"(() => {{ const a = {js(mask)}; m.parts.dropBare(a, {js(mask.shape)}, new Map([[2, 3]]), {BARE});"
     left = array(module.run(f"{bare} return text(a); }})()"), np.uint8).reshape(mask.shape)
     assert np.array_equal(left, drop_bare(mask, {2: 3}))
     filled = (

@@ -102,9 +102,10 @@ def test_a_cavity_without_its_muscle_around_it_goes_slice_by_slice() -> None:
     mask[0, 0:4, 0:4] = 1
     mask[2, :, 8:] = 0  # three sides of four are held
     mask[3, :, 8:] = mask[3, :4] = mask[3, 8:] = 0  # one of four
+    mask[0, 4:8, 4:9] = 3  # the atrium, larger than the LV below; the last slice is bare too, and no larger
     found = drop_bare(mask, {2: 3})
     expected = mask.copy()
-    expected[[0, 3]] = np.where(mask[[0, 3]] == 3, 0, mask[[0, 3]])
+    expected[0] = np.where(mask[0] == 3, 0, mask[0])
     np.testing.assert_array_equal(found, expected)
     assert drop_bare(found, {2: 3}) is found and drop_bare(mask, {}) is mask
 
@@ -113,5 +114,7 @@ def test_a_cavity_at_the_border_is_judged_by_what_is_seen_of_it() -> None:
     mask = np.zeros((1, 6, 6), np.uint8)
     mask[0, :4, :4], mask[0, :3, :3] = 2, 3
     assert drop_bare(mask, {2: 3}) is mask
+    alone = np.where(mask == 2, 0, mask).astype(np.uint8)
+    assert drop_bare(alone, {2: 3}) is alone, "no slice says how large an LV is here"
     full = np.full((1, 6, 6), 3, np.uint8)
     assert drop_bare(full, {2: 3}) is full

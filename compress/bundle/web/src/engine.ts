@@ -177,9 +177,9 @@ export class Engine {
     const { labels, postprocessing } = this.bundle.card;
     const valued = (rings: Record<string, string>) =>
       new Map(Object.entries(rings).map(([ring, inner]) => [labels[ring]!, labels[inner]!]));
-    if (postprocessing.bare) dropBare(mask, shape, valued(postprocessing.bare.rings), postprocessing.bare.share);
     const shares = Object.entries(postprocessing.small_pieces?.shares ?? {});
     dropSmall(mask, shape, new Map(shares.map(([name, share]) => [labels[name]!, share])));
+    if (postprocessing.bare) dropBare(mask, shape, valued(postprocessing.bare.rings), postprocessing.bare.share);
     if (postprocessing.holes === undefined) return;
     const { structures, rings } = postprocessing.holes;
     const values = new Set(structures.map((name) => labels[name]!));

@@ -54,25 +54,38 @@ export function dropSmall(mask: Uint8Array, shape: Shape, shares: Map<number, nu
   for (const i of gone) mask[i] = 0;
 }
 
-/** Drop, in place, what a ring encloses in slices where less than a share of its outline lies on the ring. */
+/**
+ * Drop, in place, what a ring encloses in slices where less than a share of its outline lies on the ring, and that hold
+ * more of it than those where it is enclosed.
+ */
 export function dropBare(mask: Uint8Array, shape: Shape, rings: Map<number, number>, share: number): void {
   const [depth, height, width] = shape;
   for (const [ring, inner] of rings) {
-    for (let z = 0; z < depth; z++) {
-      const slice = mask.subarray(z * height * width, (z + 1) * height * width);
-      let [edges, held] = [0, 0];
-      slice.forEach((value, here) => {
-        if (value !== inner) return;
-        const [y, x] = [Math.floor(here / width), here % width];
-        for (const there of [y > 0 && here - width, y < height - 1 && here + width, x > 0 && here - 1, x < width - 1 && here + 1]) {
-          if (there === false || slice[there] === inner) continue;
-          edges += 1;
-          held += slice[there] === ring ? 1 : 0;
-        }
-      });
-      if (held < share * edges) for (let i = 0; i < slice.length; i++) if (slice[i] === inner) slice[i] = 0;
-    }
+    const slices = Array.from({ length: depth }, (_, z) => mask.subarray(z * height * width, (z + 1) * height * width));
+    const found = slices.map((slice) => outlineOf(slice, height, width, ring, inner));
+    const bare = found.map(({ edges, held }) => held < share * edges);
+    const most = Math.max(0, ...found.filter((_, z) => !bare[z]).map(({ size }) => size));
+    slices.forEach((slice, z) => {
+      if (most && bare[z] && found[z]!.size > most) for (let i = 0; i < slice.length; i++) if (slice[i] === inner) slice[i] = 0;
+    });
   }
+}
+
+/** Pixels of what is inside, sides of them that meet something else, and how many of those meet the ring. */
+function outlineOf(slice: Uint8Array, height: number, width: number, ring: number, inner: number) {
+  let [size, edges, held] = [0, 0, 0];
+  slice.forEach((value, here) => {
+    if (value !== inner) return;
+    size += 1;
+    const [y, x] = [Math.floor(here / width), here % width];
+    const beside = [y > 0 && here - width, y < height - 1 && here + width, x > 0 && here - 1, x < width - 1 && here + 1];
+    for (const there of beside) {
+      if (there === false || slice[there] === inner) continue;
+      edges += 1;
+      held += slice[there] === ring ? 1 : 0;
+    }
+  });
+  return { size, edges, held };
 }
 
 /**
