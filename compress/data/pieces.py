@@ -15,8 +15,8 @@ CONNECTIVITY = 26
 """Voxels that meet at a corner belong together: slices shift between breath-holds."""
 BARE = 0.1
 """Share of a cavity's outline on its muscle below which it is bare: 0.84 at least in each of the 1,808 slices in which
-ACDC's experts see an LV. Networks miss some of a true cavity's muscle: at a half, two of 160 volumes of training patients
-lost a slice that was theirs; at a tenth none did."""
+ACDC's experts see an LV. Networks miss some of a true cavity's muscle: at a half, two of 160 volumes of training
+patients lost a slice that was theirs; at a tenth none did."""
 HOLE_CONNECTIVITY = 4
 """Pixels of a hole meet at sides: a ring whose pixels meet at corners alone is closed."""
 _ROWS = ((0, 1), (1, -1), (1, 0), (1, 1))
