@@ -94,8 +94,6 @@ class Case:
     """Structure name to label value, background (0) left out."""
     image: Readable | None = None
     """Where the image lies; None: it is the whole file at `image_path`."""
-    channels: int = 1
-    """Of its image."""
     mask: Readable | None = None
     """Where the mask lies; None: it is the whole file at `label_path`."""
     phase_from: str = "Info.cfg"
@@ -106,6 +104,8 @@ class Case:
     """What `Volume.mask` holds for each structure, whatever the files hold; by default as `values_of` numbers them."""
     labels_told: bool = False
     """Whether the data set says what its label values mean; otherwise they are assumed."""
+    channels: int = 1
+    """Of its image."""
 
     def __post_init__(self) -> None:
         if not self.values:
