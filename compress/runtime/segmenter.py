@@ -107,7 +107,7 @@ class Segmenter:
         refuse_control_flow(file)
         self.card: ModelCard = read_card(file.metadata, file.path)
         if not altered:
-            _refuse_altered(file, self.card)
+            refuse_altered(file, self.card)
         if self.card.weight_bits == 8 and not find_provider(provider).memory:
             refuse_saturation(str(file.path))
         # Threads that spin while they wait would take the cores from the resampling, and from everyone else.
@@ -254,8 +254,11 @@ def refuse_saturation(what: str) -> None:
         )
 
 
-def _refuse_altered(file: ModelFile, card: ModelCard) -> None:
-    """One flipped bit of a weight gives masks that only look right; the self-test's digests show it."""
+def refuse_altered(file: ModelFile, card: ModelCard) -> None:
+    """Raise `ModelFileError` for a file that was altered after its export, before anything of it runs.
+
+    One flipped bit of a weight gives masks that only look right; the self-test's digests show it.
+    """
     if found := changes(file, read_golden(file, card)):
         raise ModelFileError(f"{file.path}: {' and '.join(found)}.", cure="Do not use it: copy or export it again.")
 

@@ -35,6 +35,24 @@ def test_one_line_the_right_code_and_nothing_left(row: Row, place: Place, comman
     check(row, place, command)
 
 
+TIMED = ("model name", "a batch of one alone", "a fixed size of another window")
+"""What can be timed all the same; only segmenting with it is refused."""
+BENCHED = [row for row in MODELS if not row.name.startswith((*LATER, *TIMED))]
+
+
+@pytest.mark.parametrize("row", BENCHED, ids=[row.name for row in BENCHED])
+def test_bench_times_no_broken_model(row: Row, place: Place, command) -> None:
+    good = place.source
+    row.make(place)
+    before = snapshot(place.root)
+    with within():
+        result = command(
+            "bench", good, place.model, "--no-dice", "--config", place.root / "good.yaml", "--threads", "1"
+        )
+    assert (result.code, result.err.count("\n")) == (2, 1) and row.says in result.err, result
+    assert snapshot(place.root) == before
+
+
 ENDLESS = [row for row in MODELS if row.says == "no control flow"]
 """ONNX Runtime would never have written them out, or never come to their end."""
 

@@ -19,9 +19,10 @@ from compress.files import write_json, write_text
 from compress.report.plots import comparison_plot
 from compress.rundir import quantized_files
 from compress.runtime.card import KEY, ModelCard, read_card
-from compress.runtime.modelfile import read_metadata, read_model_file
+from compress.runtime.modelfile import ModelFile, read_metadata, read_model_file, refuse_control_flow
 from compress.runtime.proof import prove
 from compress.runtime.providers import find_provider
+from compress.runtime.segmenter import refuse_altered
 from compress.runtime.session import Session, open_session
 from compress.steps.exporting.export import export_stage
 from compress.steps.scoring.cohort import score_cohort
@@ -73,13 +74,14 @@ def bench(ws: Workspace, models: Mapping[str, Path]) -> BenchReport:
     models: display name -> file; the first is the baseline.
 
     Raises `ProviderError` when the provider is not truly there, before anything is measured, and
-    `ModelFileError` for a file that is not one of ours.
+    `ModelFileError` for a file that is not one of ours, or was altered after its export.
     """
     chosen = ws.config.bench
     prove(chosen.provider)
+    files = {name: _whole(path) for name, path in models.items()}
     sessions = {
-        name: open_session(path, provider=chosen.provider, threads=chosen.threads, spinning="per-run")
-        for name, path in models.items()
+        name: open_session(file, provider=chosen.provider, threads=chosen.threads, spinning="per-run")
+        for name, file in files.items()
     }
     shape = (chosen.batch_size, *_image_shape(ws, models))
     ws.progress.note(f"Timing {len(sessions)} models, {chosen.rounds} interleaved rounds each, batch {shape}.")
@@ -110,6 +112,15 @@ def bench(ws: Workspace, models: Mapping[str, Path]) -> BenchReport:
     ws.record_config("bench")
     _write(ws, report, scores, chosen.provider)
     return report
+
+
+def _whole(path: Path) -> ModelFile:
+    """The file, as it was exported where it has a card that says so; files of others are timed as they are."""
+    file = read_model_file(path)
+    refuse_control_flow(file)
+    if KEY in file.metadata:
+        refuse_altered(file, read_card(file.metadata, path))
+    return file
 
 
 def _image_shape(ws: Workspace, models: Mapping[str, Path]) -> tuple[int, int, int]:
