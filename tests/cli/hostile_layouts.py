@@ -64,7 +64,7 @@ def _of_format(ending: str, text: str) -> Break:
 
 
 RAW: Rows = {
-    "a further channel": (_raw("imagesTr/a_0001.nii.gz", written()), "2 channels of every case"),
+    "a further channel": (_raw("imagesTr/a_0001.nii.gz", written()), "does not lie on the grid"),
     "an image without channel": (_raw("imagesTr/b.nii.gz", written()), "lacks a channel number"),
     "an image without mask": (_raw("imagesTr/b_0000.nii.gz", written()), "mask"),
     "an ending in capitals": (_raw("imagesTr/b_0000.NII.GZ", written()), "in lower case"),

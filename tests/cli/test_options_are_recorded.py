@@ -33,6 +33,7 @@ VALUES = {
     "--keep-nnunet-compatible": None,
     "--tta": None,
     "--postprocess": "LV=0.5,RV=0.25",
+    "--drop-bare": "all",
     "--fill-holes": "LV,RV",
     "--epochs": "7",
     "--provider": "cuda",

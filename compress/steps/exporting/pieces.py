@@ -76,14 +76,17 @@ def tidy_rule(ws: Workspace, place: Path, checkpoint: Checkpoint) -> TidyRule:
     effects = [each for each in tidy_effects(ws, place, checkpoint) if each.helps] if auto else []
     asked, holes = _wanted_shares(wanted, labels, effects), _wanted_holes(wanted, labels, effects)
     shares = {name: asked[name] for name in labels if name in asked}
-    pieces = _measured(ws, "mean Dice not lower, mean HD95 lower") if wanted.postprocess == "auto" else CONFIGURED
-    higher = _measured(ws, "mean Dice higher, mean HD95 not higher")
-    filled, emptied = (higher if rule == "auto" else CONFIGURED for rule in (wanted.holes, wanted.bare))
+    pieces = _chosen(ws, wanted.postprocess, "mean Dice not lower, mean HD95 lower")
+    filled, emptied = (
+        _chosen(ws, rule, "mean Dice higher, mean HD95 not higher") for rule in (wanted.holes, wanted.bare)
+    )
     bare = _wanted_bare(wanted, labels, effects)
     return TidyRule(shares, pieces if shares else "", holes, filled if holes else "", bare, emptied if bare else "")
 
 
-def _measured(ws: Workspace, gain: str) -> str:
+def _chosen(ws: Workspace, rule: object, gain: str) -> str:
+    if rule != "auto":
+        return CONFIGURED
     whom = f"{len(ws.split.val)} validation patients{' (phantom)' if ws.training.phantom else ''}"
     return f"on {whom}: {gain}, no volume lost more than {WORST_DICE} Dice"
 
