@@ -149,3 +149,15 @@ def edit(path: Path, change: Callable[[FileDataset], object]) -> Path:
     data = pydicom.dcmread(path)
     change(data)
     return save(path, data)
+
+
+def no_end(raw: bytes) -> bytes:
+    """Voxels of an undefined length, as packed ones have."""
+    at = raw.index(b"\xe0\x7f\x10\x00OW") + 8
+    return raw[:at] + b"\xff\xff\xff\xff" + raw[at + 4 :] + b"\xfe\xff\xdd\xe0\0\0\0\0"
+
+
+def short_voxels(raw: bytes) -> bytes:
+    """Voxels of 100 bytes, and other elements behind them where the rest should be."""
+    at = raw.index(b"\xe0\x7f\x10\x00OW") + 8
+    return raw[:at] + (100).to_bytes(4, "little") + raw[at + 4 :]

@@ -62,17 +62,13 @@ def read_channels(path: Path) -> int:
     if told is None:
         return 0
     numbers = [str(number) for number in range(len(told))] if isinstance(told, list | dict) else []
-    if not 1 <= len(numbers) <= MAX_CHANNELS or (isinstance(told, dict) and sorted(told, key=_by_number) != numbers):
+    if not 1 <= len(numbers) <= MAX_CHANNELS or (isinstance(told, dict) and set(told) != set(numbers)):
         raise DataError(
             f"{path} gives channels {reprlib.repr(told)}; expected numbers from 0 on, {MAX_CHANNELS} at most, "
             "with their names.",
             cure='Write them as nnU-Net does: "channel_names": {"0": "cine"}.',
         )
     return len(numbers)
-
-
-def _by_number(key: str) -> tuple[int, str]:
-    return len(key), key
 
 
 def _told(path: Path) -> tuple[dict[str, int], dict[str, int]]:

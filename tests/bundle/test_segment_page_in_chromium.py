@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browser_kit import Browser, browser
-from dicom_kit import LONG_AXIS, beating, edit, write_enhanced, write_study
+from dicom_kit import LONG_AXIS, beating, edit, no_end, short_voxels, write_enhanced, write_study
 from nifti_kit import raw_file
 from pydicom.encaps import encapsulate
 
@@ -123,16 +123,6 @@ def test_a_syntax_that_lies_about_lengths_shifts_no_voxel(page, bundle, tmp_path
         assert compare(page, bundle, folder, tmp_path / f"{explicit}")[2]
 
 
-def no_end(raw: bytes) -> bytes:
-    at = raw.index(b"\xe0\x7f\x10\x00OW") + 8
-    return raw[:at] + b"\xff\xff\xff\xff" + raw[at + 4 :] + b"\xfe\xff\xdd\xe0\0\0\0\0"
-
-
-def short(raw: bytes) -> bytes:
-    at = raw.index(b"\xe0\x7f\x10\x00OW") + 8
-    return raw[:at] + (100).to_bytes(4, "little") + raw[at + 4 :]
-
-
 def rewrite(path: Path, change: Callable[[bytes], bytes]) -> None:
     path.write_bytes(change(path.read_bytes()))
 
@@ -148,7 +138,7 @@ def rewrite(path: Path, change: Callable[[bytes], bytes]) -> None:
         (lambda folder: edit(folder / "s003_00_00.dcm", lambda d: setattr(d, "PixelData", b"\0" * 64)), "cut short"),
         (lambda folder: edit(folder / "s003_00_00.dcm", lambda d: setattr(d, "PixelSpacing", [0, 2])), "pixels of 0"),
         (lambda folder: rewrite(folder / "s003_00_00.dcm", no_end), "holds compressed voxels"),
-        (lambda folder: rewrite(folder / "s003_00_00.dcm", short), "bytes are missing"),
+        (lambda folder: rewrite(folder / "s003_00_00.dcm", short_voxels), "bytes are missing"),
     ],
 )
 def test_dicom_is_refused_in_the_same_words(spoil_it, words, page, bundle, tmp_path):

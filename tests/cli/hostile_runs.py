@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
-from hostile_datasets import Break, folder, holds, link, pipe
-
-
-def sparse(path: Path) -> None:
-    """70 MiB that hold nothing."""
-    path.unlink(missing_ok=True)
-    path.touch()
-    os.truncate(path, 70 * 2**20)
+from hostile_datasets import Break, folder, holds, link, pipe, sparse
 
 
 def _edited(change: Callable[[str], str]) -> Break:
@@ -25,7 +16,7 @@ DAMAGES: dict[str, Break] = {
     "a folder": folder,
     "a link to /dev/zero": link("/dev/zero"),
     "a link to itself": lambda path: link(path.name)(path),
-    "70 MiB of nothing": sparse,
+    "70 MiB of nothing": sparse(70 * 2**20),
     "nothing": holds(""),
     "zeros": holds(bytes(400)),
     "no UTF-8": holds(b'{"inputs": "\xff"}'),

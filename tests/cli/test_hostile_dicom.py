@@ -112,17 +112,6 @@ def _says(syntax: str) -> Damage:
     return content(lambda raw: raw.replace(b"1.2.840.10008.1.2.1\0", syntax.encode().ljust(20, b"\0"), 1), "*")
 
 
-def _no_end(raw: bytes) -> bytes:
-    at = raw.index(b"\xe0\x7f\x10\x00OW") + 8
-    return raw[:at] + b"\xff\xff\xff\xff" + raw[at + 4 :] + b"\xfe\xff\xdd\xe0\0\0\0\0"
-
-
-def _short_voxels(raw: bytes) -> bytes:
-    """Voxels of 100 bytes, and other elements behind them where the rest should be."""
-    at = raw.index(b"\xe0\x7f\x10\x00OW") + 8
-    return raw[:at] + (100).to_bytes(4, "little") + raw[at + 4 :]
-
-
 def _sparse(folder: Path) -> None:
     """A description of 80 MB that the file really holds, as a hole."""
     (path,) = folder.glob("*_01_01.dcm")
@@ -172,9 +161,9 @@ _ROWS = [
     Row("too many items", study(content(before_voxels(_items(150_000, b"\x80\x4f\x12\0")))), 2, "far too large"),
     Row("a description of 80 MB", study(_sparse), 2, "header far too large for an image"),
     Row("uncompressed, but says RLE", study(_says("1.2.840.10008.1.2.5")), 2, "its transfer syntax says compressed"),
-    Row("compressed, but does not say so", study(content(_no_end)), 2, "holds compressed voxels"),
+    Row("compressed, but does not say so", study(content(kit.no_end)), 2, "holds compressed voxels"),
     Row("little endian, but says big", study(_says("1.2.840.10008.1.2.2")), 2, "claims 0 x 0 pixels"),
-    Row("fewer voxels than pixels", study(content(_short_voxels)), 2, "cut short: 7580 of 7680 bytes"),
+    Row("fewer voxels than pixels", study(content(kit.short_voxels)), 2, "cut short: 7580 of 7680 bytes"),
     Row("no orientation", study(each(lambda d: d.pop("ImageOrientationPatient"))), 2, "where its slices lie"),
     Row("orientation of zeros", study(each(sets(ImageOrientationPatient=[0] * 6))), 2, "not at right angles"),
     Row("pixels of nothing", study(each(sets(PixelSpacing=[0, 0]))), 2, "has pixels of 0 x 0 mm"),
